@@ -212,7 +212,7 @@ def test_local_disk_faults_leave_nothing(bucket, tmp_path, monkeypatch, code, ex
 def test_a_process_that_used_storage_leaves_quietly(emulator, bucket):
     code = f"from trainer import storage; storage.write_bytes('{bucket}/a', b'x' * (2 << 20))"
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
         check=False,
