@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+from launch import remote_files
+
 
 @dataclasses.dataclass(frozen=True)
 class Check:
@@ -19,10 +21,8 @@ def check_paths(paths: Sequence[str]) -> list[Check]:
 
 
 def _check_path(path: str) -> Check:
-    import fsspec
-
     try:
-        exists = fsspec.filesystem(fsspec.utils.get_protocol(path)).exists(path)
-    except (OSError, ValueError, ImportError) as error:
+        exists = remote_files.exists(path)
+    except OSError as error:
         return Check(f"path {path}", False, " ".join(str(error).split()))
     return Check(f"path {path}", exists, "exists" if exists else "does not exist (--path)")

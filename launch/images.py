@@ -28,6 +28,12 @@ def check_image(spec: JobSpec) -> None:
     Raises:
         RunError: BAD_FLAG.
     """
+    if not spec.image:
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            "--image is missing: the container image with the trainer, for example "
+            f"--image=REGISTRY/lockstep:0.1.0-{spec.device.kind} (docs/images.md builds it)",
+        )
     if not is_pinned(spec.image):
         raise RunError(
             ExitCode.BAD_FLAG,

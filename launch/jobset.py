@@ -4,7 +4,7 @@ import dataclasses
 
 from launch import policy, programs
 from launch.documents import Document
-from launch.network import metadata
+from launch.indexed_job import job_spec, workload_metadata
 from launch.pod import CONTAINER, TF_PORT, TPU_PORT, template
 from launch.spec import JobSpec
 
@@ -48,13 +48,10 @@ def of_tpu_slice(spec: JobSpec, command: tuple[str, ...]) -> Document:
 
 
 def _jobset(spec: JobSpec, groups: list[Document]) -> Document:
-    head = metadata(spec)
-    if spec.queue:
-        head["labels"] = head["labels"] | {"kueue.x-k8s.io/queue-name": spec.queue}
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
-        "metadata": head,
+        "metadata": workload_metadata(spec),
         "spec": {
             "network": {
                 "enableDNSHostnames": True,
@@ -73,15 +70,8 @@ def _jobset(spec: JobSpec, groups: list[Document]) -> Document:
 
 
 def _group(spec: JobSpec, name: str, pods: int, pod: Document) -> Document:
-    job = {
-        "completionMode": "Indexed",
-        "completions": pods,
-        "parallelism": pods,
-        "backoffLimit": 0,  # any failed pod ends the Job; the JobSet decides what follows
-        "activeDeadlineSeconds": spec.deadline_hours * 3600,
-        "podReplacementPolicy": "Failed",
-        "podFailurePolicy": {"rules": policy.gang_failure_rules(CONTAINER)},
-        "template": pod,
-    }
+    rules = {"rules": policy.gang_failure_rules(CONTAINER)}
+    # Any failed pod ends the Job; the JobSet decides what follows.
+    job = job_spec(spec, pods, pod, backoffLimit=0, podFailurePolicy=rules)
     del pod["spec"]["subdomain"]  # JobSet sets it
     return {"name": name, "replicas": 1, "template": {"spec": job}}

@@ -7,6 +7,7 @@ from launch import code_volume, jobset, network, placement, policy, programs
 from launch.cluster_description import INDEX_VARIABLE, worker_env
 from launch.documents import Document
 from launch.images import check_image
+from launch.indexed_job import job_spec, workload_metadata
 from launch.pod import CONTAINER, TF_PORT, labels, template
 from launch.spec import JobSpec, check
 from trainer.exit_codes import ExitCode, RunError
@@ -58,29 +59,19 @@ def _trial_command(spec: JobSpec, command: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _job(spec: JobSpec, pod: Document) -> Document:
-    head = network.metadata(spec)
-    if spec.queue:
-        head["labels"] = head["labels"] | {"kueue.x-k8s.io/queue-name": spec.queue}
+    retries = _trial_retries(spec) if spec.trials else _retries(spec)
+    ttl = {"ttlSecondsAfterFinished": spec.ttl_hours * 3600}
+    pods = len(spec.trials) or spec.workers
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": head,
-        "spec": {
-            "completionMode": "Indexed",
-            **(_trial_retries(spec) if spec.trials else _retries(spec)),
-            # A stop by SIGTERM is retried without being counted; the deadline is its only cap.
-            "activeDeadlineSeconds": spec.deadline_hours * 3600,
-            "ttlSecondsAfterFinished": spec.ttl_hours * 3600,
-            "podReplacementPolicy": "Failed",
-            "template": pod,
-        },
+        "metadata": workload_metadata(spec),
+        "spec": job_spec(spec, pods, pod, **retries, **ttl),
     }
 
 
 def _retries(spec: JobSpec) -> dict[str, Any]:
     return {
-        "completions": spec.workers,
-        "parallelism": spec.workers,
         # A lost peer fails every pod, so each restart of the whole job counts once a worker.
         "backoffLimit": spec.max_restarts * spec.workers,
         "podFailurePolicy": {"rules": policy.pod_failure_rules(CONTAINER)},
@@ -89,7 +80,6 @@ def _retries(spec: JobSpec) -> dict[str, Any]:
 
 def _trial_retries(spec: JobSpec) -> dict[str, Any]:
     return {
-        "completions": len(spec.trials),
         "parallelism": min(spec.parallel_trials, len(spec.trials)),
         "backoffLimitPerIndex": spec.max_restarts,
         "maxFailedIndexes": len(spec.trials),

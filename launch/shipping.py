@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 
-from launch import code_bundle
+from launch import code_bundle, remote_files
 from launch.spec import CodeBundle, JobSpec
 from trainer.exit_codes import ExitCode, RunError
 
@@ -35,12 +35,9 @@ def upload(spec: JobSpec) -> None:
     """
     if spec.code is None or not spec.code.url:
         return
-    import fsspec
-
     try:
-        with fsspec.open(spec.code.url, "wb") as remote:
-            remote.write(code_bundle.archive(spec.code))
-    except (OSError, ValueError, ImportError) as error:
+        remote_files.write(spec.code.url, code_bundle.archive(spec.code))
+    except OSError as error:
         raise RunError(
             ExitCode.TRANSIENT, f"cannot write {spec.code.url}: {error} (--workdir, --code)"
         ) from None

@@ -5,7 +5,7 @@ from typing import Literal
 
 from launch import accelerators, names, trainer_args
 from launch.accelerators import Accelerator, Slice
-from trainer.exit_codes import ExitCode, RunError
+from trainer.exit_codes import ExitCode, RunError, holds_secret
 
 Platform = Literal["gke", "plain"]
 CODE_DIR = "/lockstep/code"  # where a pod sees the user's own files
@@ -165,8 +165,8 @@ def check(spec: JobSpec) -> JobSpec:
     _check_trials(spec)
     _check_text(spec)
     trainer_args.refuse_secrets(spec.args)
-    for name, _ in spec.env:
-        if trainer_args.is_secret_name(name):
+    for name, text in spec.env:
+        if trainer_args.is_secret_name(name) or holds_secret(text):
             raise RunError(
                 ExitCode.BAD_FLAG,
                 f"--env={name}=... would put a secret into the manifest; "

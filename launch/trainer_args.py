@@ -3,10 +3,12 @@
 import re
 from collections.abc import Sequence
 
-from trainer.exit_codes import ExitCode, RunError
+from trainer.exit_codes import ExitCode, RunError, holds_secret
 
-_URL_PASSWORD = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
-_SECRET_NAME = re.compile(r"(?i)(^|[_.-])(secret|password|passwd|token|credentials?|api_?key)s?$")
+_SECRET_NAME = re.compile(
+    r"(?i)(^|[_.-])(secrets?|passwords?|passwd|tokens?|credentials?"
+    r"|(api|access|account|private|secret|shared|signing)_?keys?)$"
+)
 
 
 def value(args: Sequence[str], flag: str) -> str | None:
@@ -53,7 +55,9 @@ def refuse_secrets(args: Sequence[str]) -> None:
     """
     for arg in args:
         name, _, text = arg.partition("=")
-        if (text and is_secret_name(name)) or _URL_PASSWORD.search(arg):
+        # A number is a size: `num_tokens=512`.
+        named = text and is_secret_name(name) and not text.isdecimal()
+        if named or holds_secret(arg):
             raise RunError(
                 ExitCode.BAD_FLAG,
                 f"{name.split('://')[0]} carries a secret in plain text; "

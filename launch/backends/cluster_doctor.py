@@ -27,7 +27,7 @@ def examine(cluster: Cluster, namespace: str) -> list[Check]:
         _check_permissions(cluster, namespace, groups),
         *_check_queues(cluster, namespace, groups),
         _check_nodes(cluster),
-        _check_account(cluster, namespace),
+        *_check_account(cluster, namespace),
     ]
 
 
@@ -82,11 +82,19 @@ def _check_nodes(cluster: Cluster) -> Check:
     )
 
 
-def _check_account(cluster: Cluster, namespace: str) -> Check:
+def _check_account(cluster: Cluster, namespace: str) -> list[Check]:
     try:
         account = cluster.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/trainer")
     except RunError as error:
-        return Check("service account", False, f"trainer: {error.reason}")
-    secrets = [secret["name"] for secret in account.get("imagePullSecrets", [])]
-    pulls = f"pulls images with {', '.join(secrets)}" if secrets else "has no image pull secret"
-    return Check("service account", True, f"trainer {pulls}")
+        return [Check("service account", False, f"trainer: {error.reason}")]
+    return [Check("service account", True, "trainer"), _check_pulls(account)]
+
+
+def _check_pulls(account: Document) -> Check:
+    """What the account says about pulling images; a submitter may not read Secrets."""
+    names = [secret["name"] for secret in account.get("imagePullSecrets", [])]
+    if not names:
+        known = "no pull secret is named; images must be public, or the nodes let in"
+    else:
+        known = f"with {', '.join(names)}; without reading Secrets nobody knows if they exist"
+    return Check("image pulls", True, f"{known} (a pod that cannot pull says so in `describe`)")

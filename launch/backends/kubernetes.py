@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from launch import manifest, shipping, trial_results
+from launch import manifest, remote_files, shipping, trial_results
 from launch.backends import cluster_doctor, kueue
 from launch.backends.api_errors import NotFoundError
 from launch.backends.cluster import Cluster, collection, of_kind
@@ -86,7 +86,7 @@ class KubernetesBackend:
         """
         workload, pods = self._workload(name), self._pods(f"app.kubernetes.io/instance={name}")
         found = self._diagnose(workload, pods)
-        trials = trial_results.of_sweep(workload, pods, _read)
+        trials = trial_results.of_sweep(workload, pods, remote_files.read_text)
         return dataclasses.replace(found, trials=trials)
 
     def follow(
@@ -195,13 +195,6 @@ class KubernetesBackend:
             events = self._cluster.items(path, fieldSelector=selector)
         queue = kueue.explain(self._cluster, workload) if _is_queued(workload) else ""
         return diagnose(workload, pods, events, queue)
-
-
-def _read(path: str) -> str:
-    import fsspec
-
-    with fsspec.open(path, "rt", encoding="utf-8") as file:
-        return str(file.read())
 
 
 def _is_queued(workload: Document) -> bool:

@@ -9,6 +9,7 @@ from launch.documents import Document
 from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence
 from launch.trainer_args import is_secret_name
+from trainer.exit_codes import holds_secret
 
 _REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$\(([^()\s]+)\)")
 _INDEX_PATH = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
@@ -35,7 +36,7 @@ def _check_variables(workload: Workload, path: str, variables: list[Document]) -
         where = f"{path}.env[{index}]"
         if name in seen:
             yield workload.of_pod(where, f"{name} is set twice", "remove one")
-        if value and is_secret_name(name):
+        if value and (is_secret_name(name) or holds_secret(str(value))):
             yield workload.of_pod(where, f"{name} holds a secret in plain text", "use secretKeyRef")
         if name == INDEX_VARIABLE:
             source = mapping(mapping(variable.get("valueFrom")).get("fieldRef")).get("fieldPath")

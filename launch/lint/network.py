@@ -6,6 +6,12 @@ from launch.documents import Document
 from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence, title
 
+_NOT_READY = "workers wait for names that appear only when they are ready"
+_NAMES = {
+    "enableDNSHostnames": "the workers cannot find each other",
+    "publishNotReadyAddresses": _NOT_READY,
+}
+
 
 def check_network(documents: Sequence[Document], found: Sequence[Workload]) -> Iterator[Finding]:
     """All rules that need more than one document."""
@@ -14,22 +20,16 @@ def check_network(documents: Sequence[Document], found: Sequence[Workload]) -> I
             yield from _check_service(documents, workload)
         yield from _check_policy(documents, workload)
         yield from _check_config_maps(documents, workload)
-        if workload.group and not mapping(workload.document["spec"].get("network")).get(
-            "enableDNSHostnames"
-        ):
-            yield Finding(
-                f"{title(workload.document)} spec.network.enableDNSHostnames",
-                "the workers cannot find each other",
-                "set it to true",
-            )
-        if workload.group and not mapping(workload.document["spec"].get("network")).get(
-            "publishNotReadyAddresses"
-        ):
-            yield Finding(
-                f"{title(workload.document)} spec.network.publishNotReadyAddresses",
-                "workers wait for names that appear only when they are ready",
-                "set it to true",
-            )
+        if workload.group:
+            yield from _check_names(workload.document)
+
+
+def _check_names(jobset: Document) -> Iterator[Finding]:
+    """A JobSet makes the Service itself; these switches say how."""
+    network = mapping(jobset["spec"].get("network"))
+    for field, problem in _NAMES.items():
+        if not network.get(field):
+            yield Finding(f"{title(jobset)} spec.network.{field}", problem, "set it to true")
 
 
 def _selects(selector: Document, workload: Workload) -> bool:
@@ -70,7 +70,7 @@ def _check_service(documents: Sequence[Document], workload: Workload) -> Iterato
         "clusterIP": (spec.get("clusterIP") != "None", "is not headless", "use None"),
         "publishNotReadyAddresses": (
             spec.get("publishNotReadyAddresses") is not True,
-            "workers wait for names that appear only when they are ready",
+            _NOT_READY,
             "set it to true",
         ),
         "selector": (

@@ -2,10 +2,13 @@
 
 import hashlib
 import io
+import os
 import pathlib
 import sys
 import zipfile
 
+# Before the import: else gcsfs asks over gRPC what kind of bucket it has, and waits for the answer.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 import fsspec
 
 url, digest, target = sys.argv[1:]

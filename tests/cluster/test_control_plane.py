@@ -7,20 +7,25 @@ statuses as a kubelet would. So this file runs on a bare control plane too.
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from launch import manifest
-from launch.backends.cluster import Cluster
+from launch import documents, manifest
+from launch.backends.cluster import Cluster, collection
 from launch.backends.kubernetes import KubernetesBackend
 from launch.examples import EXAMPLES
 from launch.spec import JobSpec
 from launch.status import JobStatus, describe
 from trainer.exit_codes import RunError
 
-BUILT_IN = [
-    name for name, (_, spec) in EXAMPLES.items() if not spec.jobset and not spec.multi_host_tpu
-]
+BASE = Path(__file__).parents[2] / "k8s" / "base"
+CLUSTER_WIDE = {
+    "Namespace": "/api/v1/namespaces",
+    "ClusterQueue": "/apis/kueue.x-k8s.io/v1beta2/clusterqueues",
+    "ResourceFlavor": "/apis/kueue.x-k8s.io/v1beta2/resourceflavors",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+}
 
 
 def spec(namespace: str, name: str, **fields: object) -> JobSpec:
@@ -90,20 +95,70 @@ def kubelet(cluster: Cluster, namespace: str) -> Kubelet:
     return Kubelet(cluster, namespace)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_the_server_accepts_every_example(backend, namespace, name):
+def needs(cluster: Cluster, group: str) -> None:
+    if group not in {one["name"] for one in cluster.get("/apis")["groups"]}:
+        pytest.skip(f"{group} is not installed in this cluster")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_server_accepts_every_example(backend, cluster, namespace, name):
+    if manifest.render(EXAMPLES[name][1])[-1]["kind"] == "JobSet":
+        needs(cluster, "jobset.x-k8s.io")
     accepted = backend.dry_run(dataclasses.replace(EXAMPLES[name][1], namespace=namespace))
     assert accepted
     assert all(line.endswith("accepted") for line in accepted)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+def templates(workload: documents.Document) -> list[documents.Document]:
+    spec = workload["spec"]
+    jobs = [one["template"]["spec"] for one in spec.get("replicatedJobs", [])] or [spec]
+    return [job["template"] for job in jobs]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_podsecurity_restricted_has_nothing_to_say(cluster, namespace, name):
     found = dataclasses.replace(EXAMPLES[name][1], namespace=namespace)
-    pod = manifest.render(found)[-1]["spec"]["template"]
-    metadata = {**pod["metadata"], "name": name, "namespace": namespace}
-    whole = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]}
-    cluster.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", whole)
+    for pod in templates(manifest.render(found)[-1]):
+        metadata = {**pod["metadata"], "name": name, "namespace": namespace}
+        whole = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]}
+        cluster.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", whole)
+
+
+@pytest.mark.parametrize("path", sorted(BASE.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_server_accepts_what_a_cluster_is_prepared_with(cluster, namespace, path):
+    for document in documents.load(path.read_text()):
+        if "metadata" not in document:
+            continue  # the list of these files
+        if "kueue" in document["apiVersion"]:
+            needs(cluster, "kueue.x-k8s.io")
+        if "namespace" in document["metadata"]:
+            document["metadata"]["namespace"] = namespace
+        where = CLUSTER_WIDE.get(document["kind"], "").format(namespace) or collection(document)
+        # The suite's own account and its rights are there already.
+        known = document["kind"] in {"ServiceAccount", "Role", "RoleBinding"}
+        document["metadata"]["name"] += "-2" if known else ""
+        cluster.post(f"{where}?dryRun=All&fieldValidation=Strict", document)
+
+
+def test_a_jobset_is_created_listed_and_deleted(backend, cluster, namespace):
+    needs(cluster, "jobset.x-k8s.io")
+    backend.submit(spec(namespace, "gang", workers=2, jobset=True))
+    assert "gang" in [status.name for status in backend.statuses()]
+    backend.cancel("gang")
+    with pytest.raises(RunError, match="no job 'gang'"):
+        backend.status("gang")
+
+
+def test_the_server_names_the_fault_of_a_jobset(cluster, namespace):
+    needs(cluster, "jobset.x-k8s.io")
+    [jobset] = [
+        one
+        for one in manifest.render(spec(namespace, "faulty", workers=2, jobset=True))
+        if one["kind"] == "JobSet"
+    ]
+    jobset["spec"]["failurePolicy"]["restartStrategy"] = "Sometimes"
+    with pytest.raises(RunError, match="Sometimes"):
+        cluster.create(jobset, dry_run=True)
 
 
 def test_podsecurity_refuses_the_opt_out_here(cluster, namespace):

@@ -1,14 +1,26 @@
 """What the launch tests share: a stand-in worker and the jobs of one temporary machine."""
 
+import json
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fake_api_server import FakeApiServer
+from fake_cluster import NAMESPACE
 
+from launch.backends.cluster import Cluster, connect
+from launch.backends.kubernetes import KubernetesBackend
 from launch.backends.local import LocalBackend
 from launch.spec import JobSpec
+from tests.cluster import definitions
 
+_undefined: list[str] = []
 STANDIN = Path(__file__).with_name("standin_worker.py")
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
@@ -30,3 +42,53 @@ def job():
 @pytest.fixture
 def lines() -> list[str]:
     return []
+
+
+@pytest.fixture(scope="session")
+def defined() -> dict[str, dict[str, Any]]:
+    """Kind -> the published definition of JobSet and of Kueue's kinds."""
+    try:
+        return definitions.load()
+    except definitions.UnavailableError as error:
+        _undefined.append(str(error))
+        pytest.skip(f"no definitions: {error}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says at the end, where nobody overlooks it, that a check was left out."""
+    if _undefined:
+        terminalreporter.section("DEFINITIONS NOT CHECKED", sep="!", bold=True)
+        terminalreporter.line(f"JobSet and Kueue were checked by our own schemas: {_undefined[0]}.")
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServer]:
+    server = FakeApiServer()
+    config = tmp_path / "kubeconfig"
+    config.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "fake",
+                "clusters": [{"name": "fake", "cluster": {"server": server.url}}],
+                "users": [{"name": "me", "user": {"token": "canary-token"}}],
+                "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "me"}}],
+            }
+        )
+    )
+    monkeypatch.setenv("KUBECONFIG", str(config))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def cluster(api: FakeApiServer) -> Iterator[Cluster]:
+    found = connect("")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def cluster_backend(cluster: Cluster) -> KubernetesBackend:
+    return KubernetesBackend(cluster, NAMESPACE, poll_secs=0.05)

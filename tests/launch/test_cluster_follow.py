@@ -1,0 +1,93 @@
+"""Following a job: progress, logs that break and come back, and the conditions that decide."""
+
+import pytest
+from fake_cluster import JOBS, PODS, ended, finish, pod, put, running, spec
+
+from launch.patience import patiently
+from trainer.exit_codes import ExitCode, RunError
+
+
+def test_progress_then_logs_then_the_condition_decides(cluster_backend, api, lines):
+    cluster_backend.submit(spec())
+    put(api, running(0))
+    api.logs[f"{PODS}/cpu-smoke-0-aaaaa/log"] = [
+        "2026-01-01T00:00:01Z step 1\n",
+        "2026-01-01T00:00:01Z step 1\n2026-01-01T00:00:02Z step 2\n",
+    ]
+    api.logs[f"{PODS}/cpu-smoke-1-aaaaa/log"] = ["2026-01-01T00:00:01Z hello\n"]
+    polls = iter(range(1000))
+
+    def advance(path: str) -> None:
+        if path != f"{JOBS}/cpu-smoke":
+            return
+        match next(polls):
+            case 2:
+                put(api, running(1))
+            case 30:
+                finish(api, "Complete", "CompletionsReached")
+                for name, index in (("a", 0), ("b", 1)):
+                    api.put(f"{PODS}/{name}", pod(index, "Succeeded", terminated=ended(0)))
+
+    api.on_get = advance
+    status = cluster_backend.follow("cpu-smoke", lines.append)
+    assert status.phase == "succeeded"
+    news = [line for line in lines if line.startswith("[launch]")]
+    assert news[:2] == [
+        "[launch] cpu-smoke running: 1 of 2 running",
+        "[launch] cpu-smoke running: 2 of 2 running",
+    ]
+    # The stream broke after step 1 and was opened again: every line once, in order.
+    assert [line for line in lines if line.startswith("[worker 0]")] == [
+        "[worker 0] step 1",
+        "[worker 0] step 2",
+    ]
+    assert lines.count("[worker 1] hello") == 1
+
+
+def test_a_stream_that_ends_says_nothing_about_the_job(cluster_backend, api, lines):
+    cluster_backend.submit(spec())
+    put(api, pod(0, "Failed", terminated=ended(78, message="V=3")))
+    api.logs[f"{PODS}/cpu-smoke-0-aaaaa/log"] = ["2026-01-01T00:00:01Z V=3\n"]
+    finish(api, "Failed", "PodFailurePolicy", "exit code 78 matching FailJob rule")
+    status = cluster_backend.follow("cpu-smoke", lines.append)
+    assert status.phase == "failed"
+    assert "[worker 0] V=3" in lines
+
+
+def test_the_log_of_a_pod_that_is_gone_is_explained(cluster_backend, api, lines):
+    cluster_backend.submit(spec())
+    put(api, pod(0, "Failed", terminated=ended(70, message="last words")))
+    api.refusals[f"GET {PODS}/cpu-smoke-0-aaaaa/log"] = (404, "pods not found")
+    cluster_backend.logs("cpu-smoke", lines.append)
+    assert lines[0].startswith("[worker 0] the log is gone with its pod or node")
+    assert lines[1] == "[worker 0] last words"
+
+
+def test_a_cluster_that_is_away_for_a_while_is_asked_again(cluster_backend, api, lines):
+    cluster_backend.submit(spec())
+    finish(api, "Complete")
+    api.refusals["GET"] = (503, "the server is starting")
+
+    def come_back(tell: str) -> None:
+        lines.append(tell)
+        api.refusals.clear()
+
+    assert cluster_backend.follow("cpu-smoke", come_back).phase == "succeeded"
+    assert lines[0] == (
+        f"[launch] the cluster answered 503 to GET {JOBS}/cpu-smoke: "
+        "the server is starting; asking again"
+    )
+
+
+def test_patience_has_an_end_and_is_for_transient_errors_only():
+    tries: list[ExitCode] = []
+
+    def fail(code: ExitCode) -> None:
+        tries.append(code)
+        raise RunError(code, "no")
+
+    for code, least, most in ((ExitCode.BAD_FLAG, 1, 1), (ExitCode.TRANSIENT, 2, 1000)):
+        tries.clear()
+        with pytest.raises(RunError):
+            patiently(lambda code=code: fail(code), [].append, 0.001, patience_secs=0.05)
+        assert least <= len(tries) <= most

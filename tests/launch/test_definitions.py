@@ -1,0 +1,80 @@
+"""What is rendered for JobSet and Kueue, against the definitions that their projects publish."""
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from launch import documents, manifest
+from launch.examples import EXAMPLES
+from launch.lint.schemas import CUSTOM
+from tests.cluster import definitions
+
+pytestmark = pytest.mark.slow
+Document = dict[str, Any]
+_QUEUES = Path(__file__).parents[2] / "k8s" / "base" / "queues.yaml"
+_RENDERED = [
+    *documents.load(_QUEUES.read_text()),
+    *(document for _, spec in EXAMPLES.values() for document in manifest.render(spec)),
+]
+_CUSTOM = [one for one in _RENDERED if one["apiVersion"].partition("/")[0].endswith("x-k8s.io")]
+_JOBSET = next(one for one in _CUSTOM if one["kind"] == "JobSet")
+
+
+def faults(document: Document, defined: dict[str, Document]) -> list[str]:
+    schema = definitions.schema(defined[document["kind"]])
+    found = jsonschema.Draft202012Validator(schema).iter_errors(document)
+    return [f"{error.json_path}: {error.message}" for error in found]
+
+
+@pytest.mark.parametrize(
+    "document", _CUSTOM, ids=lambda one: f"{one['kind']}-{one['metadata']['name']}"
+)
+def test_what_is_rendered_satisfies_the_published_definition(document, defined):
+    group, _, version = document["apiVersion"].partition("/")
+    spec = defined[document["kind"]]["spec"]
+    assert (group, version) == (spec["group"], spec["versions"][0]["name"])
+    assert faults(document, defined) == []
+
+
+def _misspell(document: Document) -> None:
+    document["spec"]["replicatedJob"] = document["spec"].pop("replicatedJobs")
+
+
+def _enum(document: Document) -> None:
+    document["spec"]["failurePolicy"]["restartStrategy"] = "Sometimes"
+
+
+def _type(document: Document) -> None:
+    document["spec"]["replicatedJobs"][0]["replicas"] = "one"
+
+
+def _inner(document: Document) -> None:
+    document["spec"]["replicatedJobs"][0]["template"]["spec"]["compeltions"] = 1
+
+
+@pytest.mark.parametrize("plant", [_misspell, _enum, _type, _inner])
+def test_a_planted_fault_is_found(plant: Callable[[Document], None], defined):
+    planted = copy.deepcopy(_JOBSET)
+    plant(planted)
+    assert faults(planted, defined)
+
+
+def fields(schema: Any, path: str = "") -> Iterator[tuple[str, Document]]:
+    """Path and schema of every field that a schema names."""
+    for name, inner in (schema.get("properties") or {}).items():
+        yield f"{path}.{name}", inner
+        yield from fields(inner, f"{path}.{name}")
+    if "items" in schema:
+        yield from fields(schema["items"], f"{path}[]")
+
+
+@pytest.mark.parametrize("kind", sorted(set(CUSTOM) - {"PodMonitor"}))
+def test_the_linters_own_schema_names_nothing_that_is_not_defined(kind, defined):
+    published = dict(fields(definitions.schema(defined[kind])))
+    for path, ours in fields(CUSTOM[kind]):
+        assert path in published, path
+        assert set(ours.get("enum", [])) <= set(published[path].get("enum", ours.get("enum", [])))

@@ -1,0 +1,70 @@
+"""Sweeps: a file of trials, one line of results a trial."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import RENDER, TRAINER, container, rendered
+
+from launch import sweep
+from trainer.exit_codes import RunError
+
+
+def trials(tmp_path: Path, text: str) -> tuple[tuple[str, ...], ...]:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    return sweep.load(path, "gs://BUCKET/s")
+
+
+def test_a_grid_is_every_combination(tmp_path):
+    found = trials(tmp_path, "grid:\n  optimizer.name: [adam, sgd]\n  seed: [1, 2, 3]\n")
+    assert len(found) == 6
+    assert found[1] == (
+        "--config.optimizer.name=adam",
+        "--config.seed=2",
+        "--workdir=gs://BUCKET/s/trial-1",
+    )
+    assert len({trial[-1] for trial in found}) == 6
+
+
+def test_a_list_is_taken_as_it_is(tmp_path):
+    found = trials(tmp_path, "list:\n- {seed: 1}\n- {seed: 2, flag: true, name: 'a b'}\n")
+    assert found[1][:-1] == ("--config.seed=2", "--config.flag=true", "--config.name=a b")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("gird: {}", "did you mean 'grid'"),
+        ("grid: {}\nlist: []", "exactly one key"),
+        ("grid: {a: 1}", "needs a list"),
+        ("grid: {a: []}", "needs a list"),
+        ("list: []", "no trials"),
+        ("list: [1]", "no trials"),
+        ("[", "is not YAML"),
+        ("grid: {a: [!!python/object:os.system x]}", "is not YAML"),
+        (f"grid: {{a: {list(range(6000))}}}", "too many"),
+    ],
+)
+def test_a_wrong_sweep_is_refused(tmp_path, text, shown):
+    with pytest.raises(RunError, match=shown):
+        trials(tmp_path, text)
+
+
+def test_a_pod_of_a_sweep_runs_the_trial_of_its_index(tmp_path, capsys):
+    (tmp_path / "sweep.yaml").write_text("grid: {seed: [7, 8]}")
+    parsed = rendered(capsys, *RENDER, f"--sweep={tmp_path / 'sweep.yaml'}", *TRAINER)
+    assert parsed[-1]["spec"]["completions"] == 2
+    found = container(parsed)
+    program = found["command"][2].replace("$$", "$")
+    table, *_ = found["args"]
+    show = [sys.executable, "-c", "import sys; print(sys.argv[1:])"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, table, *show],
+        env={"JOB_COMPLETION_INDEX": "1", "PATH": "/usr/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "['--config.seed=8', '--workdir=gs://BUCKET/run/trial-1']"

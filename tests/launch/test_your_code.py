@@ -1,0 +1,128 @@
+"""The user's own files travel with the job."""
+
+import dataclasses
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import RENDER, TRAINER, container, rendered
+from fake_cluster import JOBS
+
+from launch import code_bundle, programs
+from launch.doctor import check_paths
+from launch.spec import CODE_DIR, JobSpec
+from tests.storage.emulator import running_emulator
+from trainer.exit_codes import RunError
+
+
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "mine"
+    (root / "sub").mkdir(parents=True)
+    (root / "experiment.py").write_text("print('config')\n")
+    (root / "sub" / "data.bin").write_bytes(b"\xff\x00")
+    (root / ".git").mkdir()
+    (root / ".git" / "secret").write_text("canary")
+    return root
+
+
+def test_your_files_travel_in_a_config_map_and_the_config_finds_them(capsys, tmp_path):
+    root = folder(tmp_path)
+    config = f"--config={root / 'experiment.py'}"
+    parsed = rendered(capsys, *RENDER, f"--code={root}", "--", config, "--workdir=gs://BUCKET/run")
+    [config_map] = [one for one in parsed if one["kind"] == "ConfigMap"]
+    assert config_map["data"] == {"file-0": "print('config')\n"}
+    assert list(config_map["binaryData"]) == ["file-1"]
+    assert "canary" not in json.dumps(parsed)
+    assert container(parsed)["args"][-1] == f"--config={CODE_DIR}/experiment.py"
+    digest = parsed[-1]["metadata"]["labels"]["lockstep/code-digest"]
+    (root / "experiment.py").write_text("print('changed')\n")
+    changed = rendered(capsys, *RENDER, f"--code={root}", "--", config, "--workdir=gs://BUCKET/run")
+    assert changed[-1]["metadata"]["labels"]["lockstep/code-digest"] != digest
+
+
+def test_large_files_travel_through_the_bucket(capsys, tmp_path):
+    root = folder(tmp_path)
+    (root / "big.txt").write_bytes(b"x" * 800_000)
+    parsed = rendered(capsys, *RENDER, f"--code={root}", *TRAINER)
+    [fetch] = parsed[-1]["spec"]["template"]["spec"]["initContainers"]
+    assert fetch["args"][0].startswith("gs://BUCKET/run/code/")
+    assert [one["kind"] for one in parsed] == ["NetworkPolicy", "Job"]
+
+
+def test_the_fetched_zip_is_checked_and_stays_in_its_folder(tmp_path):
+    import hashlib
+    import io
+    import zipfile
+
+    def fetch(data: bytes, digest: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "code.zip").write_bytes(data)
+        command = [sys.executable, "-c", programs.source("fetch_code")]
+        arguments = [f"file://{tmp_path}/code.zip", digest, str(tmp_path / "out")]
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+
+    bundle, _ = code_bundle.collect(str(folder(tmp_path)), [])
+    data = code_bundle.archive(bundle)
+    assert fetch(data, hashlib.sha256(data).hexdigest()).returncode == 0
+    assert (tmp_path / "out" / "sub" / "data.bin").read_bytes() == b"\xff\x00"
+    assert "changed after the job was submitted" in fetch(data + b"x", "0" * 64).stderr
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as evil:
+        evil.writestr("../escaped", "x")
+    evil_data = buffer.getvalue()
+    assert "leaves the target" in fetch(evil_data, hashlib.sha256(evil_data).hexdigest()).stderr
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_config_outside_the_folder_is_refused(tmp_path):
+    other = tmp_path / "other.py"
+    other.write_text("")
+    with pytest.raises(RunError, match="would stay behind"):
+        code_bundle.collect(str(folder(tmp_path)), [f"--config={other}"])
+
+
+def test_local_workers_import_the_copy_that_was_submitted(backend, job, tmp_path, lines):
+    root = folder(tmp_path)
+    (root / "mymodule.py").write_text("VALUE = 'submitted'\n")
+    bundle, _ = code_bundle.collect(str(root), [])
+    program = "import mymodule, time; print(mymodule.VALUE)"
+    spec = dataclasses.replace(job("copy"), command=(sys.executable, "-c", program), code=bundle)
+    backend.submit(spec)
+    (root / "mymodule.py").write_text("VALUE = 'edited later'\n")
+    backend.follow("copy", lines.append)
+    assert "[worker 0] submitted" in lines
+
+
+def test_large_code_is_put_into_the_bucket_and_fetched_from_it(
+    cluster_backend, api, tmp_path, capfd
+):
+    root = folder(tmp_path)
+    (root / "big.bin").write_bytes(random.Random(0).randbytes(900_000))
+    bundle, args = code_bundle.collect(
+        str(root), [f"--config={root / 'experiment.py'}", "--workdir=gs://runs/mine"]
+    )
+    job = JobSpec("mine", args=args, image="lockstep:0.1.0-cpu", code=bundle)
+    with running_emulator("runs") as emulator:
+        cluster_backend.submit(job)
+        stored = api.objects[f"{JOBS}/mine"]
+        [fetch] = stored["spec"]["template"]["spec"]["initContainers"]
+        url, digest, _ = fetch["args"]
+        assert [f"gs://runs/{name}" for name in emulator.names("runs")] == [url]
+        program = [sys.executable, "-c", programs.source("fetch_code"), url, digest]
+        subprocess.run([*program, str(tmp_path / "out")], check=True)
+        assert [check.ok for check in check_paths(["gs://runs/mine/code", "gs://runs/no"])] == [
+            True,
+            False,
+        ]
+        with emulator.proxy.faults(lambda *_: 401):
+            with pytest.raises(RunError, match="cannot write gs://runs/mine/code") as refused:
+                cluster_backend.submit(dataclasses.replace(job, name="other"))
+            [check] = check_paths(["gs://runs/mine/code"])
+    for path, content in bundle.files:
+        assert (tmp_path / "out" / path).read_bytes() == content
+    assert not check.ok
+    assert "401" in refused.value.reason + check.detail
+    assert f"{JOBS}/other" not in api.objects
+    assert capfd.readouterr().err == ""
