@@ -28,10 +28,15 @@ class Ended:
         return lines[-1] if lines else ""
 
 
-def trainer(*args: str, environment: dict[str, str] | None = None, timeout: int = 300) -> Ended:
+def trainer(
+    *args: str,
+    environment: dict[str, str] | None = None,
+    timeout: int = 300,
+    module: Sequence[str] = ("trainer",),
+) -> Ended:
     """Run `python -m trainer` to its end."""
     done = subprocess.run(
-        [sys.executable, "-m", "trainer", *args],
+        [sys.executable, "-m", *module, *args],
         cwd=ROOT,
         env={**_environment(), **(environment or {})},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Entry point: flags -> config -> plan -> run -> exit code. The trainer's only flags."""
+"""Entry point: flags -> config -> plan -> run -> exit code."""
 
 import dataclasses
 import functools
@@ -13,62 +13,29 @@ from absl import flags
 from trainer import (
     commands,
     config_file,
+    config_names,
     config_values,
     failpoints,
-    goodput,
-    names,
+    plain_secrets,
     quiet,
-    rendezvous,
     user_code,
+    version,
 )
-from trainer.cluster import Cluster, read_cluster
+from trainer.cluster import rendezvous
+from trainer.cluster.description import Cluster, read_cluster
 from trainer.config import TrainConfig
-from trainer.data import sources
 from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo
-from trainer.exit_codes import ExitCode, RunError
-from trainer.fast_dev_run import fast_dev_run, few_batches
-from trainer.phases import Phases
+from trainer.exit_codes import ExitCode, RunError, redact
+from trainer.flags import FLAGS, help_text
 from trainer.plan import Plan, lanes_per_replica, make_plan
-from trainer.stop import StopSignal
-from trainer.watchdog import Watchdog
-
-FLAGS = flags.FLAGS
-
-flags.DEFINE_string("config", "digits", "Experiment: a name in trainer/configs/, or a Python file.")
-flags.DEFINE_string("workdir", "", "Folder of the run; the same folder goes on with the run.")
-flags.DEFINE_enum(
-    "strategy",
-    "auto",
-    ["auto", "cpu", "mirrored", "multi_worker", "tpu"],
-    "Where: what is there, this CPU, all GPUs here, the workers of TF_CONFIG, or a TPU.",
-)
-flags.DEFINE_integer("cpu_replicas", 0, "Replicas on this CPU.", lower_bound=0)
-flags.DEFINE_string("tpu", "", "TPU: local, or grpc://host:8470.")
-flags.DEFINE_float(
-    "startup_deadline_secs", 600, "Until all workers have met, and until training begins.", 1
-)
-flags.DEFINE_float("hang_deadline_secs", 1800, "Longest that any later phase may take.", 1)
-flags.DEFINE_string("log_examples", "", "File for step<TAB>lane<TAB>example id lines.")
-flags.DEFINE_string("stage_dir", "", "Folder for copies of remote data; empty: a temporary one.")
-flags.DEFINE_integer(
-    "stage_bytes", 0, "Most bytes of those copies; 0: most of the free disk.", lower_bound=0
-)
-flags.DEFINE_bool("dry_run", False, "Print the plan and stop.")
-flags.DEFINE_bool("fast_dev_run", False, "Two steps through every code path; leaves nothing.")
-flags.DEFINE_integer(
-    "overfit_batches", 0, "Train and evaluate on so many batches only.", lower_bound=0
-)
-flags.DEFINE_string(
-    "assume_topology", "", "With --dry_run --strategy=tpu: check the step for it, without a TPU."
-)
+from trainer.run.fast_dev_run import fast_dev_run, few_batches
+from trainer.watch import goodput, profile
+from trainer.watch.phases import Phases
+from trainer.watch.stop import StopSignal
+from trainer.watch.watchdog import Watchdog
 
 _OVERRIDE = "--config."
-_USAGE = """\
-python -m trainer --config=NAME_OR_FILE --workdir=DIR [flags] [--config.FIELD=VALUE ...]
-
-or one of (each has --help):
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,33 +52,40 @@ def main(argv: Sequence[str]) -> ExitCode:
     """Run the command line; every failure ends in one line and its exit code."""
     # TensorFlow's notes would bury our lines; its errors stay.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    code = ExitCode.DONE
     try:
         if (command := commands.find(argv)) is not None:
             command(argv[2:])
             return ExitCode.DONE
         if {"-h", "--help"} & set(argv):
-            print(_USAGE + commands.usage() + FLAGS.module_help("__main__"))
+            print(help_text(), end="")
             return ExitCode.DONE
-        with quiet.loading():
-            request = prepare(argv, os.environ)
-        if FLAGS.dry_run:
-            _dry_run(request)
-        else:
-            _train(request)
+        if "--version" in argv:
+            print(version.version_text(), end="")
+            return ExitCode.DONE
+        code = ExitCode.TRANSIENT  # of a run whose log nobody takes any more
+        with StopSignal() as stop:
+            with quiet.loading():
+                request = prepare(argv, os.environ)
+            lines = _dry_run(request) if FLAGS.dry_run else _train(request, stop)
+        code = ExitCode.DONE
+        for line in lines:
+            print(line)
     except BrokenPipeError:
-        # Whoever read standard output has seen enough; nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough; nothing may be written at exit either.
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except RunError as error:
         print(error.code.last_line(error.reason), file=sys.stderr)
         return error.code
     except Exception as error:
-        traceback.print_exc()
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        sys.stderr.write(redact(traceback.format_exc()))
+        reason = user_code.reason_of(error)
         if place := user_code.place_of(error):
             reason = f"{place}: {reason}"
         print(ExitCode.BUG.last_line(f"{reason}; the stack is above"), file=sys.stderr)
         return ExitCode.BUG
-    return ExitCode.DONE
+    return code
 
 
 def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
@@ -121,9 +95,13 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         RunError: with the first thing that is wrong.
     """
     config = _parse(argv)
+    plain_secrets.refuse(argv, config_values.to_plain(config))
     cluster = read_cluster(environment)
     _check_placement(config, cluster)
-    names.check(config)
+    config_names.check(config)
+    profile.parse(FLAGS.profile)
+    from trainer.data import sources  # NumPy starts threads; signals have to be blocked by then
+
     info = sources.describe(config.dataset, _stage(cluster))
     for line in info.skipped:
         print(f"skipped: {line}", file=sys.stderr)
@@ -144,21 +122,23 @@ def _stage(cluster: Cluster) -> Stage:
     return Stage(FLAGS.stage_dir, FLAGS.stage_bytes, sharers)
 
 
-def _train(request: Request) -> None:
-    """Run with everything that ends a run early: signals, deadlines, lost workers."""
+def _train(request: Request, stop: StopSignal) -> list[str]:
+    """Run with everything that ends a run early; return what is said at its end."""
     failpoints.check()
     ledger = goodput.Ledger(started=goodput.process_started())
     deadlines = (FLAGS.startup_deadline_secs, FLAGS.hang_deadline_secs)
-    with StopSignal() as stop, Watchdog(*deadlines) as watchdog:
+    with Watchdog(*deadlines) as watchdog:
         with ledger.spend("peers"):
             rendezvous.meet(request.cluster, config_values.to_plain(request.config), deadlines[0])
         phases = Phases(watchdog, ledger)
         with phases.phase("start"), quiet.loading():
-            from trainer import loop, peers, strategy
+            from trainer.cluster import peers, strategy
+            from trainer.run import loop
         cluster = request.cluster
         placement = strategy.Placement(
             FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.tpu, cluster,
             stage=_stage(cluster), log_examples=FLAGS.log_examples,
+            profile=profile.parse(FLAGS.profile),
         )  # fmt: skip
         run = functools.partial(loop.run, stop=stop, phases=phases)
         with peers.naming_lost(cluster):
@@ -170,21 +150,19 @@ def _train(request: Request) -> None:
                 )
             else:
                 summary = run(request.config, request.info, request.plan, placement, FLAGS.workdir)
-        if cluster.is_chief:
-            print(_last_line(summary))
+    return [_last_line(summary)] if cluster.is_chief else []
 
 
-def _dry_run(request: Request) -> None:
+def _dry_run(request: Request) -> list[str]:
     with quiet.loading():
-        from trainer import dry_run
+        from trainer.run import dry_run
 
     config, info, plan = request.config, request.info, request.plan
     num_replicas = max(1, FLAGS.cpu_replicas) * request.cluster.num_workers
     rows = dry_run.rows(config, info, plan, num_replicas)
     if FLAGS.assume_topology:
         rows += dry_run.check_tpu(config, info, plan, FLAGS.assume_topology)
-    for name, value in rows:
-        print(f"{name:30}{value}")
+    return [f"{name:30}{value}" for name, value in rows]
 
 
 def _parse(argv: Sequence[str]) -> TrainConfig:

@@ -3,15 +3,15 @@
 import math
 from typing import Any, Literal
 
-from trainer import names
-from trainer.cluster import read_cluster
+from trainer import config_names
+from trainer.cluster.description import read_cluster
 from trainer.config import TrainConfig
 from trainer.data import sources
 from trainer.data.info import DatasetInfo
 from trainer.exit_codes import ExitCode, RunError
-from trainer.fast_dev_run import fast_dev_run as run_fast
-from trainer.fast_dev_run import few_batches
 from trainer.plan import Plan, make_plan
+from trainer.run.fast_dev_run import fast_dev_run as run_fast
+from trainer.run.fast_dev_run import few_batches
 
 
 def train(
@@ -44,7 +44,7 @@ def train(
     Raises:
         RunError: with the reason in one line, and the exit code that the command would have.
     """
-    names.check(config)
+    config_names.check(config)
     if not workdir and not fast_dev_run:
         raise RunError(ExitCode.BAD_FLAG, "train(workdir=...) is missing: the folder of the run")
     info = sources.describe(config.dataset)
@@ -54,12 +54,12 @@ def train(
     _configure_runtime(config)
 
     def run(config: TrainConfig, info: DatasetInfo, plan: Plan, workdir: str) -> dict[str, Any]:
-        from trainer import loop
-        from trainer.goodput import Ledger
-        from trainer.phases import Phases
-        from trainer.stop import StopSignal
-        from trainer.strategy import Placement
-        from trainer.watchdog import Watchdog
+        from trainer.cluster.strategy import Placement
+        from trainer.run import loop
+        from trainer.watch.goodput import Ledger
+        from trainer.watch.phases import Phases
+        from trainer.watch.stop import StopSignal
+        from trainer.watch.watchdog import Watchdog
 
         placement = Placement(strategy, cpu_replicas, tpu, read_cluster({}))
         # Neither is entered: in a notebook, no thread may take signals or end the process.
@@ -72,7 +72,7 @@ def train(
 
 
 def _configure_runtime(config: TrainConfig) -> None:
-    from trainer import strategy
+    from trainer.cluster import strategy
 
     try:
         strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")

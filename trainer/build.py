@@ -1,19 +1,22 @@
 """Builds what a config names. The only file below the loop that reads the whole config."""
 
 import functools
+import inspect
 import random
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from trainer import pure_optimizer, registry
+from trainer import registry
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature
+from trainer.engine import pure_optimizer
+from trainer.engine.step import StepPlan
 from trainer.exit_codes import ExitCode, RunError
 from trainer.optimizers import schedules
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
-from trainer.step import StepPlan
+from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts, Task
 
 
@@ -48,6 +51,7 @@ def build_task(
         metrics={p.name.rpartition(":")[2]: _metric(p, i) for i, p in enumerate(config.metrics)},
         loss=_loss(config.loss),
         regularizer=_regularizer(config.regularizer),
+        average=WeightAverage(models, config.ema_decay) if config.ema_decay else None,
     )
     return kind(parts, **config.task.args)
 
@@ -70,6 +74,11 @@ def _model(config: TrainConfig, role: str, input_shape: Any, num_outputs: int) -
     if part is None:
         raise RunError(ExitCode.BAD_CONFIG, f"{field} is missing: the task needs it")
     model = _call(registry.MODELS, part, field, input_shape, num_outputs)
+    if not isinstance(model, keras.Model):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{field}.name={part.name!r} returned {type(model).__name__}; return a keras.Model",
+        )
     if not model.built:
         model.build((None, *input_shape))
     return model
@@ -133,8 +142,16 @@ def _call(table: Mapping[str, str], part: PartConfig, field: str, *args: Any) ->
         return found(*args, **part.args)
     except TypeError as error:
         if error.__traceback__ and error.__traceback__.tb_next is None:
-            raise RunError(ExitCode.BAD_CONFIG, f"{field}.args={part.args}: {error}") from error
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{field}.args={part.args}: {error}; arguments: {_arguments(found, len(args))}",
+            ) from error
         raise
+
+
+def _arguments(part: Any, num_given: int) -> str:
+    names = [p for p in inspect.signature(part).parameters if p not in ("args", "kwargs")]
+    return ", ".join(names[num_given:]) or "none"
 
 
 def _field(role: str, kind: str = "optimizer") -> str:

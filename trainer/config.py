@@ -99,6 +99,8 @@ class TrainConfig:
     log_every_steps: int = 500
     eval_every_steps: int = 0
     """0: at the end of every epoch."""
+    eval_before_training: bool = False
+    """Evaluate the first weights too; no plateau and no best checkpoint begins there."""
     checkpoint_every_steps: int = 1000
     """0: only at the end."""
     keep_checkpoints: int = 3
@@ -127,6 +129,8 @@ class TrainConfig:
     optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
     """Further optimizers by role."""
     plateau: PlateauConfig = PlateauConfig()
+    ema_decay: float = 0.0
+    """Of a running average of the weights, which is evaluated and exported; 0: the last weights."""
 
     def __post_init__(self) -> None:
         for error in _range_errors(self):
@@ -138,6 +142,7 @@ UNESSENTIAL_FIELDS = frozenset(
     {
         "log_every_steps",
         "eval_every_steps",
+        "eval_before_training",
         "checkpoint_every_steps",
         "checkpoint_every_secs",
         "keep_checkpoints",
@@ -149,6 +154,8 @@ UNESSENTIAL_FIELDS = frozenset(
 
 def essential_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name what differs between two plain configs and changes what is computed."""
+    # What an older version did not know was as it is by default.
+    old = {**config_values.to_plain(TrainConfig(epochs=1)), **old}
     unessential = set(UNESSENTIAL_FIELDS)
     if new["plateau"]["metric"]:
         unessential.discard("eval_every_steps")  # each evaluation may lower the learning rate
@@ -180,6 +187,8 @@ def _range_errors(config: TrainConfig) -> list[str]:
     ]
     if not 0 <= config.seed < 2**31:
         errors.append(f"config.seed={config.seed} must be in 0..{2**31 - 1}")
+    if not 0 <= config.ema_decay < 1:
+        errors.append(f"config.ema_decay={config.ema_decay} must be in [0, 1); 0: no average")
     if bool(config.train_steps) == bool(config.epochs):
         errors.append(
             f"config.train_steps={config.train_steps} and config.epochs={config.epochs}: "

@@ -1,12 +1,16 @@
 """Finds an experiment by name or path and runs its `get_config()`."""
 
+import contextlib
+import dataclasses
 import difflib
 import importlib
 import pathlib
+import re
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
-from trainer.config import TrainConfig
+from trainer.config import DatasetConfig, OptimizerConfig, TrainConfig
 from trainer.config_values import from_plain, to_plain
 from trainer.exit_codes import ExitCode, RunError
 
@@ -27,7 +31,8 @@ def load(name_or_file: str) -> TrainConfig:
     module = _import(path)
     if not callable(getattr(module, "get_config", None)):
         raise RunError(ExitCode.BAD_CONFIG, f"--config={path}: no get_config() in this file")
-    config = module.get_config()
+    with _naming_the_line(path):
+        config = module.get_config()
     if not isinstance(config, TrainConfig):
         raise RunError(
             ExitCode.BAD_CONFIG,
@@ -62,15 +67,31 @@ def _import(path: pathlib.Path) -> ModuleType:
     if path.parent == _CONFIGS:
         return importlib.import_module(f"trainer.configs.{path.stem}")
     sys.path.insert(0, str(path.parent))
-    try:
+    with _naming_the_line(path):
         return importlib.import_module(path.stem)
+
+
+@contextlib.contextmanager
+def _naming_the_line(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
     except RunError:
         raise
     except Exception as error:
-        place = _place(error, path)
-        raise RunError(
-            ExitCode.BAD_CONFIG, f"--config={path}{place}: {type(error).__name__}: {error}"
-        ) from error
+        reason = f"{type(error).__name__}: {error}{_nearest_field(str(error))}"
+        where = f"--config={path}{_place(error, path)}"
+        raise RunError(ExitCode.BAD_CONFIG, f"{where}: {reason}") from error
+
+
+def _nearest_field(message: str) -> str:
+    """Return a hint where a field of a config was written wrongly."""
+    kinds = {kind.__name__: kind for kind in (TrainConfig, DatasetConfig, OptimizerConfig)}
+    wrong = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
+    if wrong is None or wrong[1] not in kinds:
+        return ""
+    names = [field.name for field in dataclasses.fields(kinds[wrong[1]])]
+    close = difflib.get_close_matches(wrong[2], names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(names)}"
 
 
 def _place(error: BaseException, path: pathlib.Path) -> str:

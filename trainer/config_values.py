@@ -6,7 +6,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from trainer.exit_codes import ExitCode, RunError
@@ -58,6 +58,15 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "")
     return lines
 
 
+def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
+    """Name every field that is no group: "seed", "optimizer.learning_rate", ..."""
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            yield from leaves(hint, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
 def _set(values: dict[str, Any], kind: Any, path: str, text: str) -> None:
     """Put the typed `text` at `path`, walking dataclasses by field and dicts by key."""
     *parents, last = path.split(".")
@@ -79,7 +88,7 @@ def _member(kind: Any, name: str, path: str) -> Any:
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         if name not in hints:
-            raise _unknown(f"config.{path}", name, list(hints))
+            raise _unknown(f"config.{path}", name, [*hints, *leaves(kind)])
         return _without_none(hints[name])
     if typing.get_origin(kind) is dict:
         return typing.get_args(kind)[1]
@@ -155,7 +164,8 @@ def _list(value: Any, where: str) -> list[Any]:
 
 def _unknown(where: str, name: str, names: list[str]) -> RunError:
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "fields: " + ", ".join(names)
+    first = [n for n in names if "." not in n]
+    hint = f"did you mean {close[0]!r}?" if close else f"fields: {', '.join(dict.fromkeys(first))}"
     return RunError(ExitCode.BAD_CONFIG, f"{where}: unknown field {name!r}; {hint}")
 
 

@@ -3,8 +3,15 @@
 import enum
 import re
 
-# User and password of a URL: an error repeats what was typed, and its line goes into logs.
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+_USER = r"://[^/@\s]+@"
+_LOGIN = r"://[^/\s:@]*:(?!\d+/)[^\s@]+@"
+# Who holds a signed URL needs no password.
+_SIGNED = (
+    r"[?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature"
+    r"|(?:access_)?token|api_?key|password|secret)=[^&\s'\"]+"
+)
+_SECRET = re.compile(f"{_LOGIN}|{_SIGNED}", re.IGNORECASE)
+_HIDDEN = re.compile(f"{_LOGIN}|{_USER}|({_SIGNED})", re.IGNORECASE)
 
 
 class ExitCode(enum.IntEnum):
@@ -46,7 +53,20 @@ class ExitCode(enum.IntEnum):
 
     def last_line(self, reason: str) -> str:
         """Return the line by which a process says why it ends."""
-        return f"{self.name.lower()} ({int(self)}): {reason}"
+        return f"{self.name.lower()} ({int(self)}): {redact(reason)}"
+
+
+def holds_secret(text: str) -> bool:
+    """Whether an address in the text carries a password or a signature."""
+    return bool(_SECRET.search(text))
+
+
+def redact(text: str) -> str:
+    """Return the text without user, password and signature of the addresses in it.
+
+    An error repeats what was typed, and its line goes into logs.
+    """
+    return _HIDDEN.sub(lambda found: "" if found[1] else "://", text)
 
 
 class RunError(Exception):
@@ -58,7 +78,7 @@ class RunError(Exception):
     """
 
     def __init__(self, code: ExitCode, reason: str) -> None:
-        line = _CREDENTIALS.sub("://", " ".join(reason.split()))
+        line = redact(" ".join(reason.split()))
         super().__init__(line)
         self.code = code
         self.reason = line

@@ -105,11 +105,18 @@ def resolve(table: Mapping[str, str], name: str, field: str) -> Any:
     target = table.get(name, name)
     module, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        found = importlib.import_module(module)
     except (ImportError, AttributeError) as error:
-        raise RunError(
-            ExitCode.BAD_CONFIG, f"{field}={name!r}: cannot load {target}: {error}"
-        ) from error
+        raise _cannot_load(field, name, target, str(error)) from error
+    if not hasattr(found, attribute):
+        close = difflib.get_close_matches(attribute, dir(found), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise _cannot_load(field, name, target, f"{module} has no {attribute!r}{hint}")
+    return getattr(found, attribute)
+
+
+def _cannot_load(field: str, name: str, target: str, reason: str) -> RunError:
+    return RunError(ExitCode.BAD_CONFIG, f"{field}={name!r}: cannot load {target}: {reason}")
 
 
 def check(table: Mapping[str, str], name: str, field: str) -> None:

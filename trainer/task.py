@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from trainer.data.info import Feature
+from trainer.optimizers.weight_average import WeightAverage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Parts:
         metrics: name -> metric.
         loss: (labels, predictions) -> float[b], or a Keras loss.
         regularizer: weights -> scalar, or None.
+        average: of the models' weights, or None.
     """
 
     models: Mapping[str, keras.Model]
@@ -66,6 +68,7 @@ class Parts:
     metrics: Mapping[str, keras.metrics.Metric]
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     regularizer: Callable[[tf.Tensor], tf.Tensor] | None
+    average: WeightAverage | None = None
 
 
 class Task:
@@ -78,6 +81,7 @@ class Task:
         models: role -> built model.
         optimizers: role -> optimizer, built on its variables.
         metrics: name -> metric with additive state (a sum, count or histogram over examples).
+        average: of the models' weights, for evaluation and export; None: the weights themselves.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -86,6 +90,7 @@ class Task:
         self.metrics = dict(parts.metrics)
         self.loss = parts.loss
         self.regularizer = parts.regularizer
+        self.average = parts.average
 
     @classmethod
     def model_shapes(cls, features: Mapping[str, Feature]) -> dict[str, tuple[Any, int]]:
@@ -99,6 +104,13 @@ class Task:
     def eval_step(self, lane: Lane) -> tf.Tensor:
         """Return the loss of each example, float[b], and update the metrics."""
         raise NotImplementedError
+
+    def images(self) -> Mapping[str, tf.Tensor]:
+        """Return what there is to look at after an evaluation: name -> float[N, H, W, 1 or 3].
+
+        Values are in [0, 1]; nothing by default. It must be a function of the state alone.
+        """
+        return {}
 
     def penalty(self, variables: Variables) -> tf.Tensor:
         """Return what regularizers add to the mean loss when `variables` are trained; a scalar.
@@ -121,3 +133,5 @@ class Task:
         for role, part in parts.items():
             for index, variable in enumerate(part.variables):
                 yield f"{role}/{index:03d}/{variable.path}", variable
+        for name, variable in self.average.state() if self.average else ():
+            yield f"average/{name}", variable

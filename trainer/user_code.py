@@ -1,11 +1,15 @@
 """Which line of the user's own code an error comes from."""
 
+import re
 import sys
 import sysconfig
 import traceback
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
+_FRAME = re.compile(r'File "(.+?)", line (\d+)')
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_LONGEST = 300
 
 
 def place_of(error: BaseException) -> str:
@@ -14,10 +18,20 @@ def place_of(error: BaseException) -> str:
     Returns:
         "" where there is none.
     """
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if _is_own(Path(frame.filename)):
-            return f"{frame.filename}:{frame.lineno}"
-    return ""
+    frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    # A compiled step fails far from the code that it was made of; its message tells where that is.
+    frames += _FRAME.findall(str(error))
+    own = [f"{name}:{line}" for name, line in frames if _is_own(Path(name))]
+    return own[-1] if own else ""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what went wrong as one line: the end of a message that tells a whole stack."""
+    text = _COLOR.sub("", str(error))
+    if text == "None values not supported.":
+        text += " Does a function of yours end without `return`?"
+    *_, text = re.split(r'File ".+?", line \d+, in .+\n', text)
+    return f"{type(error).__name__}: {' '.join(text.split())[:_LONGEST]}"
 
 
 def _is_own(path: Path) -> bool:

@@ -76,11 +76,14 @@ class Worker:
 
 
 @contextlib.contextmanager
-def pair(workdir: Path, *args: str, failpoints: Sequence[str] = ("", "")) -> Iterator[list[Worker]]:
+def pair(
+    workdir: Path, *args: str, failpoints: Sequence[str] = ("", ""), sabotage: str = ""
+) -> Iterator[list[Worker]]:
     """Run two workers of one run."""
     cluster = [f"localhost:{port}" for port in free_ports(2)]
     workers = [
-        Worker(workdir, *args, failpoint=failpoints[i], cluster=cluster, index=i) for i in (0, 1)
+        Worker(workdir, *args, failpoint=failpoints[i], sabotage=sabotage, cluster=cluster, index=i)
+        for i in (0, 1)
     ]
     try:
         yield workers
@@ -112,8 +115,8 @@ def must_fail() -> Iterator[None]:
     """Pass only if the check inside fails, and not because the planted bug could not be loaded."""
     with pytest.raises((AssertionError, OSError, subprocess.TimeoutExpired)) as raised:
         yield
-    assert "ImportError" not in str(raised.value)
-    assert "ModuleNotFoundError" not in str(raised.value)
+    for mistake in ("ImportError", "ModuleNotFoundError", "NameError", "TypeError"):
+        assert mistake not in str(raised.value)
 
 
 def saved_steps(workdir: Path) -> list[int]:

@@ -9,7 +9,9 @@ import sys
 
 def main(ranges: list[list[int]], argv: list[str]) -> None:
     from trainer import __main__ as command
-    from trainer import checkpoint, session, strategy
+    from trainer import checkpoint
+    from trainer.cluster import strategy
+    from trainer.run import session
 
     request = command.prepare(["trainer", "--dry_run", *argv], {})
     placement = strategy.Placement("cpu")

@@ -9,7 +9,7 @@ import sys
 
 def forgets_optimizer() -> None:
     """Restore weights and leave the optimizer's slots as they were created."""
-    from trainer.session import Session
+    from trainer.run.session import Session
 
     def write_state(self, state):
         for name, variable in self.task.state().items():
@@ -27,13 +27,13 @@ def commits_before_it_writes() -> None:
 
 
 def swallows_signals() -> None:
-    from trainer.stop import StopSignal
+    from trainer.watch.stop import StopSignal
 
     StopSignal._take = lambda *_: None
 
 
 def forgets_the_stop_save() -> None:
-    from trainer.saves import Saves
+    from trainer.run.saves import Saves
 
     Saves.save_last = lambda _: None
 
@@ -42,14 +42,14 @@ def applies_every_update() -> None:
     """Leave out the guard: a step that is not finite is written as well."""
     import tensorflow as tf
 
-    from trainer import step
+    from trainer.engine import step
 
     real = tf.math.is_finite
     step.tf.math.is_finite = lambda x: tf.logical_or(real(x), True)
 
 
 def never_barks() -> None:
-    from trainer.watchdog import Watchdog
+    from trainer.watch.watchdog import Watchdog
 
     Watchdog.check = lambda _: None
 
@@ -59,7 +59,7 @@ def seeds_from_the_clock() -> None:
     import dataclasses
     import time
 
-    from trainer import session
+    from trainer.run import session
 
     real = session.open_session
 
@@ -67,6 +67,64 @@ def seeds_from_the_clock() -> None:
         return real(dataclasses.replace(config, seed=time.time_ns() % 2**31), *args)
 
     session.open_session = open_session
+
+
+def stops_alone() -> None:
+    """Ask nobody else whether to stop."""
+    from trainer.cluster.agreement import Agreement
+
+    real = Agreement.edge
+
+    def edge(self, *, stop, secs_per_step):
+        _, secs = real(self, stop=False, secs_per_step=secs_per_step)
+        return stop, secs
+
+    Agreement.edge = edge
+
+
+def names_nobody() -> None:
+    from trainer.cluster import peers
+
+    peers._who = lambda *_: "a worker"
+
+
+def waits_for_ever() -> None:
+    """Take a lost worker for one that is late."""
+    import time
+
+    from trainer.cluster import peers
+
+    never_barks()
+    peers._who = lambda *_: time.sleep(10**6)
+
+
+def leaves_first() -> None:
+    """Let the chief take down the service that the others still use, in the interpreter's way."""
+    import time
+
+    from trainer.cluster import peers
+
+    def leave(cluster):
+        if not cluster.is_chief:
+            time.sleep(8)
+
+    peers.wait_until_gone = leave
+
+
+def trusts_the_bucket() -> None:
+    """Bring whatever files lie there, committed or not."""
+    from trainer import storage
+    from trainer.checkpoint import folder
+    from trainer.checkpoint.store import Store
+
+    def bring(self, name):
+        for file in storage.list_files(f"{self._url}/{name}/*"):
+            path = self.folder / name / file.url.rpartition("/")[2]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            storage.download(file.url, path)
+
+    Store._bring = bring
+    folder.damage = lambda _: None
 
 
 if __name__ == "__main__":

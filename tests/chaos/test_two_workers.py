@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import STEPS, finish, pair, saved_steps
+from tests.chaos.harness import STEPS, finish, must_fail, pair, saved_steps
 
+DEADLINE = 40
 LONG = ("--config.train_steps=100000", "--config.eval_every_steps=100000")
 
 
-def test_both_stop_after_the_same_step(tmp_path: Path, digest: str) -> None:
-    workdir = tmp_path / "run"
-    with pair(workdir, failpoints=("", "loop.edge:term@8")) as workers:
+def _check_stopped_together(workdir: Path, **options: str) -> None:
+    with pair(workdir, failpoints=("", "loop.edge:term@8"), **options) as workers:
         codes = [worker.wait() for worker in workers]
     assert codes == [143, 143], [worker.output for worker in workers]
     steps = {re.search(r"after step (\d+)", worker.last_line)[1] for worker in workers}
@@ -23,12 +23,21 @@ def test_both_stop_after_the_same_step(tmp_path: Path, digest: str) -> None:
     for worker in workers:
         assert "Traceback" not in worker.output
         assert worker.last_line.startswith("stopped (143)"), worker.output
-    assert finish(workdir) == digest
 
 
-@pytest.mark.parametrize("lost", [0, 1])
-def test_a_lost_worker_is_named(tmp_path: Path, lost: int) -> None:
-    with pair(tmp_path / "run", *LONG) as workers:
+def test_both_stop_after_the_same_step(tmp_path: Path, digest: str) -> None:
+    _check_stopped_together(tmp_path / "run")
+    assert finish(tmp_path / "run") == digest
+
+
+@pytest.mark.slow
+def test_sabotage_a_worker_that_stops_alone_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_stopped_together(tmp_path / "run", sabotage="stops_alone")
+
+
+def _check_named(workdir: Path, lost: int, **options: str) -> None:
+    with pair(workdir, *LONG, **options) as workers:
         workers[0].wait_for("step 10/")
         killed = time.monotonic()
         workers[lost].send(signal.SIGKILL)
@@ -38,34 +47,72 @@ def test_a_lost_worker_is_named(tmp_path: Path, lost: int) -> None:
     assert survivor.last_line.startswith(f"peer_lost (201): worker {lost} of 2"), survivor.output
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_worker_is_named(tmp_path: Path, lost: int) -> None:
+    _check_named(tmp_path / "run", lost)
+
+
 @pytest.mark.slow
-def test_a_lost_worker_costs_at_most_one_interval(tmp_path: Path, digest: str) -> None:
-    workdir = tmp_path / "run"
+def test_sabotage_a_loss_that_names_nobody_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_named(tmp_path / "run", 1, sabotage="names_nobody")
+
+
+def _check_lost_and_restarted(workdir: Path, digest: str, **options: str) -> None:
     with pair(workdir, failpoints=("", "loop.edge:kill@8")) as workers:
         assert [worker.wait() for worker in workers] == [201, 137]
-    with pair(workdir) as workers:
-        assert [worker.wait() for worker in workers] == [0, 0]
+    with pair(workdir, **options) as workers:
+        assert [worker.wait() for worker in workers] == [0, 0], workers[0].output
     assert digest in (workdir / "summary.json").read_text()
     assert saved_steps(workdir)[-1] == STEPS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("frozen", [0, 1])
-def test_a_frozen_worker_ends_the_other(tmp_path: Path, frozen: int) -> None:
-    with pair(tmp_path / "run", "--hang_deadline_secs=10", *LONG) as workers:
+def test_a_lost_worker_costs_at_most_one_interval(tmp_path: Path, digest: str) -> None:
+    _check_lost_and_restarted(tmp_path / "run", digest)
+
+
+@pytest.mark.slow
+def test_sabotage_a_restart_that_forgets_is_caught(tmp_path: Path, digest: str) -> None:
+    with must_fail():
+        _check_lost_and_restarted(tmp_path / "run", digest, sabotage="forgets_optimizer")
+
+
+def _check_frozen(workdir: Path, frozen: int, **options: str) -> None:
+    with pair(workdir, f"--hang_deadline_secs={DEADLINE}", *LONG, **options) as workers:
         workers[0].wait_for("step 10/")
         workers[frozen].send(signal.SIGSTOP)
         survivor = workers[1 - frozen]
-        started = time.monotonic()
-        assert survivor.wait(60) in (201, 202), survivor.output
-        assert time.monotonic() - started < 20
+        assert survivor.wait(DEADLINE + 5) in (201, 202), survivor.output
 
 
-def test_good_run_ends_quietly(tmp_path: Path, digest: str) -> None:
-    with pair(tmp_path / "run") as workers:
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_a_frozen_worker_ends_the_other(tmp_path: Path, frozen: int) -> None:
+    _check_frozen(tmp_path / "run", frozen)
+
+
+@pytest.mark.slow
+def test_sabotage_waiting_for_a_frozen_worker_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_frozen(tmp_path / "run", 1, sabotage="waits_for_ever")
+
+
+def _check_quiet(workdir: Path, **options: str) -> None:
+    with pair(workdir, **options) as workers:
         assert [worker.wait() for worker in workers] == [0, 0], workers[0].output
     assert workers[0].last_line.startswith("done: ")
     for worker in workers:
         assert "Traceback" not in worker.output
         assert not re.search(r"^E\d{4} .*(coordination|heartbeat|collective)", worker.output, re.M)
+
+
+def test_good_run_ends_quietly(tmp_path: Path, digest: str) -> None:
+    _check_quiet(tmp_path / "run")
     assert digest in (tmp_path / "run" / "summary.json").read_text()
+
+
+@pytest.mark.slow
+def test_sabotage_a_chief_that_leaves_first_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_quiet(tmp_path / "run", sabotage="leaves_first")

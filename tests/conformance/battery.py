@@ -11,14 +11,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import build, registry, strategy
+from trainer import build, registry
 from trainer.checkpoint import digest
+from trainer.cluster import strategy
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature, Shard, Split
 from trainer.data.order import SequentialOrder
 from trainer.data.resident import ResidentFeed
-from trainer.inner_loop import make_inner_loop
-from trainer.step import make_train_step, zero_sums
+from trainer.engine.inner_loop import make_inner_loop
+from trainer.engine.step import make_train_step, zero_sums
 
 STEPS, BATCH, V = 3, 8, 4
 CLASSES = 10

@@ -58,7 +58,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engine.Engine]:
 
 @pytest.fixture(scope="session")
 def base_digest(images: engine.Engine) -> str:
-    return images.make_base()
+    return images.base_digest()
 
 
 @pytest.fixture(scope="session")

@@ -53,12 +53,17 @@ class Engine:
         closed += ["--security-opt=no-new-privileges", "--user", "54321:54321"]
         return self.podman("run", "--rm", *limits, *closed, *options, image, *arguments)
 
-    def make_base(self) -> str:
-        """A Debian with Python, tagged as the base of the Dockerfile.
+    def base_digest(self) -> str:
+        """The digest of the base of the Dockerfile; it is made where the storage has none."""
+        asked = ("inspect", "--type=image", "--format={{.FromImageDigest}}", BASE)
+        try:
+            return self.buildah(*asked)
+        except RuntimeError:
+            self._make_base()
+            return self.buildah(*asked)
 
-        Returns:
-            Its digest.
-        """
+    def _make_base(self) -> None:
+        """A Debian with Python, tagged as the base."""
         root = self.folder / "base"
         packages = "python3,python3-venv,python3-pip,ca-certificates"
         subprocess.run(
@@ -76,7 +81,6 @@ class Engine:
         self.buildah("config", "--env", path, "--cmd", "python3", container)
         self.buildah("commit", "--quiet", "--rm", container, BASE)
         shutil.rmtree(root)
-        return self.buildah("inspect", "--type=image", "--format={{.FromImageDigest}}", BASE)
 
     def build(self, target: str, base_digest: str, context: Path, revision: str) -> str:
         """Builds one target of the Dockerfile on the base with this digest.

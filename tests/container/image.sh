@@ -3,6 +3,8 @@
 #
 #   sh tests/container/image.sh build TARGET IMAGE
 #   sh tests/container/image.sh test IMAGE
+#
+# BUILD_OPTIONS and RUN_OPTIONS are handed on, split at spaces.
 set -eu
 
 what=$1
@@ -26,7 +28,8 @@ if [ "$what" = build ]; then
     tool=${CONTAINER_TOOL:-$(first docker podman buildah)}
     [ -n "$tool" ] || { echo "no docker, podman or buildah here: install one" >&2; exit 69; }
     revision=${REVISION:-$(git rev-parse HEAD 2> /dev/null || echo unknown)}
-    exec "$tool" build --target "$2" --tag "$3" \
+    # shellcheck disable=SC2086 # several options
+    exec "$tool" build ${BUILD_OPTIONS:-} --target "$2" --tag "$3" \
         --build-arg "BASE_DIGEST=$BASE_DIGEST" \
         --build-arg "VERSION=${VERSION:-unknown}" \
         --build-arg "REVISION=$revision" \
@@ -36,5 +39,6 @@ fi
 
 tool=${CONTAINER_TOOL:-$(first docker podman)}
 [ -n "$tool" ] || { echo "no docker or podman here to run $2" >&2; exit 69; }
-exec "$tool" run --rm --network=none --read-only --tmpfs /tmp \
+# shellcheck disable=SC2086 # several options
+exec "$tool" run ${RUN_OPTIONS:-} --rm --network=none --read-only --tmpfs /tmp \
     --user 54321:54321 --cap-drop=all --security-opt=no-new-privileges "$2"

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.container.engine import Engine
 
@@ -109,6 +111,8 @@ def test_the_bill_in_the_image_lists_what_is_installed(images: Engine, cpu: str)
     listed, installed = json.loads(_in_image(images, cpu, program))
     assert listed == installed
     assert len(listed) > 50
+    bill = _in_image(images, cpu, "print(open('/opt/venv/sbom.json').read())")
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(bill) is None
 
 
 def test_the_image_holds_no_installers_and_no_caches(images: Engine, cpu: str) -> None:

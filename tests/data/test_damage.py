@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tests.data.shards import FEATURES, example, png, record_offset, write_file, write_shards
 from tests.data.test_serve import config_of, feed_of, served
+from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data import examples, sources
 from trainer.data.files import Stage
@@ -138,6 +139,39 @@ def test_skipping_loses_exactly_the_bad_records(folder, damage, lost, mode):
     assert set(served(feed, [(0, 3)]).tolist()) == set(range(15)) - lost
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_skipping_leaves_out_no_sound_record_with_a_wrong_feature(folder, middle, mode):
+    """A spec that does not fit is a mistake of the config: skipping would hide it."""
+    good = [example(image=png(i), label=i % 5) for i in range(3)]
+    write_file(middle, [*good, example(image=png(9), label=7), *good])
+    config = config_of(str(folder / "{split}-*"), serve=mode, skip_bad_records=True)
+    feed = None
+    with pytest.raises(RunError, match=r"train-1.tfrecord: record 3 .*key 'label'") as caught:
+        try:
+            feed = feed_of(config, num_steps=5)
+            served(feed, [(0, 3)])
+        except tf.errors.OpError:
+            feed.explain(0, 3)
+    assert caught.value.code is ExitCode.BAD_DATA
+
+
+def test_the_fingerprint_tells_files_apart(folder):
+    config = config_of(str(folder / "{split}-*"))
+    before = sources.describe(config).fingerprint()
+    moved = folder.rename(folder.with_name("elsewhere"))
+    config = config_of(str(moved / "{split}-*"))
+    assert sources.describe(config).fingerprint() == before
+    write_file(moved / "train-1.tfrecord", [example(image=png(i), label=0) for i in range(6)])
+    same_count = sources.describe(config)
+    (moved / "train-1.tfrecord").rename(moved / "train-1b.tfrecord")
+    storage.forget()  # a listing is remembered for the life of a process
+    renamed = sources.describe(config)
+    assert same_count.train.num_examples == renamed.train.num_examples == 15
+    assert renamed.fingerprint() != same_count.fingerprint()
+    write_file(moved / "train-1b.tfrecord", [example(image=png(i), label=0, x=1) for i in range(6)])
+    assert sources.describe(config).fingerprint() != renamed.fingerprint()
+
+
 def test_a_missing_file_is_named(folder):
     config = tfds_config(folder)
     (folder / "train-00001-of-00003").unlink()
@@ -190,6 +224,8 @@ def test_a_wrong_feature_names_file_record_and_key(folder, middle, wrong, mode):
         except tf.errors.OpError:
             feed.explain(0, 3)
     assert caught.value.code is ExitCode.BAD_DATA
+    for machinery in ("in user code", "{{", "[Op:"):
+        assert machinery not in caught.value.reason
 
 
 @pytest.mark.parametrize(

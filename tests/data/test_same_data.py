@@ -1,5 +1,6 @@
 """One digest for one config, wherever the examples come from and however they are served."""
 
+import json
 import os
 import pathlib
 import signal
@@ -24,6 +25,11 @@ def digest(workdir, *args, workers=1):
     return summary(workdir, *SHORT, *args, workers=workers)["state_digest"]
 
 
+def waited_for_data(workdir):
+    """Return the seconds that the goodput of a run books as waiting for data."""
+    return json.loads((workdir / "summary.json").read_text())["goodput"]["seconds"]["data"]
+
+
 def log_of(path):
     rows = [tuple(map(int, line.split("\t"))) for line in path.read_text().splitlines()]
     return sorted(rows)
@@ -32,6 +38,8 @@ def log_of(path):
 def test_streamed_and_resident_digits_are_the_same(tmp_path):
     plain = digest(tmp_path / "resident")
     assert digest(tmp_path / "stream", STREAM, "--cpu_replicas=2") == plain
+    assert waited_for_data(tmp_path / "resident") == 0
+    assert waited_for_data(tmp_path / "stream") > 0
     windowed = digest(tmp_path / "window", WINDOW)
     assert windowed != plain
     assert digest(tmp_path / "stream_window", WINDOW, STREAM) == windowed
@@ -80,6 +88,26 @@ def test_a_bucket_gives_the_same_digest(tmp_path):
         assert len(downloads) == 1
 
 
+def test_two_workers_stream_a_faulty_bucket_to_the_same_digest(tmp_path):
+    faults = [503, "reset", "cut", 429]
+
+    def plan(_, path):
+        return faults.pop() if faults and "alt=media" in path else None
+
+    log = tmp_path / "two.tsv"
+    one = digest(tmp_path / "one", WINDOW, f"--log_examples={tmp_path / 'one.tsv'}")
+    with running_emulator("data") as emulator:
+        for path in DIGITS.iterdir():
+            storage.write_bytes(f"gs://data/tfds/digits/1.0.0/{path.name}", path.read_bytes())
+        args = ["--config.dataset.name=tfds:gs://data/tfds/digits", STREAM, WINDOW]
+        args += [f"--stage_dir={tmp_path / 'stage'}", "--stage_bytes=4000000"]
+        with emulator.proxy.faults(plan):
+            two = digest(tmp_path / "two", *args, f"--log_examples={log}", workers=2)
+    assert not faults
+    assert two == one
+    assert log_of(log) == log_of(tmp_path / "one.tsv")
+
+
 def test_a_window_over_a_bucket_stays_under_the_budget(tmp_path):
     pattern = write_shards(tmp_path / "data", [40] * 8)
     files = sorted((tmp_path / "data").iterdir())
@@ -96,7 +124,8 @@ def test_a_window_over_a_bucket_stays_under_the_budget(tmp_path):
         args += [f"--stage_dir={tmp_path / 'stage'}", f"--stage_bytes={2 * 4 * size}"]
         remote = summary(tmp_path / "remote", *args)
     assert remote["state_digest"] == local["state_digest"]
-    assert sum(path.stat().st_size for path in (tmp_path / "stage").iterdir()) <= 8 * size
+    staged = [path for path in (tmp_path / "stage").iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in staged) <= 8 * size
 
 
 def test_a_bad_record_ends_the_run_with_65(tmp_path):

@@ -219,3 +219,19 @@ def test_steps_are_read_one_after_another(pattern, monkeypatch):
     monkeypatch.setattr(examples.RecordReader, "read", slow)
     served(feed_of(config_of(pattern, serve="stream")), [(0, 30)])
     assert not overlaps
+
+
+def test_waiting_for_records_is_measured(pattern, monkeypatch):
+    real = examples.RecordReader.read
+
+    def slow(*args):
+        time.sleep(0.05)
+        return real(*args)
+
+    monkeypatch.setattr(examples.RecordReader, "read", slow)
+    streamed, resident = (feed_of(config_of(pattern, serve=s)) for s in ("stream", "resident"))
+    started = time.monotonic()
+    served(streamed, [(0, 10)])
+    assert 0 < streamed.waited() < time.monotonic() - started
+    served(resident, [(0, 10)])
+    assert resident.waited() == 0

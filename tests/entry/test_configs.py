@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from trainer import config_file, names
+from trainer import config_file, config_names
 from trainer.config import TrainConfig
 from trainer.config_values import from_plain, to_plain
 
@@ -12,7 +12,7 @@ from trainer.config_values import from_plain, to_plain
 @pytest.mark.parametrize("name", config_file.names())
 def test_config_loads(name):
     config = config_file.load(name)
-    names.check(config)
+    config_names.check(config)
     assert from_plain(TrainConfig, to_plain(config)) == config
 
 

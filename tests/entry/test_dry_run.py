@@ -18,6 +18,7 @@ def test_the_plan_of_the_digits(tmp_path):
     assert shown.code == 0, shown.stderr
     plan = rows(shown.stdout)
     assert plan["training examples"] == "1,501"
+    assert plan["served"] == "resident (config.dataset.serve=auto)"
     assert plan["lanes"] == "4 of 8, 2 a replica"
     assert plan["steps"] == "1,408 (30.0 epochs)"
     assert plan["parameters"] == f"{64 * 128 + 128 + 128 * 10 + 10:,}"

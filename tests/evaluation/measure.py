@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import strategy
+from trainer.cluster import strategy
 from trainer.data.info import Shard, Split
 from trainer.data.order import SequentialOrder
 from trainer.data.resident import ResidentFeed
-from trainer.inner_loop import make_inner_loop
-from trainer.results import results
-from trainer.step import StepPlan, make_eval_step, zero_sums
-from trainer.step_sums import add
+from trainer.engine.inner_loop import make_inner_loop
+from trainer.engine.step import StepPlan, make_eval_step, zero_sums
+from trainer.engine.step_sums import add
+from trainer.run.results import results
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised
 

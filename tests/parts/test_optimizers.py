@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from tests.parts import reference
 from trainer import registry
+from trainer.engine.pure_optimizer import make_pure
 from trainer.exit_codes import ExitCode, RunError
 from trainer.optimizers.schedules import Schedule, cosine
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
-from trainer.pure_optimizer import make_pure
 
 # A power of two: adding it a hundred times in float32 leaves no rounding of its own (Lion).
 RATE = 2.0**-10

@@ -23,6 +23,7 @@ HELPERS = {
     "models/blocks.py",
     "optimizers/plateau.py",
     "optimizers/unsafe_args.py",
+    "optimizers/weight_average.py",
 }
 
 

@@ -8,7 +8,7 @@ from tests.resilience.checkpoints import META, state
 from trainer import checkpoint, failpoints
 from trainer.checkpoint import folder as one
 from trainer.exit_codes import ExitCode, RunError
-from trainer.watchdog import Watchdog
+from trainer.watch.watchdog import Watchdog
 
 CODES = {
     "enospc": ExitCode.BAD_CONFIG,

@@ -56,6 +56,13 @@ def test_mismatch_names_the_key(change: str) -> None:
     with pytest.raises(RunError, match=key) as raised:
         checkpoint.match(found, expected, "step")
     assert raised.value.code is ExitCode.BAD_CONFIG
+    differ = {
+        "missing": "is not in the checkpoint",
+        "extra": "is in the checkpoint and not in the model",
+        "shape": "is float32[11] there and float32[10] here",
+        "dtype": "is float64[10] there and float32[10] here",
+    }
+    assert f"{key} {differ[change]};" in raised.value.reason
 
 
 def test_equal_states_match() -> None:

@@ -1,6 +1,8 @@
-from trainer import edges
+import dataclasses
+
 from trainer.config import TrainConfig
 from trainer.plan import Plan
+from trainer.run import edges
 
 PLAN = Plan(100, 1000, 32, 4, 10)
 CONFIG = TrainConfig(
@@ -29,6 +31,7 @@ def test_last_step_is_logged_and_evaluated() -> None:
     assert edges.evaluation_is_due(CONFIG, PLAN, 100)
     assert not edges.log_is_due(CONFIG, PLAN, 0)
     assert not edges.evaluation_is_due(CONFIG, PLAN, 0)
+    assert edges.evaluation_is_due(dataclasses.replace(CONFIG, eval_before_training=True), PLAN, 0)
 
 
 def test_calls_are_short_in_time() -> None:

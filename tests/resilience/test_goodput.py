@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.goodput import Attempt, Ledger, summarize, young_interval
+from trainer.watch.goodput import Attempt, Ledger, summarize, young_interval
 
 
 class Clock:
@@ -54,6 +54,35 @@ def test_buckets_add_up_over_restarts(tmp_path: Path) -> None:
     assert seconds["redone"] == pytest.approx(10)
     assert (seconds["down"], seconds["start"]) == (10, 15)
     assert report["attempts"] == 3
+
+
+def test_time_measured_inside_a_block_is_booked_elsewhere() -> None:
+    clock = Clock()
+    ledger = Ledger(clock)
+    ledger.begin(0)
+    with ledger.spend("step"):
+        clock.now += 5
+    ledger.move("step", "data", 2)
+    ledger.move("step", "data", 100)  # two clocks never agree: a bucket does not fall below zero
+    report = ledger.report()
+    assert (report["seconds"]["step"], report["seconds"]["data"]) == (0, 5)
+    assert sum(report["seconds"].values()) == report["total_seconds"]
+
+
+def test_failure_rate_is_learnt_over_restarts(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "goodput.json"
+    first = Ledger(clock)
+    first.open(path)
+    clock.now += 300
+    assert first.mean_time_between_failures == 300  # none yet: at least what was lived
+    first.write()
+    for life in (100, 200):
+        clock.now += 50  # down
+        again = Ledger(clock)
+        again.open(path)
+        clock.now += life
+        again.write()
+    assert again.mean_time_between_failures == 600 / 2
 
 
 def test_a_damaged_ledger_costs_only_the_statistic(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.nonfinite import Run, find_run
+from trainer.run.nonfinite import Run, find_run
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.processes import free_ports
-from trainer import rendezvous
-from trainer.cluster import Cluster
+from trainer.cluster import rendezvous
+from trainer.cluster.description import Cluster
 from trainer.exit_codes import ExitCode, RunError
 
 CONFIG = {"seed": 0}

@@ -1,6 +1,6 @@
 import numpy as np
 
-from trainer.step_sums import StepSums, add
+from trainer.engine.step_sums import StepSums, add
 
 
 def _sums(values: np.ndarray, skipped: np.ndarray) -> StepSums:

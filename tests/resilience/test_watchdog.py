@@ -1,4 +1,4 @@
-from trainer.watchdog import FLOOR_SECS, Watchdog
+from trainer.watch.watchdog import FLOOR_SECS, Watchdog
 
 
 class Clock:

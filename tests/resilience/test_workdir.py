@@ -8,7 +8,7 @@ import pytest
 
 from trainer.config import PlateauConfig, TrainConfig
 from trainer.exit_codes import ExitCode, RunError
-from trainer.workdir import Workdir
+from trainer.run.workdir import Workdir
 
 CONFIG = TrainConfig(train_steps=10)
 
@@ -38,6 +38,19 @@ def test_what_matters_is_refused_with_a_diff(tmp_path: Path) -> None:
 def test_what_does_not_matter_is_allowed(tmp_path: Path, change: dict[str, object]) -> None:
     _claim(tmp_path, CONFIG, **change)
     assert json.loads((tmp_path / "config.json").read_text()) | change
+
+
+def test_a_run_of_an_older_version_goes_on_where_new_fields_are_as_by_default(
+    tmp_path: Path,
+) -> None:
+    workdir = Workdir(tmp_path)
+    workdir.claim(CONFIG, is_chief=True)
+    plain = json.loads((tmp_path / "config.json").read_text())
+    del plain["ema_decay"]
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    with pytest.raises(RunError, match=r"ema_decay: 0\.0 -> 0\.5"):
+        workdir.claim(dataclasses.replace(CONFIG, ema_decay=0.5), is_chief=True)
+    workdir.claim(CONFIG, is_chief=True)
 
 
 def test_evaluations_matter_to_drop_on_plateau(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.step import Lanes, StepPlan, make_train_step
 from trainer.optimizers.midpoint import Midpoint
-from trainer.pure_optimizer import make_pure
-from trainer.step import Lanes, StepPlan, make_train_step
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised
 

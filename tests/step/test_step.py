@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.reduction import subtree_sums, tree_sum
+from trainer.engine.step import Lanes, StepPlan, make_train_step
 from trainer.exit_codes import ExitCode, RunError
-from trainer.pure_optimizer import make_pure
-from trainer.reduction import subtree_sums, tree_sum
-from trainer.step import Lanes, StepPlan, make_train_step
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised
 

@@ -71,7 +71,8 @@ def _call(node: ast.Call) -> list[str]:
     found = [
         f"{called}({name}=...)"
         for name in ("shell", "allow_pickle")
-        if name in keywords and not _is(keywords[name], False)
+        # `format` fills a text in, whatever its fields are called.
+        if name in keywords and not _is(keywords[name], False) and not called.endswith(".format")
     ]
     if called.endswith(".extractall") and not _is(keywords.get("filter"), "data"):
         found.append(f"{called} without filter='data'")

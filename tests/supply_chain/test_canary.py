@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from absl.testing import flagsaver
 
 from launch.__main__ import main as launch
 from tests.processes import SHORT, trainer
+from trainer.__main__ import prepare
+from trainer.exit_codes import ExitCode, RunError, holds_secret
 
 _CANARY = "canary-7f3a9c51"
 
@@ -15,7 +18,9 @@ def _environment(folder: Path) -> dict[str, str]:
     key = folder / "key.json"
     key.write_text(f'{{"private_key": "{_CANARY}"}}')
     return {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
         "AWS_SECRET_ACCESS_KEY": _CANARY,
+        "AWS_SESSION_TOKEN": _CANARY,
         "HUB_TOKEN": _CANARY,
         "GOOGLE_APPLICATION_CREDENTIALS": str(key),
         "HTTPS_PROXY": f"http://user:{_CANARY}@localhost:1",
@@ -61,6 +66,99 @@ def test_a_rendered_job_tells_no_secret(
     assert _CANARY not in shown
 
 
+_ADDRESSES = {
+    "user and password": f"https://me:{_CANARY}@host/data",
+    "key pair of a bucket": f"s3://AKIAIOSFODNN7EXAMPLE:ab/{_CANARY}+x@bucket/data",
+    "signed for S3": f"https://bucket.host/data?X-Amz-Credential=A&X-Amz-Signature={_CANARY}",
+    "signed for GCS": f"https://host/data?a=1&X-Goog-Signature={_CANARY}",
+    "signed for Azure": f"https://host/data?sv=1&sig={_CANARY}",
+}
+_PLACES = [
+    "--workdir={}",
+    "--stage_dir={}",
+    "--config.dataset.name={}",
+    "--config.dataset.name=tfds:{}",
+    "--config.dataset.data_dir={}",
+    '--config.dataset.args={{"mirrors": ["{}"]}}',
+]
+
+
+@pytest.mark.parametrize("place", _PLACES)
+@pytest.mark.parametrize("kind", _ADDRESSES)
+def test_a_secret_in_an_address_is_refused_and_not_repeated(
+    place: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argument = place.format(_ADDRESSES[kind])
+    with flagsaver.flagsaver(), pytest.raises(RunError) as refused:
+        prepare(["trainer", f"--workdir={tmp_path}", argument], {})
+    assert refused.value.code == ExitCode.BAD_FLAG
+    assert refused.value.reason.startswith(argument.partition("=")[0])
+    assert "carries a password or a signature" in refused.value.reason
+    render = ["render", "--image=lockstep:0.1.0-cpu", "--", "--workdir=gs://BUCKET/run", argument]
+    assert launch(render) == 64
+    shown = capsys.readouterr()
+    assert _CANARY not in refused.value.reason + shown.out + shown.err
+
+
+def test_a_secret_in_the_config_file_is_refused(tmp_path: Path) -> None:
+    config, workdir = tmp_path / "own.py", tmp_path / "run"
+    config.write_text(
+        "from trainer.config import DatasetConfig, TrainConfig\n"
+        f"DATA = 's3://me:{_CANARY}@bucket/train-*.tfrecord'\n"
+        "def get_config():\n"
+        "    return TrainConfig(epochs=1, dataset=DatasetConfig(DATA))\n"
+    )
+    ended = trainer(f"--config={config}", f"--workdir={workdir}")
+    assert ended.code == 78
+    assert "config.dataset.name carries a password" in ended.last_line
+    assert _CANARY not in ended.stdout + ended.stderr
+    assert _holders(workdir) == []
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "gs://bucket/train-*.tfrecord",
+        "grpc://host:8470,grpc://other:8470",
+        "http://localhost:8080/a@b",
+        "abfs://container@account.dfs.core.windows.net/run",
+        "https://host/data?alt=media&generation=7",
+        "europe-docker.pkg.dev/p/f/lockstep@sha256:0123",
+    ],
+)
+def test_an_ordinary_address_is_no_secret(harmless: str) -> None:
+    assert not holds_secret(harmless)
+
+
+@pytest.mark.parametrize(
+    "name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_ACCOUNT_KEY"]
+)
+def test_a_secret_variable_by_value_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    render = ["render", "--image=lockstep:0.1.0-cpu", f"--env={name}={_CANARY}"]
+    assert launch([*render, "--", "--workdir=gs://BUCKET/run"]) == 64
+    shown = capsys.readouterr()
+    assert f"--secret_env={name}=SECRET/KEY" in shown.err
+    assert _CANARY not in shown.out + shown.err
+
+
+def test_a_local_job_leaves_no_secret_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in _environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    state, workdir = tmp_path / "state", tmp_path / "run"
+    asked = [f"--state_dir={state}", "--name=bad", "--secret_env=HUB_TOKEN=hub/token", "--"]
+    assert launch(["local", *asked, "--config=nothing", f"--workdir={workdir}"]) == 1
+    assert launch(["describe", f"--state_dir={state}", "bad"]) == 0
+    shown = capfd.readouterr()
+    assert "neither a file nor a known config" in shown.out
+    assert _CANARY not in shown.out + shown.err
+    assert list(state.rglob("*.log"))
+    assert _holders(state) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("crash", ["", "crash"], ids=["done", "crashed"])
 def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
@@ -71,7 +169,7 @@ def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
         "import dataclasses\n"
         "from trainer.configs import digits\n"
         "def build(**_):\n"
-        "    raise RuntimeError('a bug')\n"
+        f"    raise RuntimeError('GET https://me:{_CANARY}@host/x?sig={_CANARY}: 403')\n"
         "def get_config():\n"
         "    config = digits.get_config()\n"
         "    crash = dataclasses.replace(config.model, name='own:build')\n"

@@ -40,6 +40,7 @@ _HARMLESS = [
     "np.load(path)",
     "archive.extractall(folder, filter='data')",
     "subprocess.run(line, shell=False)",
+    "text.format(shell=name)",
     "re.compile(pattern)",
     "session.evaluate(x)",
 ]

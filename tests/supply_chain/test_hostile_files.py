@@ -6,17 +6,21 @@ import os
 import pickle
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 from launch.__main__ import main as launch
-from tests.processes import trainer
-from trainer.checkpoint import folder
+from trainer.__main__ import prepare
+from trainer.checkpoint import folder as checkpoint
+from trainer.exit_codes import ExitCode, RunError
 
 ROOT = Path(__file__).parents[2]
+_FLAGS = ("--config=", "--config.model.name=", "--config.dataset.name=")
 
 
 class _Payload:
@@ -43,8 +47,20 @@ def _zip(names: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def _tar(names: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in names.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
 def _hostile(kind: str, mark: Path) -> bytes:
     pickled = pickle.dumps(_Payload(mark))
+    if kind in {"tar", "zip"}:
+        return {"tar": _tar, "zip": _zip}[kind]({f"../{mark.name}": pickled, str(mark): pickled})
     if kind == "yaml":
         return f'!!python/object/apply:os.mkdir ["{mark}"]\n'.encode()
     if kind == "keras":
@@ -61,17 +77,72 @@ def test_the_payload_would_run(tmp_path: Path) -> None:
     assert (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("kind", ["pkl", "h5", "keras", "npy", "yaml", "pb"])
-def test_a_hostile_config_or_model_is_refused(kind: str, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    path = tmp_path / f"evil.{kind}"
+def _refused(argument: str, workdir: Path) -> bool:
+    """Whether a run is refused for its config, model or data."""
+    with flagsaver.flagsaver(), pytest.raises(RunError) as error:
+        prepare(["trainer", f"--workdir={workdir}", argument], {})
+    return error.value.code in {ExitCode.BAD_CONFIG, ExitCode.BAD_DATA}
+
+
+@pytest.mark.parametrize("kind", ["pkl", "h5", "keras", "npy", "yaml", "pb", "tar", "zip"])
+@pytest.mark.parametrize("flag", _FLAGS)
+def test_a_hostile_config_model_or_dataset_is_refused(flag: str, kind: str, tmp_path: Path) -> None:
+    mark, folder = tmp_path / "mark", tmp_path / "data"
+    folder.mkdir()
+    path = folder / f"evil.{kind}"
     path.write_bytes(_hostile(kind, mark))
-    as_config = trainer(f"--config={path}", f"--workdir={tmp_path / 'run'}", "--dry_run")
-    as_model = trainer(
-        "--config=digits", f"--config.model.name={path}", f"--workdir={tmp_path}", "--dry_run"
-    )
-    assert (as_config.code, as_model.code) == (78, 78), as_config.stderr + as_model.stderr
+    assert _refused(f"{flag}{path}", tmp_path / "run")
     assert not mark.exists()
+    assert list(folder.iterdir()) == [path]
+
+
+def _saved_model(folder: Path, mark: Path) -> None:
+    import tensorflow as tf
+
+    class Evil(tf.Module):
+        @tf.function(input_signature=[])
+        def __call__(self) -> tf.Tensor:
+            with tf.control_dependencies([tf.io.write_file(str(mark), "was here")]):
+                return tf.constant(1)
+
+    tf.saved_model.save(Evil(), str(folder))
+
+
+def test_a_saved_model_that_writes_files_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    mark, folder = tmp_path / "mark", tmp_path / "model"
+    _saved_model(folder, mark)
+    for flag in _FLAGS:
+        assert _refused(f"{flag}{folder}", tmp_path / "run"), flag
+    assert not mark.exists()
+    tf.saved_model.load(str(folder))()
+    assert mark.exists(), "the payload would not have run anyway"
+
+
+def test_a_keras_file_with_code_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "evil.keras"
+    inputs = keras.Input((1,))
+    keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs)).save(path)
+    for flag in _FLAGS:
+        assert _refused(f"{flag}{path}", tmp_path / "run"), flag
+
+
+def test_names_in_a_checkpoint_lead_nowhere(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "step_000000001"
+    folder.mkdir(parents=True)
+    weights = io.BytesIO()
+    np.save(weights, np.zeros(1))
+    names = ["../outside.npy", f"{tmp_path}/outside.npy"]
+    (folder / "state.npz").write_bytes(_zip(dict.fromkeys(names, weights.getvalue())))
+    (folder / "meta.json").write_text('{"step": 1}')
+    before = sorted(tmp_path.rglob("*"))
+    state, _ = checkpoint.read(folder)
+    assert len(state) == len(names)
+    assert checkpoint.damage(folder), "nobody committed it"
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_objects_in_a_checkpoint_are_not_made(tmp_path: Path) -> None:
@@ -79,7 +150,7 @@ def test_objects_in_a_checkpoint_are_not_made(tmp_path: Path) -> None:
     np.savez(tmp_path / "state.npz", weights=_object_array(mark))
     (tmp_path / "meta.json").write_text("{}")
     with pytest.raises(ValueError, match="allow_pickle"):
-        folder.read(tmp_path)
+        checkpoint.read(tmp_path)
     assert not mark.exists()
 
 

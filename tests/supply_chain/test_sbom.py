@@ -1,11 +1,15 @@
 """The bill of materials equals what is installed, and every part says its licence."""
 
+import json
 import re
 from email.parser import HeaderParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.supply_chain import sbom
 from tests.supply_chain.licences import refused, rows
@@ -56,6 +60,18 @@ def test_the_bill_is_the_same_each_time_and_refers_to_itself() -> None:
         assert set(edge["dependsOn"]) <= known
     keras = next(edge for edge in bill["dependencies"] if "/keras@" in edge["ref"])
     assert any("/numpy@" in name for name in keras["dependsOn"])
+
+
+def _against_the_schema(bill: dict[str, Any]) -> object:
+    """The first fault that CycloneDX's own schema finds, or None."""
+    return JsonStrictValidator(SchemaVersion.V1_5).validate_str(json.dumps(bill))
+
+
+def test_the_bill_satisfies_the_schema_of_cyclonedx() -> None:
+    bill = sbom.bill()
+    assert _against_the_schema(bill) is None
+    bill["components"][0]["kind"] = "library"
+    assert _against_the_schema(bill) is not None
 
 
 def test_every_licence_is_stated_and_accepted() -> None:

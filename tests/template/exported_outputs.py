@@ -11,11 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import OptimizerConfig, PartConfig, TrainConfig, export, predict, train
+from trainer import OptimizerConfig, PartConfig, TrainConfig, train
+from trainer.commands import export, predict
+from trainer.commands.restored import restore_task
 from trainer.data import examples
 from trainer.data.files import Stage
-from trainer.lane import LaneState, map_lanes
-from trainer.restored import restore_task
+from trainer.engine.lane import LaneState, map_lanes
 
 CONFIG = TrainConfig(
     train_steps=40,
@@ -23,6 +24,7 @@ CONFIG = TrainConfig(
     virtual_replicas=4,
     model=PartConfig("cnn", {"batch_norm": True, "dropout": 0.3}),
     optimizer=OptimizerConfig("adam", learning_rate=2e-3),
+    ema_decay=0.9,
 )
 
 
@@ -32,7 +34,7 @@ def training_time_outputs(task, values):
 
     def lane(carried, inputs, step):
         batch, _, key = inputs
-        with state.scope(carried, key):
+        with state.scope(carried, key, hashed=False):
             return {"outputs": task.model(batch["image"], training=False)}
 
     @tf.function(autograph=False)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.processes import ROOT, trainer
+from trainer.commands.predict import read
 from trainer.data.info import Feature
 from trainer.exit_codes import RunError
-from trainer.predict import read
 
 
 @pytest.fixture(scope="module")

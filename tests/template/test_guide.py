@@ -1,10 +1,15 @@
 """The guide says what is so: its commands are accepted, its code is that of the sources."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 
 import pytest
 from absl.testing import flagsaver
+from PIL import Image
 
 from tests.processes import ROOT
 from trainer import __main__ as entry
@@ -27,6 +32,24 @@ def test_every_command_is_accepted(page) -> None:
         if commands.find(words[2:]) is None:
             with flagsaver.flagsaver():
                 entry.prepare(words[2:], {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_every_command_runs_with_few_steps(page, tmp_path) -> None:
+    (tmp_path / "pictures").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "pictures" / "black.png")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for line in "".join(blocks(page, "sh")).splitlines():
+        words = [sys.executable, *shlex.split(line)[1:]]
+        if any(word.startswith("--workdir=") for word in words):
+            words += ["--config.train_steps=3"]
+        if "compare" in words:
+            shutil.copytree(tmp_path / "runs" / "mine", tmp_path / "runs" / "other")
+        done = subprocess.run(
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

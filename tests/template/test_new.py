@@ -11,7 +11,7 @@ from tests.processes import ROOT, SHORT, Ended, summary, trainer
 from trainer.config import TrainConfig
 from trainer.data.sources import describe
 from trainer.exit_codes import RunError
-from trainer.fast_dev_run import fast_dev_run
+from trainer.run.fast_dev_run import fast_dev_run
 from trainer.template import new
 
 
@@ -59,7 +59,8 @@ def test_fast_dev_run_saves_restores_and_leaves_nothing(tmp_path: pathlib.Path) 
     assert ended.code == 0, ended.stderr
     assert "restored step_000000001" in ended.stderr
     assert ended.stdout.startswith("done: 2 steps, held-out")
-    assert not list(tmp_path.glob("lockstep-*"))
+    kept = [path for path in tmp_path.glob("lockstep-*/**/*") if path.is_file()]
+    assert {path.parent.name for path in kept} == {"index"}, kept  # of the data, for the next start
 
 
 def test_fast_dev_run_finds_state_that_no_checkpoint_holds() -> None:
@@ -68,10 +69,22 @@ def test_fast_dev_run_finds_state_that_no_checkpoint_holds() -> None:
     def run(config, info, plan, workdir):
         (pathlib.Path(workdir) / "checkpoints" / "step_000000002").mkdir(parents=True)
         assert (plan.total_steps, plan.eval_steps) == (2, 2)
-        return {"state_digest": next(hidden)}
+        return {"state_digest": next(hidden), "train": {}}
 
     config = TrainConfig(epochs=1)
     with pytest.raises(RunError, match="another state after a restore"):
+        fast_dev_run(config, describe(config.dataset), run)
+
+
+def test_fast_dev_run_refuses_steps_that_were_left_out() -> None:
+    def run(config, info, plan, workdir):
+        (pathlib.Path(workdir) / "checkpoints" / "step_000000002").mkdir(
+            parents=True, exist_ok=True
+        )
+        return {"state_digest": "same", "train": {"skipped_steps": 2.0}}
+
+    config = TrainConfig(epochs=1)
+    with pytest.raises(RunError, match="were not finite"):
         fast_dev_run(config, describe(config.dataset), run)
 
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from tests.processes import ROOT
 from tests.template.worked_examples import LONG, QUICK
-from trainer.pure_optimizer import make_pure
-from trainer.step import Lanes, StepPlan, make_train_step
+from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.step import Lanes, StepPlan, make_train_step
 from trainer.task import Parts
 from trainer.tasks.distillation import soft_loss
 from trainer.tasks.sharpness_aware import SharpnessAware, uphill

@@ -1,23 +1,25 @@
 """The page at the end of a run, and runs side by side."""
 
 import html.parser
+import io
 import json
 import pathlib
 import re
-import shutil
-import subprocess
 
+import numpy as np
 import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.processes import SHORT, summary
-from trainer import compare
+from tests.template import browser
+from trainer.commands import compare
 from trainer.exit_codes import RunError
-from trainer.report import page
+from trainer.report import page, pictures
 from trainer.report.run_files import read_run
 from trainer.report.svg import line_chart
 
 VOID = {"meta", "img", "br", "line", "circle", "polyline"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 class Page(html.parser.HTMLParser):
@@ -77,21 +79,61 @@ def test_confusion_matrix_counts_what_evaluation_counted(run) -> None:
     assert right / 296 == pytest.approx(ended["eval"]["accuracy"])
 
 
-def test_report_opens_in_a_browser(run, tmp_path: pathlib.Path) -> None:
+def test_report_opens_in_a_browser_without_network(run, tmp_path: pathlib.Path) -> None:
     folder, ended = run
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip(f"NOT SHOWN in a browser: none of {', '.join(BROWSERS)} is installed here")
+    if (found := browser.find()) is None:
+        pytest.skip("NOT SHOWN: no browser is installed here")
     picture = tmp_path / "report.png"
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--screenshot={picture}", "--dump-dom"]
-    shown = subprocess.run(
-        [browser, *flags, (folder / "report.html").as_uri()],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended["state_digest"] in shown.stdout
-    assert picture.stat().st_size > 10_000
+    document, said = browser.open_page(found, folder / "report.html", picture)
+    assert ended["state_digest"] in document
+    assert not said
+    with Image.open(picture) as image:
+        colors = {color for _, color in image.convert("RGB").getcolors(1 << 24)}
+    assert {(37, 99, 235), (217, 119, 6)} <= colors  # the curves of training and evaluation
+
+
+def board(folder: pathlib.Path) -> dict[str, list]:
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    return {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
+
+
+def drawn(event) -> np.ndarray:
+    """Return the picture of an event: [height, width, channels]; a summary holds size and PNG."""
+    _, _, encoded = event.tensor_proto.string_val
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image)
+
+
+def test_tensorboard_has_scalars_and_the_pictures_of_a_classifier(run) -> None:
+    events = board(run[0])
+    assert {"learning_rate", "train/gradient_norm", "eval/accuracy", "seconds/step"} <= set(events)
+    assert drawn(events["confusion"][-1]).shape == (260, 260, 3)
+    assert drawn(events["worst"][-1]).shape == (4 * 49, 4 * 49)
+
+
+def test_a_gan_shows_its_drawings_at_every_evaluation(tmp_path: pathlib.Path) -> None:
+    length = ["--config.train_steps=2", "--config.eval_every_steps=1"]
+    summary(tmp_path, "--config=digits_gan", *length, "--config.eval_before_training=true")
+    samples = board(tmp_path)["samples"]
+    assert [event.step for event in samples] == [0, 1, 2]
+    first, *_, last = map(drawn, samples)
+    assert first.shape == last.shape == (8 * 49, 8 * 49)
+    assert (first != last).any()
+    assert "<h2>Samples</h2>\n<img" in (tmp_path / "report.html").read_text()
+
+
+def test_confusion_picture_shades_each_row_by_its_share() -> None:
+    picture = pictures.confusion(np.array([[4, 0], [3, 1]]))
+    blue = 255 - picture[2:52:26, 24:52:26, 0].astype(int)  # corners of the cells, without text
+    share = blue / (0.8 * (255 - 37))
+    np.testing.assert_allclose(share, [[1, 0], [0.75, 0.25]], atol=0.01)
+
+
+def test_grid_keeps_the_order_of_the_images_and_enlarges_small_ones() -> None:
+    images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1).repeat(8, 1).repeat(8, 2) * 100
+    laid = pictures.grid(images)
+    assert laid.shape == (2 * 49, 2 * 49, 1)
+    assert laid[[0, 0, 49, 49], [0, 49, 0, 49], 0].tolist() == [0, 100, 200, 128]
 
 
 def write_run(folder: pathlib.Path, rate: float, losses: list[float]) -> pathlib.Path:

@@ -9,7 +9,7 @@ from typing import Any
 from trainer.checkpoint.state import State
 from trainer.checkpoint.store import Store
 from trainer.exit_codes import RunError
-from trainer.watchdog import Watchdog
+from trainer.watch.watchdog import Watchdog
 
 
 class Saver:

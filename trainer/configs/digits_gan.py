@@ -1,9 +1,14 @@
 """A GAN that draws digits: two models, two optimizers, two phases in every step.
 
-Source: Radford et al., DCGAN, ICLR 2016, made small; Adam's beta_1 of 0.5 is theirs.
+Source: Radford et al., DCGAN, ICLR 2016, made small; Adam's beta_1 of 0.5 is theirs. Labels are
+smoothed on one side as in Salimans et al., 2016, and weights averaged as in Yazici et al., The
+Unusual Effectiveness of Averaging in GAN Training, ICLR 2019.
 Command: python -m trainer --config=digits_gan --workdir=runs/gan
-Time: 30 s on 2 CPU cores (AMD EPYC, AVX-512), 2026-11-23.
-Result: after 939 steps a held-out generator loss of 1.41; 0.69 (ln 2) would be a draw.
+Time: 190 s on 2 busy, shared CPU cores (AMD EPYC, AVX2), 2026-11-23.
+Result: of 1,000 drawings the `digits` classifier is over 0.9 sure for 80 %, mean 0.936 (0.997 on
+real held-out images), with 55 to 150 of each of the ten classes: python -m benchmarks.drawings
+runs/gan runs/digits. Held-out loss of the discriminator 1.349 (1.386 would be a draw), of the
+generator 0.794 after 1,877 steps, state ae0b9eb7dff07697.
 """
 
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
@@ -12,15 +17,16 @@ from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 def get_config() -> TrainConfig:
     """Return the experiment."""
     return TrainConfig(
-        epochs=40,
+        epochs=80,
         global_batch_size=64,
         virtual_replicas=4,
-        task=PartConfig("gan", {"latent": 32}),
+        task=PartConfig("gan", {"latent": 32, "smoothing": 0.1}),
         model=PartConfig("generator", {"image_shape": [8, 8, 1]}),
-        models={"discriminator": PartConfig("discriminator")},
+        models={"discriminator": PartConfig("discriminator", {"dropout": 0.4})},
         metrics=(),
-        optimizer=OptimizerConfig("adam", learning_rate=1e-3, args={"beta_1": 0.5}),
+        optimizer=OptimizerConfig("adam", learning_rate=2e-3, args={"beta_1": 0.5}),
         optimizers={
-            "discriminator": OptimizerConfig("adam", learning_rate=5e-4, args={"beta_1": 0.5})
+            "discriminator": OptimizerConfig("adam", learning_rate=1e-3, args={"beta_1": 0.5})
         },
+        ema_decay=0.99,
     )

@@ -8,13 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data import records
-from trainer.data.files import Stage
+from trainer.data.files import Stage, file_bytes
 from trainer.data.info import Feature, Split
 from trainer.data.order import Order, SequentialOrder, Served
 from trainer.data.reader import Record, RecordReader
-from trainer.data.tfrecord import Index
 
 _BLOCK = 1024
+# Read at once: enough that neighbours in a file are met, and little memory.
+_READ_RECORDS, _READ_BYTES = 8192, 8 << 20
 
 
 class Examples(Protocol):
@@ -61,23 +62,27 @@ class RecordExamples:
         self._reading_order = order.reading_order(num_positions)
         self._stage = stage
         self._skip_bad = skip_bad
-        self._indexes: dict[str, Index] = {}
         self._reader: RecordReader | None = None
 
+    # Nothing to convert here, and the files that a conversion writes would outlive a kill.
+    @tf.autograph.experimental.do_not_convert
     def read(self, served: tf.data.Dataset, size: int) -> tf.data.Dataset:
         """See `Examples`; the reader of an earlier call is closed."""
         self.close()
         reader = self._reader = self._make_reader()
 
-        def read_step(*one: tf.Tensor) -> tf.Tensor:
-            block = tf.numpy_function(reader.read, Served(*one), tf.string, stateful=False)
-            return tf.ensure_shape(block, [size])
+        def read_steps(*steps: tf.Tensor) -> tf.Tensor:
+            flat = [tf.reshape(values, [-1]) for values in steps]
+            block = tf.numpy_function(reader.read, flat, tf.string, stateful=False)
+            return tf.reshape(block, [-1, size])
 
         # Shards are closed in the order of reading, so that steps must not be read in parallel;
         # what is done in parallel is the decoding.
         options = tf.data.Options()
         options.experimental_optimization.map_parallelization = False
-        blocks = served.map(read_step).with_options(options)
+        num_steps = max(1, min(_READ_BYTES // self._record_bytes(), _READ_RECORDS) // size)
+        steps = served.batch(num_steps).map(read_steps).with_options(options).prefetch(1)
+        blocks = steps.unbatch()
         return records.decode_blocks(blocks, self._features, size)
 
     def check(self, served: Served) -> None:
@@ -99,14 +104,13 @@ class RecordExamples:
             self._reader.close()
         self._reader = None
 
+    def _record_bytes(self) -> int:
+        """Return the mean size of a stored example, by the first shard."""
+        first = self._split.sections[0].shard
+        return max(1, file_bytes(first.url) // max(1, first.num_examples))
+
     def _make_reader(self) -> RecordReader:
-        return RecordReader(
-            self._split,
-            self._reading_order,
-            self._stage,
-            indexes=self._indexes,
-            skip_bad=self._skip_bad,
-        )
+        return RecordReader(self._split, self._reading_order, self._stage, skip_bad=self._skip_bad)
 
 
 class ArrayExamples:
@@ -119,6 +123,7 @@ class ArrayExamples:
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays = arrays
 
+    @tf.autograph.experimental.do_not_convert
     def read(self, served: tf.data.Dataset, size: int) -> tf.data.Dataset:
         """See `Examples`."""
         names = list(self._arrays)
@@ -141,6 +146,7 @@ class ArrayExamples:
         return [array[ids] for array in self._arrays.values()]
 
 
+@tf.autograph.experimental.do_not_convert
 def load(
     split: Split, features: Mapping[str, Feature], *, stage: Stage, skip_bad: bool
 ) -> dict[str, np.ndarray]:

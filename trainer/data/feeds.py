@@ -56,7 +56,7 @@ def make_feed(
     lanes = local_lanes(strategy, batch_size)
     if log_examples:
         log = ExampleLog(pathlib.Path(log_examples), order, lanes, batch_size, lane_size)
-    serve = _serve(num_local_replicas(strategy), info, config, compiled=compiled)
+    serve = serve_mode(num_local_replicas(strategy), info, config, compiled=compiled)
     skip_bad = config.skip_bad_records
     if serve == "resident":
         arrays = examples.load(split, info.features, stage=stage, skip_bad=skip_bad)
@@ -101,7 +101,20 @@ def make_examples(
     )
 
 
-def _serve(num_replicas: int, info: DatasetInfo, config: DatasetConfig, *, compiled: bool) -> str:
+def serve_mode(
+    num_replicas: int, info: DatasetInfo, config: DatasetConfig, *, compiled: bool
+) -> str:
+    """Return `resident` or `stream`: what `config.serve` means on this host.
+
+    Args:
+        num_replicas: of this process; each keeps resident data of its own.
+        info: of the dataset.
+        config: how it is served.
+        compiled: see `make_feed`.
+
+    Raises:
+        RunError: BAD_CONFIG where all examples have to be resident and are not.
+    """
     needed = memory.resident_bytes(info, num_replicas)
     available = memory.available_bytes(num_replicas)
     serve = config.serve

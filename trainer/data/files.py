@@ -34,6 +34,11 @@ class Stage:
         """The folder of the copies."""
         return Path(self.dir) if self.dir else Path(tempfile.gettempdir()) / "lockstep-stage"
 
+    @property
+    def index_path(self) -> Path:
+        """The folder of kept indexes, 20 bytes a record; not counted in the budget."""
+        return self.path / "index"
+
     def budget(self) -> int:
         """Return the bytes that all copies may take together."""
         if self.num_bytes:
@@ -43,18 +48,32 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_shards(urls: Sequence[str], stage: Stage) -> Iterator[OpenShard]:
+def open_shards(urls: Sequence[str], visits: Sequence[int], stage: Stage) -> Iterator[OpenShard]:
     """Give a function that opens the shard of a visit: a context with its local path.
 
     Args:
-        urls: of the shards in the order of reading; one may come again.
+        urls: of the shards.
+        visits: number of the shard of each visit, in the order of reading; one may come again.
         stage: for remote ones.
     """
     if not any(storage.is_remote(url) for url in urls):
-        yield lambda visit: contextlib.nullcontext(Path(urls[visit]))
+        yield lambda visit: contextlib.nullcontext(Path(urls[visits[visit]]))
         return
-    with Stager(urls, stage.path, stage.budget(), num_sharers=stage.num_sharers) as stager:
+    order = [urls[number] for number in visits]
+    with Stager(order, stage.path, stage.budget(), num_sharers=stage.num_sharers) as stager:
         yield stager.open
+
+
+def file_bytes(url: str) -> int:
+    """Return the size of a file, local or remote.
+
+    Raises:
+        RunError: BAD_DATA where a local file is not there; for a remote one see `storage.stat`.
+    """
+    try:
+        return storage.stat(url).size if storage.is_remote(url) else Path(url).stat().st_size
+    except OSError as error:
+        raise RunError(ExitCode.BAD_DATA, f"{url}: {error.strerror}") from error
 
 
 def read_text(url: str) -> str:

@@ -59,10 +59,11 @@ class Feature:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One TFRecord file: where it is and how many examples it must hold."""
+    """One TFRecord file: where it is, how many examples it must hold, and its bytes."""
 
     url: str
     num_examples: int
+    num_bytes: int = 0
 
 
 class Section(NamedTuple):
@@ -150,19 +151,27 @@ class DatasetInfo:
         return self.example_bytes * sum(split.num_examples for split in splits)
 
     def fingerprint(self) -> str:
-        """Return SHA-256 over what the order of examples depends on; paths do not count."""
+        """Return SHA-256 over what the examples and their order depend on.
+
+        Names, sizes and counts of the files are in it, their folder is not: the same files may be
+        in a bucket or here.
+        """
         return self._fingerprint
 
     @functools.cached_property
     def _fingerprint(self) -> str:
         splits = [
-            (s.name, [shard.num_examples for shard in s.shards], s.start, s.stop, _content(s))
+            (s.name, [_identity(shard) for shard in s.shards], s.start, s.stop, _content(s))
             for s in (self.train, self.evaluation)
             if s
         ]
         features = {n: dataclasses.astuple(f) for n, f in sorted(self.features.items())}
         text = json.dumps([ORDER_VERSION, splits, features])
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _identity(shard: Shard) -> tuple[str, int, int]:
+    return shard.url.rpartition("/")[2], shard.num_bytes, shard.num_examples
 
 
 def _content(split: Split) -> list[str]:

@@ -9,8 +9,11 @@ example has exactly one position.
                              window is permuted: what is read is never far apart
 """
 
+import abc
 import dataclasses
-from typing import NamedTuple, Protocol
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -35,24 +38,29 @@ class Served(NamedTuple):
     first_visits: tf.Tensor
 
 
-class Order(Protocol):
-    """Maps positions to examples."""
+@dataclasses.dataclass(frozen=True)
+class Order(abc.ABC):
+    """Maps positions to examples of a split."""
 
+    split: Split
+
+    @abc.abstractmethod
     def serve(self, positions: tf.Tensor) -> Served:
         """Return what stands at ascending positions, int64[n]."""
 
     def weights(self, positions: tf.Tensor) -> tf.Tensor:
         """Return float32[n], 0 for padding."""
+        return tf.ones_like(positions, tf.float32)
 
-    def reading_order(self, num_positions: int) -> list[int]:
+    def reading_order(self, num_positions: int) -> Sequence[int]:
         """Return the number of the shard behind each visit of the first positions."""
+        del num_positions
+        return range(len(self.split.sizes))
 
 
 @dataclasses.dataclass(frozen=True)
-class SequentialOrder:
+class SequentialOrder(Order):
     """Evaluation: every example once, as stored, then padding: the last one, weight 0."""
-
-    split: Split
 
     def serve(self, positions: tf.Tensor) -> Served:
         """See `Order`."""
@@ -64,44 +72,27 @@ class SequentialOrder:
         """See `Order`."""
         return tf.cast(positions < self.split.num_examples, tf.float32)
 
-    def reading_order(self, num_positions: int) -> list[int]:
-        """See `Order`."""
-        del num_positions
-        return list(range(len(self.split.sizes)))
-
 
 @dataclasses.dataclass(frozen=True)
-class ShuffledOrder:
+class ShuffledOrder(Order):
     """Training: a fresh permutation every epoch, of everything, whatever the shards are."""
 
-    split: Split
     seed: int
 
     def serve(self, positions: tf.Tensor) -> Served:
         """See `Order`."""
         total = self.split.num_examples
-        epochs, ids = positions // total, positions % total
-        ids = _permute(
-            ids, self.seed, epochs, tf.zeros_like(ids) + _ALL, tf.fill(tf.shape(ids), total)
-        )
+        epochs, rows = tf.unique(positions // total, tf.int64)
+        keys = _keys(self.seed, epochs, tf.fill(tf.shape(epochs), _ALL))
+        ids = _permute(positions % total, tf.gather(keys, rows), total)
         visits = _find(_starts(self.split.sizes), ids)
         return Served(ids, visits, tf.zeros_like(ids))
 
-    def weights(self, positions: tf.Tensor) -> tf.Tensor:
-        """See `Order`."""
-        return tf.ones_like(positions, tf.float32)
-
-    def reading_order(self, num_positions: int) -> list[int]:
-        """See `Order`."""
-        del num_positions
-        return list(range(len(self.split.sizes)))
-
 
 @dataclasses.dataclass(frozen=True)
-class WindowedOrder:
+class WindowedOrder(Order):
     """Training: permuted shards, cut into windows of `window` examples that are permuted."""
 
-    split: Split
     seed: int
     window: int
 
@@ -109,24 +100,28 @@ class WindowedOrder:
         """See `Order`."""
         total = self.split.num_examples
         epochs, places = positions // total, positions % total
-        windows = places // self.window
+        # Windows counted through the epochs: what belongs to one is worked out once, not for each
+        # of its examples.
+        windows_an_epoch = -(-total // self.window)
+        windows, rows = tf.unique(epochs * windows_an_epoch + places // self.window, tf.int64)
+        owners, windows = windows // windows_an_epoch, windows % windows_an_epoch
         starts = windows * self.window
+        keys = _keys(self.seed, owners, windows + _FIRST_WINDOW)
         sizes = tf.minimum(total - starts, self.window)
-        shuffled = _permute(places - starts, self.seed, epochs, windows + _FIRST_WINDOW, sizes)
-        ids, visits = self._look_up(epochs, starts + shuffled)
-        _, first_visits = self._look_up(epochs, starts)
-        return Served(ids, visits, first_visits)
+        starts_of = tf.gather(starts, rows)
+        shuffled = _permute(places - starts_of, tf.gather(keys, rows), tf.gather(sizes, rows))
+        ids, visits = self._look_up(epochs, starts_of + shuffled)
+        _, first_visits = self._look_up(owners, starts)
+        return Served(ids, visits, tf.gather(first_visits, rows))
 
-    def weights(self, positions: tf.Tensor) -> tf.Tensor:
+    def reading_order(self, num_positions: int) -> Sequence[int]:
         """See `Order`."""
-        return tf.ones_like(positions, tf.float32)
+        return _Visits(self, -(-num_positions // self.split.num_examples))
 
-    def reading_order(self, num_positions: int) -> list[int]:
-        """See `Order`."""
-        num_epochs = -(-num_positions // self.split.num_examples)
-        return [
-            int(s) for s in tf.reshape(self._shards(tf.range(num_epochs, dtype=tf.int64)), [-1])
-        ]
+    def shards_of(self, epoch: int) -> list[int]:
+        """Return the shards of an epoch in the order of reading."""
+        shards: list[int] = self._shards(tf.constant([epoch], tf.int64))[0].numpy().tolist()
+        return shards
 
     def _look_up(self, epochs: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return example and visit of places in the laid-out shards of their epochs."""
@@ -146,10 +141,31 @@ class WindowedOrder:
         """Return the shards of each epoch in the order of reading, int64[epochs, shards]."""
         num_shards = len(self.split.sizes)
         ranks = tf.tile(tf.range(num_shards, dtype=tf.int64), tf.shape(epochs))
-        keys = tf.repeat(epochs, num_shards)
-        same = tf.zeros_like(ranks)
-        shards = _permute(ranks, self.seed, keys, same + _SHARDS, same + num_shards)
+        owners = tf.repeat(epochs, num_shards)
+        shards = _permute(
+            ranks, _keys(self.seed, owners, tf.fill(tf.shape(owners), _SHARDS)), num_shards
+        )
         return tf.reshape(shards, [-1, num_shards])
+
+
+class _Visits(Sequence[int]):
+    """The shards of all epochs, worked out where they are asked for: a run may have 10^9 steps."""
+
+    def __init__(self, order: WindowedOrder, num_epochs: int) -> None:
+        self._num_shards = len(order.split.sizes)
+        self._num_epochs = num_epochs
+        self._shards_of = functools.lru_cache(maxsize=4)(order.shards_of)
+
+    def __len__(self) -> int:
+        return self._num_epochs * self._num_shards
+
+    def __getitem__(self, visit: Any) -> Any:
+        if isinstance(visit, slice):
+            return [self[place] for place in range(*visit.indices(len(self)))]
+        if not 0 <= visit < len(self):
+            raise IndexError(visit)  # ends an iteration
+        epoch, rank = divmod(int(visit), self._num_shards)
+        return self._shards_of(epoch)[rank]
 
 
 def ids_of_step(order: Order, step: int, batch_size: int) -> list[int]:
@@ -165,21 +181,15 @@ def training_order(split: Split, *, seed: int, window: int) -> Order:
     return ShuffledOrder(split, seed)
 
 
-def _permute(
-    index: tf.Tensor, seed: int, epochs: tf.Tensor, streams: tf.Tensor, sizes: tf.Tensor
-) -> tf.Tensor:
-    """Return where each index in 0..size-1 goes under the permutation (seed, epoch, stream).
+def _permute(index: tf.Tensor, keys: tf.Tensor, sizes: tf.Tensor | int) -> tf.Tensor:
+    """Return where each index in 0..size-1 goes under the permutation of its key.
 
     Source: a block cipher with cycle walking (the kernel behind
     `tf.random.experimental.index_shuffle`, which takes one key only); O(1) per position, so that
     resuming at any step costs nothing.
     """
-    return tf.raw_ops.RandomIndexShuffle(
-        index=index,
-        seed=_keys(seed, epochs, streams),
-        max_index=tf.cast(sizes, tf.int64) - 1,
-        rounds=4,
-    )
+    last = tf.broadcast_to(tf.cast(sizes, tf.int64) - 1, tf.shape(index))
+    return tf.raw_ops.RandomIndexShuffle(index=index, seed=keys, max_index=last, rounds=4)
 
 
 def _keys(seed: int, epochs: tf.Tensor, streams: tf.Tensor) -> tf.Tensor:

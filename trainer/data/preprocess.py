@@ -53,10 +53,23 @@ def make_preprocess(
         if seed is None:
             return batch
         for index, change in enumerate(changes):
-            batch = change(batch, fold(fold(seed, index), positions))
+            changed = change(batch, fold(fold(seed, index), positions))
+            _refuse_other_shapes(batch, changed, f"config.augment[{index}]={augment[index].name!r}")
+            batch = changed
         return batch
 
     return preprocess
+
+
+def _refuse_other_shapes(before: Batch, after: Batch, field: str) -> None:
+    for name, value in before.items():
+        shape = after[name].shape if name in after else None
+        if shape != value.shape:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{field} made {name!r} of shape {value.shape} into {shape}; a change keeps the "
+                "shape of every feature",
+            )
 
 
 def _mixed(features: Mapping[str, Feature], augment: Sequence[PartConfig]) -> list[str]:

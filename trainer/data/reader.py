@@ -11,6 +11,7 @@ import numpy as np
 
 from trainer.data import tfrecord
 from trainer.data.files import Stage, open_shards
+from trainer.data.indexes import read_index
 from trainer.data.info import Section, Split
 from trainer.exit_codes import ExitCode, RunError
 
@@ -32,34 +33,28 @@ class RecordReader:
     """Serves the records of a split by example id.
 
     Shards are opened as visits reach them and closed as soon as no later visit needs them, so that
-    staged copies can go. Calls come one after another.
+    staged copies and indexes can go. Calls come one after another.
 
     Args:
         split: to read.
         reading_order: number of the section behind each visit.
         stage: where remote shards are brought.
-        indexes: URL -> index of shards that were open before; filled here.
         skip_bad: damaged records are not counted among the examples.
     """
 
     def __init__(
-        self,
-        split: Split,
-        reading_order: Sequence[int],
-        stage: Stage,
-        *,
-        indexes: dict[str, tfrecord.Index],
-        skip_bad: bool,
+        self, split: Split, reading_order: Sequence[int], stage: Stage, *, skip_bad: bool
     ) -> None:
         self._sections = split.sections
         self._starts = np.cumsum([0, *split.sizes[:-1]])
+        self._firsts = np.asarray([section.first for section in split.sections])
         self._order = reading_order
-        self._indexes = indexes
+        self._stage = stage
         self._skip_bad = skip_bad
-        urls = [self._sections[number].shard.url for number in reading_order]
+        urls = [section.shard.url for section in self._sections]
         _allow_open_files(len(self._sections))
         self._closing = contextlib.ExitStack()
-        self._shards = self._closing.enter_context(open_shards(urls, stage))
+        self._shards = self._closing.enter_context(open_shards(urls, reading_order, stage))
         self._open: dict[int, _OpenShard] = {}
 
     def read(self, ids: np.ndarray, visits: np.ndarray, first_visits: np.ndarray) -> np.ndarray:
@@ -73,21 +68,20 @@ class RecordReader:
         Raises:
             RunError: BAD_DATA naming file, record and byte.
         """
-        for visit in [v for v in self._open if v < first_visits[0]]:
-            self._open.pop(visit).close()
-        opened = {visit: self._visit(visit) for visit in np.unique(visits).tolist()}
-        rows = ids - self._starts[np.searchsorted(self._starts, ids, "right") - 1]
         records = np.empty(len(ids), object)
-        records[:] = [
-            opened[visit].read(row)
-            for visit, row in zip(visits.tolist(), rows.tolist(), strict=True)
-        ]
+        numbers = self._records(ids)
+        # Cut where shards can be closed: open together are those of one window, not of one call.
+        for part in np.split(np.arange(len(ids)), np.flatnonzero(np.diff(first_visits)) + 1):
+            for visit in [v for v in self._open if v < first_visits[part[0]]]:
+                self._open.pop(visit).close()
+            part = part[np.lexsort((numbers[part], visits[part]))]  # noqa: PLW2901
+            for mine in np.split(part, np.flatnonzero(np.diff(visits[part])) + 1):
+                records[mine] = self._visit(int(visits[mine[0]])).read(numbers[mine])
         return records
 
     def where(self, example: int, visit: int) -> str:
         """Name file, record and byte of an example."""
-        number = self._order[visit]
-        return self._visit(visit).where(int(example - self._starts[number]))
+        return self._visit(visit).where(int(self._records(np.asarray([example]))[0]))
 
     def close(self) -> None:
         """Close all files; the reader is not used again."""
@@ -96,45 +90,73 @@ class RecordReader:
         self._open.clear()
         self._closing.close()
 
+    def _records(self, ids: np.ndarray) -> np.ndarray:
+        """Return the number of each example in its shard."""
+        sections = np.searchsorted(self._starts, ids, "right") - 1
+        return ids - self._starts[sections] + self._firsts[sections]
+
     def _visit(self, visit: int) -> "_OpenShard":
         if visit not in self._open:
-            section = self._sections[self._order[visit]]
-            self._open[visit] = self._open_shard(section, visit)
+            self._open[visit] = self._open_shard(self._sections[self._order[visit]], visit)
         return self._open[visit]
 
     def _open_shard(self, section: Section, visit: int) -> "_OpenShard":
         with contextlib.ExitStack() as closing:
             path, url = closing.enter_context(self._shards(visit)), section.shard.url
-            if url not in self._indexes:
-                index = tfrecord.read_index(path, url, skip_bad=self._skip_bad)
-                _check_count(len(index.offsets), path, section)
-                self._indexes[url] = index
-            file = os.open(path, os.O_RDONLY)
+            index = read_index(path, url, self._stage.index_path, skip_bad=self._skip_bad)
+            _check_count(len(index.offsets), path, section)
+            try:
+                file = os.open(path, os.O_RDONLY)
+            except OSError as error:  # its index was kept, the file was not
+                raise RunError(ExitCode.BAD_DATA, f"{url}: {error.strerror}") from error
             closing.callback(os.close, file)
-            return _OpenShard(section, self._indexes[url], file, closing.pop_all())
+            return _OpenShard(
+                url,
+                file,
+                np.asarray(index.offsets),
+                np.asarray(index.lengths),
+                np.asarray(index.checksums),
+                closing.pop_all(),
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class _OpenShard:
-    section: Section
-    index: tfrecord.Index
+    url: str
     file: int
+    offsets: np.ndarray
+    lengths: np.ndarray
+    checksums: np.ndarray
     closing: contextlib.ExitStack
 
-    def read(self, row: int) -> bytes:
-        record = row + self.section.first
-        offset = self.index.offsets[record]
-        data = tfrecord.read_record(self.file, offset, self.index.lengths[record])
-        if data is None:
-            reason = "does not match its checksum"
-            raise tfrecord.damage(self.section.shard.url, record, offset - 12, reason)
-        return data
-
-    def where(self, row: int) -> str:
-        record = row + self.section.first
-        return (
-            f"{self.section.shard.url}: record {record} at byte {self.index.offsets[record] - 12}"
+    def read(self, records: np.ndarray) -> list[bytes]:
+        """Return some records, given in ascending order; neighbours are read in one go."""
+        starts = self.offsets[records]
+        ends = starts + self.lengths[records]
+        new = np.concatenate([[True], starts[1:] != ends[:-1] + tfrecord.GAP])
+        first, run = np.flatnonzero(new), np.cumsum(new) - 1
+        begins, last = starts[first], np.append(first[1:], len(records)) - 1
+        sizes = ends[last] - begins
+        data = [
+            os.pread(self.file, size, begin)
+            for size, begin in zip(sizes.tolist(), begins.tolist(), strict=True)
+        ]
+        cuts = zip(
+            run.tolist(),
+            (starts - begins[run]).tolist(),
+            (ends - begins[run]).tolist(),
+            strict=True,
         )
+        found = [data[number][start:end] for number, start, end in cuts]
+        wrong = np.flatnonzero(tfrecord.masked_crcs(found) != self.checksums[records])
+        if wrong.size:
+            record = int(records[wrong[0]])
+            where = int(self.offsets[record]) - 12
+            raise tfrecord.damage(self.url, record, where, "does not match its checksum")
+        return found
+
+    def where(self, record: int) -> str:
+        return f"{self.url}: record {record} at byte {self.offsets[record] - 12}"
 
     def close(self) -> None:
         self.closing.close()

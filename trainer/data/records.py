@@ -12,6 +12,8 @@ Example = dict[str, tf.Tensor]
 _STORED = {"float64": tf.float32, "float32": tf.float32, "string": tf.string}
 
 
+# Nothing to convert here, and the files that a conversion writes would outlive a kill.
+@tf.autograph.experimental.do_not_convert
 def decode_blocks(
     blocks: tf.data.Dataset, features: Mapping[str, Feature], block_size: int
 ) -> tf.data.Dataset:
@@ -118,5 +120,7 @@ def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return text.partition("}} ")[2] or text
+    """Return what TensorFlow found, without where in our code and in which operation it did."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    told = next((line for line in lines if "}} " in line), lines[0])
+    return told.rpartition("}} ")[2].partition(" [Op:")[0]

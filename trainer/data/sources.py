@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from trainer import registry, storage
 from trainer.config import DatasetConfig
-from trainer.data import tfds, tfrecord_pattern
+from trainer.data import files, tfds, tfrecord_pattern
 from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo, Feature, Shard, Split, hold_out, slice_split
 from trainer.exit_codes import ExitCode, RunError
@@ -45,6 +45,8 @@ def _describe_tfds(folder: str, config: DatasetConfig, stage: Stage) -> DatasetI
     skipped: tuple[str, ...] = ()
     if config.skip_bad_records:
         splits, skipped = _count(_needed(splits, config), config, stage)
+    else:
+        splits |= {name: _sizes(shards) for name, shards in _needed(splits, config).items()}
     features = _sized(tfds.read_features(folder), config)
     return _info(folder, features, splits, config, skipped)
 
@@ -103,6 +105,10 @@ def _count(splits: Shards, config: DatasetConfig, stage: Stage) -> tuple[Shards,
             if new.num_examples < old.num_examples
         ]
     return counted, tuple(lines)
+
+
+def _sizes(shards: tuple[Shard, ...]) -> tuple[Shard, ...]:
+    return tuple(dataclasses.replace(s, num_bytes=files.file_bytes(s.url)) for s in shards)
 
 
 def _needed(splits: Shards, config: DatasetConfig) -> Shards:

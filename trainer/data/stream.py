@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from trainer.data.examples import Examples
 from trainer.data.order import Order, Served
+from trainer.data.wait_clock import WaitClock
 
 # Steps read ahead. A few are enough to hide one slow read; each costs a decoded batch.
 _STEPS_AHEAD = 4
@@ -74,6 +75,7 @@ class StreamFeed:
         self._num_steps = num_steps
         self._next_step = -1
         self._iterator: Any = None
+        self._wait_clock = WaitClock()
 
     def prepare(self, first_step: int, num_steps: int) -> Any:
         """Return the iterator, standing at `first_step`."""
@@ -102,6 +104,10 @@ class StreamFeed:
         batch, weights = selected
         return {name: cut(values) for name, values in batch.items()}, cut(weights)
 
+    def waited(self) -> float:
+        """Return the seconds so far that `select` waited for its examples."""
+        return self._wait_clock.seconds()
+
     def explain(self, first_step: int, num_steps: int) -> None:
         """Look for the record that stopped the pipeline in or right after these steps.
 
@@ -118,14 +124,18 @@ class StreamFeed:
         self._iterator = None
         self._examples.close()
 
+    # Nothing to convert here, and the files that a conversion writes would outlive a kill.
+    @tf.autograph.experimental.do_not_convert
     def _pipeline(self, first_step: int) -> tf.data.Dataset:
         with tf.device("CPU:0"):
             steps = tf.data.Dataset.range(first_step, self._num_steps)
             served = self._served(first_step)
             batches = self._examples.read(served, self._lanes.size)
             weights = steps.map(lambda step: self._order.weights(self._positions(step)))
-            return tf.data.Dataset.zip(batches, weights).prefetch(_STEPS_AHEAD)
+            ahead = tf.data.Dataset.zip(batches, weights).prefetch(_STEPS_AHEAD)
+            return self._wait_clock.watch(ahead)
 
+    @tf.autograph.experimental.do_not_convert
     def _served(self, first_step: int) -> tf.data.Dataset:
         """Return what is served at each step; worked out for many at once, as ids cost little."""
         count = max(1, _IDS_AHEAD // self._lanes.size)

@@ -2,23 +2,28 @@
 
     uint64 length | uint32 masked CRC-32C of it | data | uint32 masked CRC-32C of the data
 
-TensorFlow's reader can neither seek to a record nor go on behind a damaged one. Standard library
-and the checksum only, so that damage is found before TensorFlow is imported.
+TensorFlow's reader can neither seek to a record nor go on behind a damaged one. No TensorFlow, so
+that damage is found before it is imported.
 """
 
 import array
 import dataclasses
-import mmap
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import google_crc32c
+import numpy as np
 
 from trainer.exit_codes import ExitCode, RunError
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
+GAP = _FOOTER.size + _HEADER.size
+"""Bytes between the data of two neighbours."""
+# Small records are found many at a read; of large ones hardly more than the headers is read.
+_BLOCK_BYTES = 16 << 10
 _ADVICE = (
     "bring back the file, or set config.dataset.skip_bad_records=true to go on without the record"
 )
@@ -31,16 +36,18 @@ class Index:
     Attributes:
         offsets: byte at which the data of each record begins.
         lengths: bytes of it.
+        checksums: masked CRC-32C that the file holds for it.
         damaged: a line for each stretch that was left out.
     """
 
-    offsets: "array.array[int]"
-    lengths: "array.array[int]"
-    damaged: tuple[str, ...]
+    offsets: "array.array[int]" = dataclasses.field(default_factory=lambda: array.array("q"))
+    lengths: "array.array[int]" = dataclasses.field(default_factory=lambda: array.array("q"))
+    checksums: "array.array[int]" = dataclasses.field(default_factory=lambda: array.array("I"))
+    damaged: tuple[str, ...] = ()
 
 
-def read_index(path: Path, name: str, *, skip_bad: bool = False) -> Index:
-    """Find all records of a local file; only their headers are read, unless `skip_bad`.
+def scan(path: Path, name: str, *, skip_bad: bool = False) -> Index:
+    """Find all records of a local file; their data are not checked, unless `skip_bad`.
 
     Args:
         path: the file.
@@ -51,22 +58,16 @@ def read_index(path: Path, name: str, *, skip_bad: bool = False) -> Index:
         RunError: BAD_DATA naming the file, the record and its byte.
     """
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return Index(array.array("q"), array.array("q"), ())
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _scan(data, name, skip_bad)
+        with path.open("rb", buffering=0) as file:
+            return _scan(_Bytes(file.fileno()), name, skip_bad)
     except OSError as error:
         raise RunError(ExitCode.BAD_DATA, f"{name}: {error.strerror}") from error
 
 
-def read_record(file: int, offset: int, length: int) -> bytes | None:
-    """Return the data of one record of an open file, or None where its checksum is wrong."""
-    data = os.pread(file, length + 4, offset)
-    payload = data[:length]
-    if _masked_crc(payload) != int.from_bytes(data[length:], "little"):
-        return None
-    return payload
+def masked_crcs(payloads: Sequence[bytes]) -> np.ndarray:
+    """Return uint32[n]: the checksum that a file holds for each of these records."""
+    crcs = np.fromiter(map(google_crc32c.value, payloads), np.uint32, len(payloads))
+    return ((crcs >> 15) | (crcs << 17)) + np.uint32(0xA282EAD8)
 
 
 def damage(name: str, record: int, offset: int, reason: str) -> RunError:
@@ -75,52 +76,73 @@ def damage(name: str, record: int, offset: int, reason: str) -> RunError:
     return RunError(ExitCode.BAD_DATA, f"{where} {reason}; {_ADVICE}")
 
 
-def _scan(data: mmap.mmap, name: str, skip_bad: bool) -> Index:
-    index = Index(array.array("q"), array.array("q"), ())
+class _Bytes:
+    """An open file, read in blocks; not mapped, as it may be larger than the address space."""
+
+    def __init__(self, file: int) -> None:
+        self.size = os.fstat(file).st_size
+        self._file = file
+        self._start = 0
+        self._block = b""
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Return the few bytes at `offset`."""
+        start = offset - self._start
+        if not 0 <= start <= len(self._block) - count:
+            self._start, self._block = offset, os.pread(self._file, _BLOCK_BYTES, offset)
+            start = 0
+        return self._block[start : start + count]
+
+    def data(self, offset: int, length: int) -> bytes:
+        """Return the data of a record."""
+        return os.pread(self._file, length, offset)
+
+
+def _scan(file: _Bytes, name: str, skip_bad: bool) -> Index:
+    index = Index()
     damaged: list[str] = []
-    offset, size = 0, len(data)
-    while offset < size:
-        length, reason = _check(data, offset, skip_bad)
+    offset = 0
+    while offset < file.size:
+        length, checksum, reason = _check(file, offset, skip_bad)
         if reason and not skip_bad:
             raise damage(name, len(index.offsets), offset, reason)
         if reason:
             damaged.append(f"{name}: byte {offset} {reason}")
-            offset = offset + length + 16 if length else _next_header(data, offset + 1)
+            offset = offset + length + 16 if length else _next_header(file, offset + 1)
             continue
         index.offsets.append(offset + _HEADER.size)
         index.lengths.append(length)
+        index.checksums.append(checksum)
         offset += length + 16
     return dataclasses.replace(index, damaged=tuple(damaged))
 
 
-def _check(data: mmap.mmap, offset: int, whole: bool) -> tuple[int, str]:
-    """Return the length of the record at `offset` (0: unknown) and what is wrong with it."""
-    if offset + 16 > len(data):
-        return 0, "is cut off"
-    length, crc = _HEADER.unpack_from(data, offset)
-    if _masked_crc(data[offset : offset + 8]) != crc:
-        return 0, "has a damaged length"
-    if offset + 16 + length > len(data):
-        return 0, f"is cut off: {length} bytes were written, {len(data) - offset - 12} are there"
+def _check(file: _Bytes, offset: int, whole: bool) -> tuple[int, int, str]:
+    """Return length (0: unknown) and checksum of the record at `offset`, and what is wrong."""
+    if offset + 16 > file.size:
+        return 0, 0, "is cut off"
+    header = file.at(offset, _HEADER.size)
+    length, crc = _HEADER.unpack(header)
+    if _masked_crc(header[:8]) != crc:
+        return 0, 0, "has a damaged length"
     start = offset + _HEADER.size
-    if (
-        whole
-        and _masked_crc(data[start : start + length])
-        != _FOOTER.unpack_from(data, start + length)[0]
-    ):
-        return length, "does not match its checksum"
-    return length, ""
+    if start + length + 4 > file.size:
+        return 0, 0, f"is cut off: {length} bytes were written, {file.size - start} are there"
+    checksum = _FOOTER.unpack(file.at(start + length, 4))[0]
+    if whole and _masked_crc(file.data(start, length)) != checksum:
+        return length, checksum, "does not match its checksum"
+    return length, checksum, ""
 
 
-def _next_header(data: mmap.mmap, offset: int) -> int:
+def _next_header(file: _Bytes, offset: int) -> int:
     """Return the next byte at which a whole record may begin, or the end of the file."""
-    for start in range(offset, len(data) - 15):
-        length, crc = _HEADER.unpack_from(data, start)
-        if start + 16 + length <= len(data) and _masked_crc(data[start : start + 8]) == crc:
+    for start in range(offset, file.size - 15):
+        header = file.at(start, _HEADER.size)
+        length, crc = _HEADER.unpack(header)
+        if start + 16 + length <= file.size and _masked_crc(header[:8]) == crc:
             return start
-    return len(data)
+    return file.size
 
 
 def _masked_crc(data: bytes) -> int:
-    crc = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return int(masked_crcs([data])[0])

@@ -10,11 +10,11 @@ args = {"features": {
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainer import storage
-from trainer.data import tfrecord
-from trainer.data.files import Stage, open_shards
+from trainer.data.files import Stage, file_bytes, open_shards
+from trainer.data.indexes import find_index, read_index
 from trainer.data.info import Feature, Shard
 from trainer.exit_codes import ExitCode, RunError
 
@@ -42,15 +42,25 @@ def count_records(
     Raises:
         RunError: BAD_DATA naming the file and the byte, unless `skip_bad`.
     """
-    shards: list[Shard] = []
-    damaged: list[str] = []
-    with open_shards(urls, stage) as open_shard:
-        for visit, url in enumerate(urls):
+    counted: dict[str, _Counted] = {}
+    for url in urls:
+        if index := find_index(url, stage.index_path, skip_bad=skip_bad):
+            counted[url] = _Counted(len(index.offsets), index.damaged)
+    new = [url for url in urls if url not in counted]
+    with open_shards(new, range(len(new)), stage) as open_shard:
+        for visit, url in enumerate(new):
             with open_shard(visit) as path:
-                index = tfrecord.read_index(path, url, skip_bad=skip_bad)
-            shards.append(Shard(url, len(index.offsets)))
-            damaged += index.damaged
-    return tuple(shards), tuple(damaged)
+                index = read_index(path, url, stage.index_path, skip_bad=skip_bad)
+            counted[url] = _Counted(len(index.offsets), index.damaged)
+    shards = tuple(Shard(url, counted[url].records, file_bytes(url)) for url in urls)
+    return shards, tuple(line for url in urls for line in counted[url].damaged)
+
+
+class _Counted(NamedTuple):
+    """What is remembered of an index: of many shards, all of them would be large."""
+
+    records: int
+    damaged: tuple[str, ...]
 
 
 def read_spec(args: Mapping[str, Any]) -> dict[str, Feature]:

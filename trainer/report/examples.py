@@ -1,7 +1,6 @@
 """Which held-out examples a classifier takes for what."""
 
-import base64
-import io
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import tensorflow as tf
 from trainer.data import examples
 from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo
+from trainer.report import pictures
 from trainer.task import Task
 from trainer.tasks.supervised import Supervised
 
@@ -20,12 +20,15 @@ _BATCH = 64
 
 
 def look(task: Task, info: DatasetInfo, stage: Stage) -> dict[str, Any]:
-    """Return "confusion" [K][K] and the "worst" examples; nothing where classes are not predicted.
+    """Return what a classifier does; nothing where the task does not predict classes.
 
     Args:
         task: with its trained state.
         info: of its data.
         stage: where remote files are brought.
+
+    Returns:
+        "confusion" [K][K], the "worst" examples, and "pictures" of both: name -> uint8[H, W, C].
     """
     split = info.evaluation
     if split is None or not isinstance(task, Supervised) or split.num_examples > MOST:
@@ -37,10 +40,13 @@ def look(task: Task, info: DatasetInfo, stage: Stage) -> dict[str, Any]:
     labels, logits = arrays[task.label].astype(np.int64), _logits(task, arrays[task.input])
     if logits.ndim != 2 or logits.shape[1] != label.num_classes:
         return {}
-    return {
-        "confusion": count(labels, logits.argmax(-1), label.num_classes).tolist(),
-        "worst": _worst(labels, logits, arrays[task.input]),
-    }
+    matrix = count(labels, logits.argmax(-1), label.num_classes)
+    worst, values = _worst(labels, logits), arrays[task.input]
+    drawn = {"confusion": pictures.confusion(matrix)}
+    if _is_image(values):
+        drawn["worst"] = pictures.grid(values[[example["id"] for example in worst]])
+        worst = [{**example, "png": pictures.png(values[example["id"]])} for example in worst]
+    return {"confusion": matrix.tolist(), "worst": worst, "pictures": drawn}
 
 
 def count(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
@@ -51,14 +57,17 @@ def count(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.nda
 
 def _logits(task: Supervised, values: np.ndarray) -> np.ndarray:
     inputs = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values
-    call = tf.function(
-        lambda x: task.model(x, training=False), autograph=False, reduce_retracing=True
-    )
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def call(x: tf.Tensor) -> tf.Tensor:
+        with task.average.scope() if task.average else contextlib.nullcontext():
+            return task.model(x, training=False)
+
     parts = [call(tf.constant(inputs[i : i + _BATCH])) for i in range(0, len(inputs), _BATCH)]
     return np.concatenate([part.numpy() for part in parts]).astype(np.float32)
 
 
-def _worst(labels: np.ndarray, logits: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]:
+def _worst(labels: np.ndarray, logits: np.ndarray) -> list[dict[str, Any]]:
     """Return the examples whose class has the smallest probability."""
     shifted = logits - logits.max(-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
@@ -70,17 +79,10 @@ def _worst(labels: np.ndarray, logits: np.ndarray, values: np.ndarray) -> list[d
             "label": int(labels[i]),
             "predicted": int(logits[i].argmax()),
             "loss": float(losses[i]),
-            "png": _png(values[i]),
         }
         for i in order
     ]
 
 
-def _png(value: np.ndarray) -> str:
-    from PIL import Image
-
-    if value.dtype != np.uint8 or value.ndim != 3 or value.shape[-1] not in (1, 3):
-        return ""
-    buffer = io.BytesIO()
-    Image.fromarray(value[..., 0] if value.shape[-1] == 1 else value).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+def _is_image(values: np.ndarray) -> bool:
+    return values.dtype == np.uint8 and values.ndim == 4 and values.shape[-1] in (1, 3)

@@ -16,9 +16,10 @@ table{border-collapse:collapse}td,th{padding:.15rem .6rem;text-align:left;vertic
 border-bottom:1px solid #e5e7eb}
 code,pre{font:13px ui-monospace,monospace;white-space:pre-wrap;word-break:break-word}
 pre{background:#f3f4f6;padding:.6rem}
-.row{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:420px;max-width:100%}
-svg text{font-size:11px;fill:#4b5563}.grid{stroke:#e5e7eb}
-.legend span{margin-right:1rem}.legend i{display:inline-block;width:.8rem;height:.2rem;
+.row{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:312px;max-width:100%}
+svg text{font-size:13px;fill:#4b5563}.grid{stroke:#e5e7eb}
+.legend{margin:.2rem 0 .6rem}.legend span{margin-right:1rem}
+.legend i{display:inline-block;width:.8rem;height:.2rem;
 margin-right:.3rem;vertical-align:middle}
 .confusion td,.confusion th{text-align:right;border:1px solid #e5e7eb}
 .worst figure{width:110px;font-size:12px}.worst img{width:96px;image-rendering:pixelated}
@@ -58,6 +59,7 @@ def code(text: str) -> str:
 def curves(runs: Sequence[RunFiles]) -> str:
     """Return a figure for each metric, with a line for each run and each of training and eval."""
     names = dict.fromkeys(name.split("/", 1)[-1] for run in runs for name in run.curves)
+    names.pop("epoch", None)  # a straight line in every run
     charts = []
     for name in names:
         lines = {}
@@ -89,14 +91,15 @@ def confusion(matrix: Sequence[Sequence[int]]) -> str:
 def worst(examples: Sequence[Mapping[str, Any]]) -> str:
     """Return the examples with the largest losses, the worst first."""
     figures = [
-        f"<figure>{_image(e.get('png', ''))}<figcaption>#{e['id']}: {e['label']}, predicted "
+        f"<figure>{image(e.get('png', ''))}<figcaption>#{e['id']}: {e['label']}, predicted "
         f"{e['predicted']}<br>loss {e['loss']:.3g}</figcaption></figure>"
         for e in examples
     ]
     return f'<div class="row worst">{"".join(figures)}</div>' if figures else ""
 
 
-def _image(png: str) -> str:
+def image(png: str) -> str:
+    """Return an image from base64 PNG; nothing for nothing."""
     return f'<img alt="example" src="data:image/png;base64,{png}">' if png else ""
 
 

@@ -50,10 +50,15 @@ def _axes(xs: tuple[float, float], ys: tuple[float, float]) -> str:
         parts.append(
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_y(y, ys):.1f}" y2="{_y(y, ys):.1f}" '
             f'class="grid"/><text x="{_LEFT - 6}" y="{_y(y, ys) + 4:.1f}" text-anchor="end">'
-            f'{y:.3g}</text><text x="{_x(x, xs):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">'
+            f'{_short(y)}</text><text x="{_x(x, xs):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">'
             f"{x:.4g}</text>"
         )
     return "".join(parts)
+
+
+def _short(value: float) -> str:
+    text = f"{value:.3g}"
+    return text if len(text) < 8 else f"{value:.1e}"
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

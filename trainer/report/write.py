@@ -1,13 +1,11 @@
 """`report.html`: written at the end of every run."""
 
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo
@@ -16,22 +14,36 @@ from trainer.report import page
 from trainer.report.run_files import RunFiles, read_run
 from trainer.storage.failures import local_io
 from trainer.task import Task
+from trainer.version import environment
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NAME = "report.html"
 
 
-def write(folder: Path, task: Task, info: DatasetInfo, plan: Plan, stage: Stage) -> None:
-    """Write the report of the run in `folder`; the run is done, so it never fails because of it."""
-    from trainer.report import examples
+def write(
+    folder: Path, task: Task, info: DatasetInfo, plan: Plan, stage: Stage
+) -> "Mapping[str, np.ndarray]":
+    """Write the report of the run in `folder`; the run is done, so it never fails because of it.
+
+    Returns:
+        The pictures that were made for it: name -> uint8[H, W, C].
+    """
+    from trainer.report import examples, pictures, samples
 
     try:
         looked = examples.look(task, info, stage)
+        drawn = samples.make_samples(task)()
+        looked["samples"] = {name: pictures.png(picture) for name, picture in drawn.items()}
         text = render(read_run(folder), _plan_rows(info, plan), environment(), command(), looked)
         with local_io(folder, "--workdir"):
             (folder / NAME).write_text(text, encoding="utf-8")
+        return looked.get("pictures", {})
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         print(f"{NAME} was not written: {reason}", file=sys.stderr, flush=True)
+        return {}
 
 
 def render(
@@ -57,6 +69,7 @@ def render(
             page.table(facts),
             page.code(command),
             page.section("Metrics", page.table(metrics, ("", "held out", "training"))),
+            *(page.section(n.title(), page.image(p)) for n, p in looked.get("samples", {}).items()),
             page.section("Curves", page.curves([run])),
             page.section("Confusion", page.confusion(looked.get("confusion", []))),
             page.section("Worst held-out examples", page.worst(looked.get("worst", []))),
@@ -69,17 +82,6 @@ def render(
             page.section("Environment", page.table(sorted(machine.items()))),
         ],
     )
-
-
-def environment() -> dict[str, str]:
-    """Return what the numbers depend on besides the config, and what the speed depends on."""
-    packages = {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
-    return {
-        **packages,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "processors": str(os.cpu_count()),
-    }
 
 
 def command() -> str:

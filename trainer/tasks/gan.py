@@ -15,15 +15,19 @@ class Gan(Task):
     """The generator ("main") learns to draw what the discriminator takes for real.
 
     Source: Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014, section 3 (the
-    non-saturating loss), with the second model's phase on the already updated first one.
+    non-saturating loss), with the second model's phase on the already updated first one;
+    one-sided label smoothing as in Salimans et al., Improved Techniques for Training GANs, 2016.
 
     Args:
         parts: models and optimizers with the roles "main" and "discriminator".
         latent: length of the noise vector.
         real: feature with the real images, in [0, 1].
+        smoothing: the discriminator is asked to be only so much less than sure of a real image.
     """
 
-    def __init__(self, parts: Parts, *, latent: int = 32, real: str = "image") -> None:
+    def __init__(
+        self, parts: Parts, *, latent: int = 32, real: str = "image", smoothing: float = 0.0
+    ) -> None:
         super().__init__(parts)
         if missing := {"main", "discriminator"} - parts.optimizers.keys():
             raise RunError(
@@ -31,6 +35,7 @@ class Gan(Task):
             )
         self.latent = latent
         self.real = real
+        self.sure = 1.0 - smoothing
         self.generator = self.models["main"]
         self.discriminator = self.models["discriminator"]
         for name in ("discriminator_loss", "generator_loss", "fooled"):
@@ -38,9 +43,15 @@ class Gan(Task):
 
     @classmethod
     def model_shapes(
-        cls, features: Mapping[str, Feature], *, latent: int = 32, real: str = "image"
+        cls,
+        features: Mapping[str, Feature],
+        *,
+        latent: int = 32,
+        real: str = "image",
+        smoothing: float = 0.0,
     ) -> dict[str, tuple[Any, int]]:
         """Noise to image, and image to one logit."""
+        del smoothing
         image = features[real].shape
         return {"main": ((latent,), 1), "discriminator": (image, 1)}
 
@@ -63,7 +74,7 @@ class Gan(Task):
         fake = self._draw(lane, training)
         real_logits = self.discriminator(lane[self.real], training=training)
         fake_logits = self.discriminator(fake, training=training)
-        loss = _log_loss(real_logits, 1.0) + _log_loss(fake_logits, 0.0)
+        loss = _log_loss(real_logits, self.sure) + _log_loss(fake_logits, 0.0)
         self.metrics["discriminator_loss"].update_state(loss, lane.weights)
         return loss
 
@@ -73,6 +84,11 @@ class Gan(Task):
         self.metrics["generator_loss"].update_state(loss, lane.weights)
         self.metrics["fooled"].update_state(tf.reshape(logits, [-1]) > 0, lane.weights)
         return loss
+
+    def images(self) -> dict[str, tf.Tensor]:
+        """Return drawings, always from the same noise."""
+        noise = tf.random.stateless_normal([64, self.latent], [0, 0], alg="philox")
+        return {"samples": self.generator(noise, training=False)}
 
     def _draw(self, lane: Lane, training: bool) -> tf.Tensor:
         shape = [lane.weights.shape[0], self.latent]

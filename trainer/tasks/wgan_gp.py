@@ -100,6 +100,11 @@ class WassersteinGan(Task):
         # The root of zero has no slope: a critic that is flat there would give NaN.
         return tf.square(tf.sqrt(squares + 1e-12) - 1)
 
+    def images(self) -> dict[str, tf.Tensor]:
+        """Return drawings, always from the same noise."""
+        noise = tf.random.stateless_normal([64, self.latent], [0, 0], alg="philox")
+        return {"samples": self.generator(noise, training=False)}
+
     def _draw(self, lane: Lane, training: bool) -> tf.Tensor:
         shape = [lane.weights.shape[0], self.latent]
         noise = tf.random.stateless_normal(shape, lane.seed(), alg="philox")

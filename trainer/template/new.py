@@ -44,4 +44,5 @@ wrote {", ".join(str(folder / name) for name in FILES)}
 try every code path:  python -m trainer {config} --fast_dev_run
 train:                python -m trainer {config} --workdir=runs/{folder.name}
 on two replicas:      add --cpu_replicas=2; the digest stays the same
+on two workers:       python -m launch local --workers=2 --code={folder} -- {config} --workdir=DIR
 test:                 python -m pytest {folder}"""

@@ -1,0 +1,100 @@
+"""When a save is due by the clock; `checkpoint_every_secs=-1` works the interval out."""
+
+import dataclasses
+import itertools
+import types
+
+import pytest
+
+from trainer.config import TrainConfig
+from trainer.run.saves import LEAST_SECS, Saves
+from trainer.watch.goodput import Ledger
+from trainer.watch.progress import Progress
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Run:
+    """A run whose saves take as long as they are told to, and that makes no steps."""
+
+    def __init__(self, clock: Clock, ledger: Ledger, every_secs: float) -> None:
+        self.clock = clock
+        self.save_secs = 0.0
+        self.saved: list[float] = []
+        self.progress = Progress(step=1)
+        self.is_complete = False
+        self.phases = types.SimpleNamespace(ledger=ledger, phase=ledger.spend)
+        self.live = types.SimpleNamespace(read_state=dict)
+        self.info = types.SimpleNamespace(fingerprint=str)
+        config = TrainConfig(
+            train_steps=10, checkpoint_every_steps=0, checkpoint_every_secs=every_secs
+        )
+        self.saves = Saves(config, self, self, is_chief=True, clock=clock)
+
+    def raise_if_failed(self) -> None:
+        """No save fails."""
+
+    def start(self, *_: object) -> None:
+        self.saved.append(self.clock.now)
+        self.save_secs = self.costs
+
+    def live_for(self, secs: int, costs: float) -> list[float]:
+        """Come to an edge every second; return the seconds between saves."""
+        self.costs = costs
+        started = self.clock.now
+        for _ in range(secs):
+            self.clock.now += 1
+            self.saves.save_if_due()
+        times = [started, *self.saved]
+        return [b - a for a, b in itertools.pairwise(times)]
+
+
+def _process(clock: Clock, path, every_secs: float = -1.0) -> Run:
+    ledger = Ledger(clock)
+    ledger.open(path)
+    return Run(clock, ledger, every_secs)
+
+
+def test_a_fixed_interval_is_kept(tmp_path) -> None:
+    run = _process(Clock(), tmp_path / "goodput.json", every_secs=30)
+    assert run.live_for(100, costs=5) == [30, 30, 30]
+
+
+def test_without_an_interval_no_save_follows_the_clock(tmp_path) -> None:
+    assert _process(Clock(), tmp_path / "goodput.json", every_secs=0).live_for(1000, 5) == []
+
+
+def test_the_interval_follows_what_a_save_costs_and_how_often_processes_die(tmp_path) -> None:
+    clock, path = Clock(), tmp_path / "goodput.json"
+    cheap = _process(clock, path)
+    # The first save comes early and shows what one costs; without a failure, intervals grow.
+    gaps = cheap.live_for(4000, costs=0.5)
+    assert gaps[0] == LEAST_SECS
+    assert gaps[-1] > 2 * gaps[1]
+    assert cheap.saves.every_secs == pytest.approx((2 * 0.5 * 4000) ** 0.5)
+    cheap.phases.ledger.write()
+    # Six processes that die after 100 s each: 4,600 s lived, 7 ends.
+    for _ in range(6):
+        died = _process(clock, path)
+        died.live_for(100, costs=0.5)
+        died.phases.ledger.write()
+    often = _process(clock, path)
+    gaps = often.live_for(400, costs=0.5)
+    assert often.saves.every_secs == pytest.approx((2 * 0.5 * 5000 / 7) ** 0.5)
+    assert set(gaps[1:]) <= {26, 27}
+    # The same rate with saves a hundred times as dear: ten times the interval.
+    often.save_secs = 50
+    assert often.saves.every_secs == pytest.approx((2 * 50 * 5000 / 7) ** 0.5)
+
+
+def test_the_config_says_so(tmp_path) -> None:
+    run = _process(Clock(), tmp_path / "goodput.json")
+    assert run.saves.every_secs == LEAST_SECS
+    run.saves.config = dataclasses.replace(run.saves.config, checkpoint_every_secs=7.0)
+    assert run.saves.every_secs == 7.0

@@ -1,0 +1,90 @@
+"""`tune` measures what is possible here, says what to write, and changes nothing."""
+
+import dataclasses
+
+import pytest
+
+from tests.processes import trainer
+from trainer.config import TrainConfig
+from trainer.tune.command import _measure
+from trainer.tune.settings import Measured, Setting, candidates, report
+
+CONFIG = TrainConfig(train_steps=10)
+OWN, LOOP, HALF = (
+    Setting("graph", "float32", 1),
+    Setting("xla_loop", "float32", 2),
+    Setting("graph", "bfloat16", 1),
+)
+
+
+def test_the_own_setting_is_measured_first_and_its_precision_before_the_other():
+    tried = candidates(dataclasses.replace(CONFIG, precision="bfloat16", intra_op_threads=3), 2)
+    assert tried[0] == Setting("graph", "bfloat16", 3)
+    assert len(tried) == len(set(tried)) == 3 * 2 * 3
+    assert [s.precision for s in tried] == ["bfloat16"] * 9 + ["float32"] * 9
+
+
+def test_the_report_names_only_the_fields_that_change():
+    text = report([Measured(OWN, 100, 1), Measured(LOOP, 250, 2)], CONFIG)
+    advice = text[text.index("fastest") :].splitlines()
+    assert advice[:3] == [
+        "fastest; in the config:",
+        "    execution='xla_loop',",
+        "    intra_op_threads=2,",
+    ]
+    assert "precision" not in "".join(advice)
+    assert text.splitlines()[1].split() == [
+        "xla_loop",
+        "float32",
+        "2",
+        "250",
+        "8,000",
+        "2.0",
+        "s",
+        "2.50",
+    ]
+
+
+def test_another_precision_is_offered_apart_from_the_fastest_with_the_same_numbers():
+    text = report([Measured(OWN, 100, 1), Measured(HALF, 180, 1)], CONFIG)
+    assert "fastest: what the config says" in text
+    assert "fastest in bfloat16, other numbers; in the config:\n    precision='bfloat16'," in text
+
+
+def test_what_cannot_be_measured_stays_in_the_table_with_its_reason():
+    text = report([Measured(OWN, 100, 1), Measured(LOOP, reason="needs resident data")], CONFIG)
+    assert "xla_loop   float32          2 not measured: needs resident data" in text
+
+
+def test_a_mode_that_cannot_run_here_is_refused_with_the_reason():
+    overrides = ["dataset.serve=stream", "model.name=mlp", "model.args={}"]
+    measured = _measure("digits", overrides, LOOP)
+    assert measured.steps_per_second == 0
+    assert "needs resident data" in measured.reason
+
+
+def test_the_command_prints_a_table_within_its_budget(tmp_path):
+    shown = trainer(
+        "tune", "--budget_secs=0.5", "--config.model.name=mlp", "--config.model.args={}"
+    )
+    assert shown.code == 0, shown.stderr
+    rows = [line for line in shown.stdout.splitlines() if " float32 " in line]
+    assert rows[0].split()[0] == "graph"
+    assert float(rows[0].split()[3].replace(",", "")) > 0
+    assert all("--budget_secs=0.5 were over" in row for row in rows[1:])
+    assert "fastest: what the config says" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "what"),
+    [
+        (["--budget_secs=0"], 64, "--budget_secs=0.0 must be above 0"),
+        (["--config=digitz"], 78, "digits"),
+        (["--config.executio=graph"], 78, "execution"),
+    ],
+)
+def test_a_mistake_is_one_line(args, code, what):
+    shown = trainer("tune", *args)
+    assert shown.code == code
+    assert what in shown.last_line
+    assert "Traceback" not in shown.stderr

@@ -1,0 +1,63 @@
+"""What all workers decide alike at an edge, though each has seen something else."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from trainer.cluster.description import Cluster
+from trainer.exit_codes import ExitCode, RunError
+
+
+class Agreement:
+    """Adds up a few numbers over the workers; a run of one process needs no message.
+
+    Args:
+        strategy: of the run.
+        cluster: of the run.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._over_replicas = _make_mean(strategy)
+
+    def edge(self, *, stop: bool, secs_per_step: float) -> tuple[bool, float]:
+        """Return whether any worker was asked to stop, and the mean time of a step."""
+        if self.cluster.num_workers == 1:
+            return stop, secs_per_step
+        stops, secs = self._mean([float(stop), secs_per_step])
+        return stops > 0, secs
+
+    def same_step(self, step: int) -> None:
+        """Refuse workers that restored different steps.
+
+        Raises:
+            RunError: BAD_CONFIG, because they cannot see the same workdir.
+        """
+        if self.cluster.num_workers == 1:
+            return
+        (mean,) = self._mean([float(step)])
+        if mean != step:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"worker {self.cluster.index} restored step {step} and others did not (mean "
+                f"{mean:.1f}): --workdir must be a folder or bucket that every worker reads",
+            )
+
+    def wait_for_all(self) -> None:
+        """Return when every worker has come here."""
+        self.edge(stop=False, secs_per_step=0.0)
+
+    def _mean(self, values: list[float]) -> list[float]:
+        return [float(v) for v in self._over_replicas(tf.constant(values, tf.float64)).numpy()]
+
+
+def _make_mean(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    def on_replica(mine: tf.Tensor) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        return tf.reduce_mean(context.all_gather(mine[tf.newaxis], axis=0), axis=0)
+
+    @tf.function(autograph=False)
+    def mean(mine: tf.Tensor) -> tf.Tensor:
+        return strategy.experimental_local_results(strategy.run(on_replica, args=(mine,)))[0]
+
+    return mean

@@ -1,0 +1,142 @@
+"""From the placement flags to a tf.distribute strategy; the only place that sets up the runtime."""
+
+import dataclasses
+import socket
+from typing import Literal
+
+import tensorflow as tf
+
+from trainer import quiet
+from trainer.cluster.description import Cluster
+from trainer.data.files import Stage
+from trainer.exit_codes import ExitCode, RunError
+from trainer.watch.profile import NOTHING, Span
+
+_REACH_SECS = 10.0
+
+StrategyName = Literal["auto", "cpu", "mirrored", "multi_worker", "tpu"]
+_KEYS_OF_A_STRATEGY = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where a run is placed; no part of this may change its result.
+
+    Attributes:
+        strategy: asked for by the flag.
+        cpu_replicas: logical CPU devices, each a replica; 0: not asked for.
+        tpu: address of a TPU; empty: not asked for.
+        cluster: of TF_CONFIG.
+        stage: where remote data are brought.
+        log_examples: file that lists the examples of every step; empty: none.
+        profile: steps that are traced.
+    """
+
+    strategy: StrategyName = "auto"
+    cpu_replicas: int = 0
+    tpu: str = ""
+    cluster: Cluster = dataclasses.field(default_factory=Cluster)
+    stage: Stage = dataclasses.field(default_factory=Stage)
+    log_examples: str = ""
+    profile: Span = NOTHING
+
+
+def configure_runtime(intra_op_threads: int, *, compiled: bool) -> None:
+    """Set what decides the bits of a kernel's result; call it before any TensorFlow device is used.
+
+    Kernels split sums by the number of threads they may use, and two graph rewrites reassociate
+    floating point, so that a graph with one replica would differ from a graph with two. XLA on the
+    CPU is deterministic as it is and refuses some gradients under TensorFlow's switch for it.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
+    tf.config.optimizer.set_experimental_options(
+        {"arithmetic_optimization": False, "remapping": False}
+    )
+    if not compiled:
+        tf.config.experimental.enable_op_determinism()
+    with quiet.loading():
+        gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def create(placement: Placement) -> tf.distribute.Strategy:
+    """Return the strategy; an accelerator that was asked for and is not there is an error.
+
+    Raises:
+        RunError: BAD_CONFIG, never a silent run on the CPU.
+    """
+    name = _resolve(placement)
+    if name == "tpu":
+        return _tpu(placement.tpu)
+    if placement.cpu_replicas > 1:
+        _split_cpu(placement.cpu_replicas)
+    if name == "multi_worker":
+        options = tf.distribute.experimental.CommunicationOptions()
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    if placement.cpu_replicas > 1:
+        return _mirrored([f"CPU:{index}" for index in range(placement.cpu_replicas)])
+    gpus = tf.config.list_logical_devices("GPU") if name == "mirrored" else []
+    if name == "mirrored" and not gpus:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            "--strategy=mirrored: TensorFlow sees no GPU here; use --strategy=cpu, or "
+            "--cpu_replicas=R for replicas on the CPU",
+        )
+    if len(gpus) > 1:
+        return _mirrored([gpu.name for gpu in gpus])
+    return tf.distribute.OneDeviceStrategy("GPU:0") if gpus else tf.distribute.get_strategy()
+
+
+def _resolve(placement: Placement) -> str:
+    if placement.strategy != "auto":
+        return placement.strategy
+    if placement.tpu:
+        return "tpu"
+    if placement.cluster.num_workers > 1:
+        return "multi_worker"
+    if placement.cpu_replicas == 0 and tf.config.list_physical_devices("GPU"):
+        return "mirrored"
+    return "cpu"
+
+
+def _mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
+    # TensorFlow remembers the shape of every collective by a key that each strategy counts from
+    # the same start: a second run in one process would meet the shapes of the first.
+    tf.distribute.MirroredStrategy._collective_key_base += _KEYS_OF_A_STRATEGY
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _split_cpu(count: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * count
+    )
+
+
+def _tpu(address: str) -> tf.distribute.Strategy:
+    for host in address.removeprefix("grpc://").split(",") if "://" in address else []:
+        _reach(host, address)
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=address or "local")
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except Exception as error:
+        raise _no_tpu(address, str(error).splitlines()[0]) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _reach(host: str, address: str) -> None:
+    """Refuse a TPU worker that does not listen: TensorFlow would wait for it without a word."""
+    name, _, port = host.removeprefix("grpc://").rpartition(":")
+    try:
+        socket.create_connection((name, int(port)), timeout=_REACH_SECS).close()
+    except (OSError, ValueError) as error:
+        raise _no_tpu(address, f"{host}: {error}") from error
+
+
+def _no_tpu(address: str, reason: str) -> RunError:
+    return RunError(
+        ExitCode.BAD_CONFIG,
+        f"--strategy=tpu --tpu={address or 'local'}: no TPU answers: {reason}",
+    )

@@ -1,0 +1,62 @@
+"""`python -m trainer export RUN --to=DIR`: the trained model as .keras and as SavedModel."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer import quiet
+from trainer.commands import Parser
+from trainer.exit_codes import ExitCode, RunError
+from trainer.storage.failures import local_io
+
+if TYPE_CHECKING:
+    from trainer.commands.restored import Restored
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the command."""
+    parser = Parser("export", "Write the model of the newest checkpoint as .keras and SavedModel.")
+    parser.add_argument("workdir", help="folder or URL of the run")
+    parser.add_argument("--to", type=Path, required=True, help="folder, created if it is missing")
+    parser.add_argument("--model", default="main", help="which model of the task (default: main)")
+    parser.add_argument("--config", default="", help="own experiment file that the run used")
+    flags = parser.parse_args(args)
+    with quiet.loading():
+        from trainer.commands.restored import restore_task
+
+    restored = restore_task(flags.workdir, flags.config)
+    write(restored, flags.to, flags.model)
+    print(f"exported step {restored.step} of {flags.workdir}: {flags.to}/model.keras, saved_model/")
+
+
+def write(restored: "Restored", folder: Path, role: str = "main") -> None:
+    """Write `model.keras`, `saved_model/` and `export.json`, which says what goes in.
+
+    Raises:
+        RunError: BAD_FLAG where the task has no such model.
+    """
+    models = restored.task.models
+    if role not in models:
+        raise RunError(
+            ExitCode.BAD_FLAG, f"--model={role!r}: the task has {', '.join(sorted(models))}"
+        )
+    model = models[role]
+    with local_io(folder, "--to"):
+        folder.mkdir(parents=True, exist_ok=True)
+        model.save(folder / "model.keras")
+        model.export(str(folder / "saved_model"), format="tf_saved_model", verbose=False)
+        (folder / "export.json").write_text(json.dumps(_card(restored, role), indent=2) + "\n")
+
+
+def _card(restored: "Restored", role: str) -> dict[str, object]:
+    model = restored.task.models[role]
+    return {
+        "step": restored.step,
+        "state_digest": restored.digest,
+        "weights": f"average, decay {decay}" if (decay := restored.config.ema_decay) else "last",
+        "input_shape": list(model.input_shape[1:]),
+        "input_dtype": str(model.inputs[0].dtype),
+        "images": "float32 in [0, 1]: bytes / 255",
+        "output_shape": list(model.output_shape[1:]),
+    }

@@ -1,0 +1,133 @@
+"""`python -m trainer predict RUN INPUT`: outputs of the trained model, one JSON object a line."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer import quiet
+from trainer.commands import Parser
+from trainer.data.info import Feature
+from trainer.exit_codes import ExitCode, RunError
+
+if TYPE_CHECKING:
+    from trainer.commands.restored import Restored
+
+_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
+Named = tuple[list[str], np.ndarray]
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the command."""
+    parser = Parser("predict", "Print what the model of the newest checkpoint makes of new data.")
+    parser.add_argument("workdir", help="folder or URL of the run")
+    parser.add_argument("input", type=Path, help="folder of images, or a TFRecord file")
+    parser.add_argument("--to", type=Path, help="file for the lines; default: standard output")
+    parser.add_argument("--config", default="", help="own experiment file that the run used")
+    flags = parser.parse_args(args)
+    with quiet.loading():
+        from trainer.commands.restored import restore_task
+
+    restored = restore_task(flags.workdir, flags.config)
+    name = str(getattr(restored.task, "input", "image"))
+    if name not in restored.info.features:
+        raise RunError(
+            ExitCode.BAD_FLAG, f"predict: the task of {flags.workdir} has no feature {name!r}"
+        )
+    names, values = read(flags.input, name, restored.info.features[name])
+    lines = [json.dumps(line) for line in _lines(names, outputs(restored, values))]
+    text = "\n".join(lines) + "\n"
+    if flags.to:
+        flags.to.write_text(text)
+    else:
+        sys.stdout.write(text)
+
+
+def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
+    """Return the model's outputs [N, ...], as evaluation computes them: in lanes, padded.
+
+    Args:
+        restored: whose model "main" is asked.
+        values: [N, ...] as they are stored; images are bytes.
+    """
+    import tensorflow as tf
+
+    model, size = restored.task.models["main"], restored.plan.lane_size
+    inputs = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values
+    call = tf.function(lambda x: model(x, training=False), autograph=False)
+    parts = []
+    for start in range(0, len(inputs), size):
+        lane = inputs[start : start + size]
+        padded = np.concatenate([lane, np.zeros([size - len(lane), *lane.shape[1:]], lane.dtype)])
+        parts.append(call(tf.constant(padded)).numpy()[: len(lane)])
+    return np.concatenate(parts)
+
+
+def read(path: Path, name: str, feature: Feature) -> Named:
+    """Return names and stored values of every image of a folder, or of every record of a file.
+
+    Raises:
+        RunError: BAD_FLAG or BAD_DATA naming the path, and what the model reads.
+    """
+    if path.is_dir():
+        return _read_images(path, feature)
+    if path.is_file():
+        return _read_records(path, name, feature)
+    raise RunError(ExitCode.BAD_FLAG, f"predict {path}: no such folder or file")
+
+
+def _read_images(folder: Path, feature: Feature) -> Named:
+    if not feature.is_image:
+        raise RunError(
+            ExitCode.BAD_FLAG, f"predict {folder}: the model reads no images; give a TFRecord file"
+        )
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _IMAGES)
+    if not paths:
+        raise RunError(
+            ExitCode.BAD_FLAG, f"predict {folder}: no {', '.join(sorted(_IMAGES))} in it"
+        )
+    return [str(p) for p in paths], np.stack([_read_image(p, feature) for p in paths])
+
+
+def _read_image(path: Path, feature: Feature) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    height, width, channels = feature.shape
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise RunError(ExitCode.BAD_DATA, f"{path} is no image: {error}") from error
+    if pixels.shape[:2] != (height, width):
+        raise RunError(
+            ExitCode.BAD_DATA,
+            f"{path} has {pixels.shape[0]} x {pixels.shape[1]} pixels, the model reads {height} x "
+            f"{width}; resize it",
+        )
+    return pixels.reshape(pixels.shape[0], pixels.shape[1], -1)
+
+
+def _read_records(path: Path, name: str, feature: Feature) -> Named:
+    import tensorflow as tf
+
+    from trainer.data.records import make_parser
+
+    parse = make_parser({name: feature})
+    try:
+        rows = [parse(record[tf.newaxis])[name][0] for record in tf.data.TFRecordDataset(str(path))]
+    except tf.errors.OpError as error:
+        raise RunError(ExitCode.BAD_DATA, f"{path}: {str(error).splitlines()[0]}") from error
+    if not rows:
+        raise RunError(ExitCode.BAD_DATA, f"{path} holds no records")
+    return [f"{path}#{index}" for index in range(len(rows))], np.stack(rows)
+
+
+def _lines(names: list[str], values: np.ndarray) -> Iterator[dict[str, Any]]:
+    for name, row in zip(names, values, strict=True):
+        line: dict[str, Any] = {"source": name}
+        if row.ndim == 1 and len(row) > 1:
+            line["largest"] = int(row.argmax())
+        yield {**line, "outputs": row.tolist()}

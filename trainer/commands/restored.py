@@ -1,0 +1,97 @@
+"""A trained task from its workdir: for looking, predicting and exporting, without a strategy."""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from trainer import build, checkpoint, config_file
+from trainer.cluster import strategy
+from trainer.config import TrainConfig
+from trainer.config_values import from_plain
+from trainer.data import preprocess, sources
+from trainer.data.info import DatasetInfo
+from trainer.exit_codes import ExitCode, RunError
+from trainer.plan import Plan, make_plan
+from trainer.run import workdir
+from trainer.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint holds, as objects.
+
+    Attributes:
+        config: of the run.
+        info: of its data.
+        plan: of the run.
+        task: with the state of the checkpoint; its models hold the averages, where there are any.
+        step: of the checkpoint.
+        digest: of its state.
+    """
+
+    config: TrainConfig
+    info: DatasetInfo
+    plan: Plan
+    task: Task
+    step: int
+    digest: str
+
+
+def restore_task(where: str, own_file: str = "") -> Restored:
+    """Return the newest valid checkpoint of the workdir `where`.
+
+    Args:
+        where: path or URL.
+        own_file: experiment whose folder holds the parts that the config names "module:object".
+
+    Raises:
+        RunError: BAD_FLAG where there is no run, BAD_DATA where no checkpoint is whole.
+    """
+    if own_file:
+        config_file.load(own_file)  # puts its folder on the import path
+    with workdir.opened(where) as folder:
+        config = _read_config(folder.path, where)
+        state, meta = _read_newest(folder, where)
+    info = sources.describe(config.dataset)
+    strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
+    plan = make_plan(config, info)
+    task = _build(config, info, plan)
+    variables = task.state()
+    expected = {n: (tuple(v.shape), str(v.dtype)) for n, v in variables.items()}
+    checkpoint.match(state, expected, where)
+    for name, variable in variables.items():
+        variable.assign(state[name])
+    if task.average:
+        task.average.put_in_place()
+    return Restored(config, info, plan, task, meta["step"], checkpoint.digest(state, meta["step"]))
+
+
+def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
+    keras.backend.clear_session()
+    rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
+    features = preprocess.seen_features(info.features, config.augment)
+    return build.build_task(config, features, total_steps=plan.total_steps, rate_scale=rate_scale)
+
+
+def _read_config(folder: Path, where: str) -> TrainConfig:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise RunError(
+            ExitCode.BAD_FLAG, f"{where} holds no run: config.json is missing; give a --workdir"
+        )
+    return from_plain(TrainConfig, json.loads(path.read_text()))
+
+
+def _read_newest(folder: workdir.Workdir, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    with tempfile.TemporaryDirectory(prefix="lockstep-") as copies:
+        here = Path(copies) if folder.url else folder.path / "checkpoints"
+        path, _ = checkpoint.Store(here, folder.checkpoints_url).newest_valid()
+        if path is None:
+            raise RunError(
+                ExitCode.BAD_FLAG, f"{where} holds no checkpoint yet; train at least one step"
+            )
+        return checkpoint.read(path)

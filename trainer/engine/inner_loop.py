@@ -1,0 +1,108 @@
+"""Many steps in one call: the host does nothing between them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from trainer.data.feeds import CHUNK
+from trainer.engine.step import Lanes, Sums
+from trainer.engine.step_sums import StepSums
+
+
+class Feed(Protocol):
+    """Serves the examples of a step."""
+
+    def prepare(self, first_step: int, num_steps: int) -> Any:
+        """Return, on the host, what one call needs for steps `first_step` and following."""
+
+    def select(self, prepared: Any, index: tf.Tensor) -> Any:
+        """Return, in the graph, what the replicas get for the `index`-th step of the call."""
+
+    def batch(
+        self, selected: Any, first_lane: tf.Tensor, num_lanes: int
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """Return, on a replica, its lanes: feature -> [k, b, ...], and weights float32[k, b]."""
+
+    def waited(self) -> float:
+        """Return the seconds so far that steps waited for their examples."""
+
+    def explain(self, first_step: int, num_steps: int) -> None:
+        """Raise RunError where the examples of a call that failed were the reason."""
+
+
+StepFn = Callable[[Lanes], Sums]
+Preprocess = Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
+
+
+def make_inner_loop(
+    strategy: tf.distribute.Strategy,
+    step_fn: StepFn,
+    feed: Feed,
+    preprocess: Preprocess,
+    *,
+    lanes_per_replica: int,
+    zero: Sums,
+    compiled: bool,
+) -> Callable[[int, int], StepSums]:
+    """Return run(first_step, num_steps) -> sums of those steps, num_steps <= data.feeds.CHUNK.
+
+    Args:
+        strategy: of the run.
+        step_fn: one step on one replica.
+        feed: where examples come from.
+        preprocess: (batch [k, b, ...], positions int64[k, b]) -> batch as the task sees it.
+        lanes_per_replica: k.
+        zero: sums of no step.
+        compiled: make the whole call one XLA program; needs one replica.
+    """
+
+    def on_replica(selected: Any, step: tf.Tensor) -> Sums:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        first = tf.cast(replica, tf.int64) * lanes_per_replica
+        batch, weights = feed.batch(selected, first, lanes_per_replica)
+        batch = preprocess(batch, _positions(step, first, weights.shape, strategy))
+        return step_fn(Lanes(batch, weights, first, step))
+
+    scalars = [name for name, value in zero.items() if value.shape.rank == 0]
+    others = {name: value for name, value in zero.items() if value.shape.rank}
+
+    @functools.partial(tf.function, jit_compile=compiled or None, autograph=False)
+    def run(first_step: tf.Tensor, num_steps: tf.Tensor, prepared: Any) -> tuple[tf.Tensor, Sums]:
+        def body(index: tf.Tensor, rows: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, ...]:
+            selected = feed.select(prepared, index)
+            step = first_step + tf.cast(index, tf.int64)
+            out = strategy.run(on_replica, args=(selected, step))
+            # Every replica holds the same reduced sums: the first one's will do.
+            mine = {n: strategy.experimental_local_results(x)[0] for n, x in out.items()}
+            row = tf.stack([tf.cast(mine[name], tf.float32) for name in scalars])
+            rows = tf.tensor_scatter_nd_update(rows, [[index]], [row])
+            sums = {n: s + tf.cast(mine[n], tf.float32) for n, s in sums.items()}
+            return index + 1, rows, sums
+
+        start = (tf.constant(0), tf.zeros([CHUNK, len(scalars)]), others)
+        loop = tf.while_loop(lambda i, *_: i < num_steps, body, start, parallel_iterations=1)
+        return loop[1], loop[2]
+
+    def call(first_step: int, num_steps: int) -> StepSums:
+        prepared = feed.prepare(first_step, num_steps)
+        try:
+            rows, sums = run(tf.constant(first_step, tf.int64), tf.constant(num_steps), prepared)
+        except tf.errors.OpError:
+            feed.explain(first_step, num_steps)
+            raise
+        each = dict(zip(scalars, rows.numpy()[:num_steps].T, strict=True))
+        return StepSums(num_steps, each, {name: value.numpy() for name, value in sums.items()})
+
+    return call
+
+
+def _positions(
+    step: tf.Tensor, first_lane: tf.Tensor, shape: tf.TensorShape, strategy: tf.distribute.Strategy
+) -> tf.Tensor:
+    """Return the position in the run of every example of a replica's lanes, int64[k, b]."""
+    num_lanes, lane_size = shape
+    batch_size = num_lanes * lane_size * strategy.num_replicas_in_sync
+    start = step * batch_size + first_lane * lane_size
+    return tf.reshape(start + tf.range(num_lanes * lane_size, dtype=tf.int64), shape)

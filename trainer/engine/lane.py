@@ -1,0 +1,179 @@
+"""One virtual replica as a pure function: state and a lane's examples in, sums out."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.engine.hashed_random import hashed_dropout, hashed_seeds
+from trainer.exit_codes import ExitCode, RunError
+from trainer.task import Lane, LossFn, Task, Variables
+
+Inputs = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]
+Outputs = dict[str, Any]
+LaneFn = Callable[[list[tf.Tensor], Inputs, tf.Tensor], Outputs]
+
+
+class LaneState:
+    """The variables of a task, sorted by what a lane does with them.
+
+    Attributes:
+        carried: read by every lane as they stood before the step.
+        moving: those of `carried` that a forward pass may move (BatchNorm statistics); each lane
+            proposes a value and the mean over lanes is kept.
+        seeds: states of seed generators; set anew for every lane, so never carried.
+        counters: metric states; every lane starts from zero and the lanes are added up.
+    """
+
+    def __init__(self, task: Task) -> None:
+        variables = [v for model in task.models.values() for v in model.variables]
+        self.seeds = [v for v in variables if v.path.endswith("seed_generator_state")]
+        self.carried = [v for v in variables if not v.path.endswith("seed_generator_state")]
+        frozen = [v for v in self.carried if not v.trainable]
+        self.moving = [v for v in frozen if tf.as_dtype(v.dtype).is_floating]
+        self.fixed = [v for v in frozen if not tf.as_dtype(v.dtype).is_floating]
+        self.counters = {
+            f"metric/{name}/{index}": variable
+            for name, metric in task.metrics.items()
+            for index, variable in enumerate(metric.variables)
+        }
+
+    @contextlib.contextmanager
+    def scope(
+        self, values: Sequence[tf.Tensor], key: tf.Tensor, *, hashed: bool
+    ) -> Iterator[keras.StatelessScope]:
+        """Open the scope in which a lane runs: carried `values`, own seeds, metrics at zero.
+
+        Args:
+            values: one tensor for each of `carried`.
+            key: int64[2], unique to the lane.
+            hashed: take the seeds, and the units that are dropped, from a hash.
+        """
+        seeds = hashed_seeds(key, len(self.seeds)) if hashed else _seeds(key, len(self.seeds))
+        mapping = list(zip(self.carried, values, strict=True))
+        mapping += [(v, tf.cast(seeds[i], v.dtype)) for i, v in enumerate(self.seeds)]
+        mapping += [(v, tf.zeros(v.shape, v.dtype)) for v in self.counters.values()]
+        dropout = hashed_dropout() if hashed else contextlib.nullcontext()
+        with dropout, keras.StatelessScope(mapping, collect_losses=True) as opened:
+            yield opened
+
+    def counted(self, scope: keras.StatelessScope) -> dict[str, tf.Tensor]:
+        """Return what the lane added to each metric state."""
+        return {name: scope.get_current_value(v) for name, v in self.counters.items()}
+
+    def moved(
+        self, scope: keras.StatelessScope, values: Mapping[int, tf.Tensor]
+    ) -> list[tf.Tensor]:
+        """Return the lane's proposals for `moving`; refuse a changed variable without a mean."""
+        for variable in self.fixed:
+            if scope.get_current_value(variable) is not values[id(variable)]:
+                raise RunError(
+                    ExitCode.BAD_CONFIG,
+                    f"the forward pass changes {variable.path} ({variable.dtype}): virtual "
+                    "replicas can only average floating-point state; make it float32",
+                )
+        return [scope.get_current_value(v) for v in self.moving]
+
+
+def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool) -> LaneFn:
+    """Return the lane function of a training step; `hashed` is that of `LaneState.scope`.
+
+    It returns sums over the lane's examples, never means: "grads" (one for each of `trained`),
+    "moving", and "sums" with "loss", "weight" and the metric states.
+    """
+    state = LaneState(task)
+
+    def lane_gradient(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
+        batch, weights, key = inputs
+        current = {id(v): x for v, x in zip(state.carried, values, strict=True)}
+        watched = [current[id(v)] for v in trained]
+        with (
+            state.scope(values, key, hashed=hashed) as scope,
+            tf.GradientTape(watch_accessed_variables=False) as tape,
+        ):
+            tape.watch(watched)
+            losses = _per_example(loss_fn(Lane(batch, weights, step, key)), weights)
+            weight = tf.reduce_sum(weights)
+            loss = tf.reduce_sum(losses * weights) + task.penalty(trained) * weight
+        grads = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return {
+            "grads": [tf.convert_to_tensor(g) for g in grads],
+            "moving": state.moved(scope, current),
+            "sums": {"loss": loss, "weight": weight, **state.counted(scope)},
+        }
+
+    return lane_gradient
+
+
+def eval_fn(task: Task, *, hashed: bool) -> LaneFn:
+    """Return the lane function of an evaluation step: "sums" as in `gradient_fn`, nothing else."""
+    state = LaneState(task)
+
+    def lane_eval(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
+        batch, weights, key = inputs
+        with state.scope(values, key, hashed=hashed) as scope:
+            losses = _per_example(task.eval_step(Lane(batch, weights, step, key)), weights)
+        weight = tf.reduce_sum(weights)
+        # A padded example may have any loss, even an infinite one: leave it out, do not scale it.
+        loss = tf.reduce_sum(tf.where(weights > 0, losses * weights, 0.0))
+        return {"sums": {"loss": loss, "weight": weight, **state.counted(scope)}}
+
+    return lane_eval
+
+
+def map_lanes(
+    lane_fn: LaneFn, values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor, *, compiled: bool
+) -> Outputs:
+    """Run `lane_fn` on k lanes one after another, traced once whatever k is.
+
+    Args:
+        lane_fn: pure function of one lane.
+        values: carried state, the same for all lanes.
+        inputs: tensors [k, ...].
+        step: int64 scalar.
+        compiled: make the lane one XLA program.
+
+    Returns:
+        The outputs of `lane_fn`, stacked: tensors [k, ...].
+    """
+    call = tf.function(lane_fn, jit_compile=compiled or None, autograph=False)
+    if inputs[1].shape[0] == 1:
+        only = call(values, tf.nest.map_structure(lambda x: x[0], inputs), step)
+        return tf.nest.map_structure(lambda x: x[tf.newaxis], only)
+    one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), inputs)
+    traced = call.get_concrete_function(
+        [tf.TensorSpec(x.shape, x.dtype) for x in values], one, tf.TensorSpec([], step.dtype)
+    )
+    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, traced.structured_outputs)
+    return tf.map_fn(lambda lane: call(values, lane, step), inputs, fn_output_signature=signature)
+
+
+def _seeds(key: tf.Tensor, count: int) -> tf.Tensor:
+    """Return int64[count, 2], a key for each of `count` generators."""
+    return tf.random.stateless_uniform(
+        [count, 2], key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
+    )
+
+
+def _per_example(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    if losses is None:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"the loss returned None; return one value per example, float[{weights.shape[0]}]",
+        )
+    losses = tf.cast(losses, tf.float32)
+    if losses.shape.rank == 0:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            "the loss returned a scalar: a mean over the lane depends on how the batch is cut; "
+            f"return one value per example, float[{weights.shape[0]}] (no reduce_mean)",
+        )
+    if losses.shape != weights.shape:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"the loss has shape {list(losses.shape)}; allowed: one value per example, "
+            f"float[{weights.shape[0]}]; sum or average over the other axes",
+        )
+    return losses

@@ -1,0 +1,187 @@
+"""One training step: lanes, reduction, update, and the write-back of its result."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from trainer.engine import lane, pure_optimizer
+from trainer.engine.norm import global_norm
+from trainer.engine.reduction import Reduction, sum_over_lanes
+from trainer.task import Gradients, LossFn, Task, Variables
+
+Execution = Literal["graph", "xla_step", "xla_loop"]
+Sums = dict[str, tf.Tensor]
+_MAX_CALLS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class StepPlan:
+    """How a step is cut; the same on every replica.
+
+    Attributes:
+        seed: of the run.
+        virtual_replicas: V.
+        reduction: order of the sums over replicas.
+        execution: how a lane is compiled.
+        clip_norms: optimizer role -> largest global gradient norm; absent: not clipped.
+    """
+
+    seed: int
+    virtual_replicas: int
+    reduction: Reduction
+    execution: Execution
+    clip_norms: Mapping[str, float]
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether XLA computes the lanes."""
+        return self.execution != "graph"
+
+
+@dataclasses.dataclass(frozen=True)
+class Lanes:
+    """The k = V / R lanes of one physical replica, in order.
+
+    Attributes:
+        batch: feature -> [k, b, ...].
+        weights: float32[k, b].
+        first: int64 scalar, number of the first of these lanes.
+        step: int64 scalar.
+    """
+
+    batch: Mapping[str, tf.Tensor]
+    weights: tf.Tensor
+    first: tf.Tensor
+    step: tf.Tensor
+
+    def inputs(self, plan: StepPlan, call: int) -> lane.Inputs:
+        """Give every lane the key of its random numbers: (seed and call, step and lane)."""
+        numbers = self.first + tf.range(self.weights.shape[0], dtype=tf.int64)
+        place = self.step * plan.virtual_replicas + numbers
+        stream = tf.fill(place.shape, tf.constant(plan.seed * _MAX_CALLS + call, tf.int64))
+        return dict(self.batch), self.weights, tf.stack([stream, place], axis=1)
+
+
+class ReplicaStep:
+    """One step on one physical replica; what `Task.train_step` works with."""
+
+    def __init__(self, task: Task, plan: StepPlan, lanes: Lanes) -> None:
+        self._task = task
+        self._plan = plan
+        self._lanes = lanes
+        self._num_calls = 0
+        self.sums: Sums = {}
+        self.finite = tf.constant(True)
+        self._kept: pure_optimizer.Kept = {}
+
+    def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor]:
+        """See `task.Replica`; also counts the metrics and moves the BatchNorm statistics."""
+        state = lane.LaneState(self._task)
+        rows = lane.map_lanes(
+            lane.gradient_fn(self._task, loss_fn, variables, hashed=self._plan.is_compiled),
+            [tf.convert_to_tensor(v.value) for v in state.carried],
+            self._lanes.inputs(self._plan, self._num_calls),
+            self._lanes.step,
+            compiled=self._plan.execution == "xla_step",
+        )
+        self._num_calls += 1
+        total = _reduce(rows, self._plan.reduction)
+        for variable, value in zip(state.moving, total["moving"], strict=True):
+            variable.assign(value / self._plan.virtual_replicas)
+        self._add(total["sums"])
+        # A loss may be finite although the statistics overflowed on the way to it.
+        checked = [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"]]
+        self.finite &= tf.math.is_finite(tf.add_n([total["sums"]["loss"], *checked]))
+        # A product with one number is folded into whatever reads it; a quotient is stored first.
+        share = 1.0 / total["sums"]["weight"]
+        return [g * tf.cast(share, g.dtype) for g in total["grads"]]
+
+    def apply(self, optimizer: keras.optimizers.Optimizer, grads: Gradients, to: Variables) -> None:
+        """See `task.Replica`; a norm that is not finite leaves the whole step out."""
+        role = next(r for r, o in self._task.optimizers.items() if o is optimizer)
+        norm = global_norm(grads, in_program=self._plan.execution == "xla_loop")
+        self._add({f"gradient_norm/{role}": norm})
+        self.finite &= tf.math.is_finite(norm)
+        if (limit := self._plan.clip_norms.get(role)) is not None:
+            scale = limit / tf.maximum(norm, limit)
+            grads = [g * tf.cast(scale, g.dtype) for g in grads]
+        self._kept |= pure_optimizer.apply(optimizer, grads, to, self.finite)
+
+    def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+        """Return the new value of a variable if the whole step is finite, else the old one.
+
+        What an optimizer wrote under the same condition is that already. It has to be chosen there:
+        the update of a weight reads the new slots, and XLA copies the old ones if it needs both.
+        """
+        done = self._kept.get(id(value), (None, None))[1] is self.finite
+        return value if done else tf.where(self.finite, value, old)
+
+    def _add(self, sums: Sums) -> None:
+        for name, value in sums.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+
+def make_train_step(task: Task, plan: StepPlan) -> Callable[[Lanes], Sums]:
+    """Return the function that one physical replica runs for one step; it returns sums.
+
+    The task runs inside `keras.StatelessScope`: whatever it assigns is only recorded, until it is
+    known that every loss, gradient and statistic is finite. Then all is written, or nothing.
+    """
+
+    def train_step(lanes: Lanes) -> Sums:
+        step = ReplicaStep(task, plan, lanes)
+        with keras.StatelessScope() as scope:
+            task.train_step(step)
+            if task.average:
+                task.average.update(lanes.step)
+        recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
+        changed = [(v.value, x) for v, x in recorded if x is not None]
+        _write([(v, step.settled(x, v)) for v, x in changed])
+        return {**step.sums, "skipped": 1.0 - tf.cast(step.finite, tf.float32)}
+
+    return train_step
+
+
+def make_eval_step(task: Task, plan: StepPlan) -> Callable[[Lanes], Sums]:
+    """Return the function that one physical replica runs to evaluate one padded batch."""
+
+    def eval_step(lanes: Lanes) -> Sums:
+        carried = lane.LaneState(task).carried
+        evaluated = [task.average.of(v) for v in carried] if task.average else carried
+        rows = lane.map_lanes(
+            lane.eval_fn(task, hashed=plan.is_compiled),
+            [tf.convert_to_tensor(v.value) for v in evaluated],
+            lanes.inputs(plan, _MAX_CALLS - 1),
+            lanes.step,
+            compiled=plan.execution == "xla_step",
+        )
+        return _reduce(rows, plan.reduction)["sums"]
+
+    return eval_step
+
+
+def zero_sums(task: Task, *, training: bool) -> Sums:
+    """Return the sums of no step at all, with the names and shapes that a step returns."""
+    shapes: dict[str, Any] = {"loss": [], "weight": []}
+    shapes |= {name: v.shape for name, v in lane.LaneState(task).counters.items()}
+    if training:
+        shapes |= {f"gradient_norm/{role}": [] for role in task.optimizers}
+        shapes["skipped"] = []
+    return {name: tf.zeros(shape) for name, shape in shapes.items()}
+
+
+def _reduce(rows: lane.Outputs, reduction: Reduction) -> lane.Outputs:
+    return tf.nest.pack_sequence_as(rows, sum_over_lanes(tf.nest.flatten(rows), reduction))
+
+
+def _write(values: list[tuple[tf.Variable, tf.Tensor]]) -> None:
+    variables = [v for v, _ in values]
+
+    def update(strategy: tf.distribute.Strategy, new: list[Any]) -> None:
+        for variable, value in zip(variables, new, strict=True):
+            strategy.extended.update(variable, lambda v, x: v.assign(x), args=(value,), group=False)
+
+    tf.distribute.get_replica_context().merge_call(update, args=([x for _, x in values],))

@@ -1,0 +1,147 @@
+"""`--dry_run`: what a run would take, said before it takes it."""
+
+import math
+from collections.abc import Iterable
+
+import keras
+import tensorflow as tf
+
+from trainer import build
+from trainer.config import TrainConfig
+from trainer.data import feeds, preprocess
+from trainer.data.info import DatasetInfo
+from trainer.engine import step
+from trainer.exit_codes import ExitCode, RunError
+from trainer.plan import Plan, lanes_per_replica
+from trainer.task import Task
+
+Row = tuple[str, str]
+
+
+def rows(config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int) -> list[Row]:
+    """Return the plan as (name, value) rows; builds the task on the CPU.
+
+    FLOPs count multiplications and additions of a forward pass, three times for training.
+    """
+    tf.get_logger().setLevel("ERROR")  # the profiler announces its own deprecation
+    task = _build(config, info, plan)
+    num_lanes = lanes_per_replica(config.virtual_replicas, num_replicas)
+    weights = sum(_num_bytes(m.weights) for m in task.models.values())
+    slots = sum(_num_bytes(o.variables) for o in task.optimizers.values())
+    slots += _num_bytes(v for _, v in task.average.state()) if task.average else 0
+    grads = sum(_num_bytes(m.trainable_variables) for m in task.models.values())
+    data = (plan.examples_per_epoch + plan.eval_examples) * info.example_bytes
+    forward = [_forward_graph(m, plan.lane_size) for m in task.models.values()]
+    return [
+        ("data", f"{info.source}"),
+        ("training examples", f"{plan.examples_per_epoch:,}"),
+        ("evaluation examples", f"{plan.eval_examples:,}"),
+        ("served", _served(config, info, num_replicas)),
+        ("data fingerprint", info.fingerprint()[:16]),
+        ("replicas", f"{num_replicas}"),
+        ("lanes", f"{config.virtual_replicas} of {plan.lane_size}, {num_lanes} a replica"),
+        ("batch", f"{plan.batch_size}"),
+        ("steps", f"{plan.total_steps:,} ({plan.epochs_done(plan.total_steps):.1f} epochs)"),
+        ("execution", f"{config.execution}, {config.precision}, {config.reduction} reduction"),
+        ("CPU threads an operation", f"{config.intra_op_threads}"),
+        ("parameters", f"{sum(m.count_params() for m in task.models.values()):,}"),
+        ("FLOPs a step", f"{3 * config.virtual_replicas * sum(map(_flops, forward)):.3g}"),
+        ("memory: weights and slots", _mib(weights + slots)),
+        ("memory: gradients", _mib(grads * (num_lanes + 1))),
+        ("memory: activations, at most", _mib(sum(map(_activation_bytes, forward)))),
+        ("memory: resident data", _mib(data)),
+    ]
+
+
+def check_tpu(config: TrainConfig, info: DatasetInfo, plan: Plan, topology: str) -> list[Row]:
+    """Compile one lane with XLA, as a TPU would have it, for the chips of `topology`.
+
+    No TPU is needed and none is touched: what is shown is that every shape is static and every
+    operation has an XLA kernel.
+
+    Raises:
+        RunError: BAD_CONFIG with the operation that stands in the way.
+    """
+    num_replicas = _chips(topology)
+    lanes_per_replica(config.virtual_replicas, num_replicas)
+    task = _build(config, info, plan)
+    for model in task.models.values():
+        _refuse_dynamic_shapes(_forward_graph(model, plan.lane_size), model.name)
+    train = step.make_train_step(task, build.step_plan(config))
+    features = preprocess.seen_features(info.features, config.augment)
+    shape = [1, plan.lane_size]
+    batch = {n: tf.zeros([*shape, *f.shape], f.dtype) for n, f in features.items()}
+    lanes = step.Lanes(batch, tf.ones(shape), tf.constant(0, tf.int64), tf.constant(0, tf.int64))
+    compiled = tf.function(lambda: train(lanes), jit_compile=True, autograph=False)
+    try:
+        compiled()
+    except (tf.errors.OpError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            ExitCode.BAD_CONFIG, f"the step does not compile under XLA, as a TPU needs: {reason}"
+        ) from error
+    return [
+        ("TPU topology", f"{topology}, {num_replicas} chips"),
+        ("XLA", "the step compiles with static shapes"),
+        ("TPU hardware", "not used by this check"),
+    ]
+
+
+def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
+    rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
+    features = preprocess.seen_features(info.features, config.augment)
+    return build.build_task(config, features, total_steps=plan.total_steps, rate_scale=rate_scale)
+
+
+def _served(config: TrainConfig, info: DatasetInfo, num_replicas: int) -> str:
+    compiled = config.execution == "xla_loop"
+    mode = feeds.serve_mode(num_replicas, info, config.dataset, compiled=compiled)
+    return f"{mode} (config.dataset.serve={config.dataset.serve})"
+
+
+def _chips(topology: str) -> int:
+    dimensions = topology.lower().split("x")
+    if len(dimensions) not in (2, 3) or not all(d.isdigit() and int(d) for d in dimensions):
+        raise RunError(
+            ExitCode.BAD_FLAG, f"--assume_topology={topology!r} is not a topology such as 2x4"
+        )
+    return math.prod(map(int, dimensions))
+
+
+def _forward_graph(model: keras.Model, lane_size: int) -> tf.Graph:
+    spec = tf.nest.map_structure(
+        lambda x: tf.TensorSpec([lane_size, *x.shape[1:]], x.dtype), model.input
+    )
+    forward = tf.function(lambda x: model(x, training=False), autograph=False)
+    return forward.get_concrete_function(spec).graph
+
+
+def _refuse_dynamic_shapes(graph: tf.Graph, model: str) -> None:
+    for op in graph.get_operations():
+        for output in op.outputs:
+            if not output.shape.is_fully_defined() and output.dtype != tf.resource:
+                raise RunError(
+                    ExitCode.BAD_CONFIG,
+                    f"model {model!r} has a shape that depends on the data: {op.name} gives "
+                    f"{output.shape}; a TPU compiles static shapes only (mask with tf.where)",
+                )
+
+
+def _flops(graph: tf.Graph) -> int:
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
+
+
+def _activation_bytes(graph: tf.Graph) -> int:
+    outputs = [t for op in graph.get_operations() for t in op.outputs]
+    sizes = [(t.shape.num_elements(), t.dtype.size) for t in outputs]
+    return sum(count * width for count, width in sizes if count)
+
+
+def _num_bytes(variables: Iterable[keras.Variable]) -> int:
+    return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
+
+
+def _mib(num_bytes: float) -> str:
+    return f"{num_bytes / 2**20:.1f} MiB"

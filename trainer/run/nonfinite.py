@@ -1,0 +1,78 @@
+"""Steps whose loss or gradient was not finite: they are left out everywhere, and counted."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from trainer.config import TrainConfig
+from trainer.data import order
+from trainer.data.info import DatasetInfo
+from trainer.exit_codes import ExitCode, RunError
+from trainer.plan import Plan
+from trainer.storage.failures import local_io
+from trainer.watch.progress import Progress
+
+_SHOWN = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Skipped steps one after another.
+
+    Attributes:
+        end: steps of the call up to and including the one that filled the budget, or None.
+        in_row: skipped steps at that place, or at the end of the call.
+    """
+
+    end: int | None
+    in_row: int
+
+
+def find_run(skipped: np.ndarray, in_row: int, limit: int) -> Run:
+    """Find the first place where `limit` steps in a row were skipped.
+
+    Args:
+        skipped: float32[n], 1 where a step of the call was skipped.
+        in_row: skipped steps right before the call.
+        limit: steps in a row that are too many; 0 counts as 1.
+    """
+    for index, is_skipped in enumerate(skipped):
+        in_row = in_row + 1 if is_skipped else 0
+        if in_row >= max(1, limit):
+            return Run(index + 1, in_row)
+    return Run(None, in_row)
+
+
+def report(
+    steps: list[int], config: TrainConfig, info: DatasetInfo, plan: Plan, workdir: Path
+) -> None:
+    """Print the examples of skipped steps, and append all of them to `skipped.jsonl`."""
+    window = config.dataset.shuffle_window
+    served = order.training_order(info.train, seed=config.seed, window=window)
+    path = workdir / "skipped.jsonl"
+    with local_io(path, "--workdir"), path.open("a", encoding="utf-8") as file:
+        for step in steps:
+            examples = order.ids_of_step(served, step, plan.batch_size)
+            file.write(json.dumps({"step": step, "examples": examples}) + "\n")
+            shown = ", ".join(map(str, examples[:_SHOWN]))
+            print(
+                f"step {step}: loss or gradient not finite, update skipped; examples {shown}"
+                f"{', ...' if len(examples) > _SHOWN else ''} (all in skipped.jsonl)",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def diverged(progress: Progress, config: TrainConfig) -> RunError:
+    """Return the end of a run whose rollbacks are spent."""
+    return RunError(
+        ExitCode.BUG,
+        f"loss or gradient not finite in {progress.skipped_in_row} steps in a row up to step "
+        f"{progress.step}, after {progress.rollbacks} rollbacks (config.max_rollbacks="
+        f"{config.max_rollbacks}, config.checkpoint_every_steps={config.checkpoint_every_steps}); "
+        "lower config.optimizer.learning_rate, set config.optimizer.clip_norm, or look at the "
+        "examples in skipped.jsonl",
+    )

@@ -1,0 +1,1 @@
+"""`python -m trainer tune`: measure, on this machine, the settings that only cost or save time."""

@@ -1,0 +1,73 @@
+"""Measures one setting in this process: TensorFlow takes its threads once.
+
+`python -m trainer.tune.measure SECONDS CONFIG FIELD=VALUE ...` prints one line of JSON.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from trainer import config_file, config_values, quiet
+from trainer.config import TrainConfig
+from trainer.data import sources
+from trainer.exit_codes import ExitCode, RunError
+from trainer.plan import make_plan
+from trainer.run import edges
+
+InnerLoop = Callable[[int, int], Any]
+
+
+def measure(config: TrainConfig, seconds: float) -> dict[str, float]:
+    """Return the steps/s of the inner loop over about `seconds`, and the time of its first call.
+
+    No checkpoint, log or evaluation is made; the weights are lost.
+    """
+    from trainer.cluster.strategy import Placement
+    from trainer.data.feeds import CHUNK
+    from trainer.run.session import open_session
+
+    info = sources.describe(config.dataset)
+    plan = make_plan(config, info)
+    live = open_session(config, info, plan, Placement("cpu"))
+    first, rates = _timed(live.train, 0, 1), list[float]()
+    secs, done, until = 0.0, 1, time.monotonic() + seconds
+    while time.monotonic() < until or len(rates) < 2:
+        num_steps = min(edges.steps_per_call(secs, CHUNK), plan.total_steps - done)
+        if num_steps < 1:
+            done, num_steps = 0, 1  # a short run begins again: only its time is of interest
+        secs = _timed(live.train, done, num_steps) / num_steps
+        rates.append(1 / secs)
+        done += num_steps
+    return {"steps_per_second": statistics.median(rates), "first_call_secs": first}
+
+
+def _timed(train: InnerLoop, first_step: int, num_steps: int) -> float:
+    started = time.monotonic()
+    train(first_step, num_steps)
+    return time.monotonic() - started
+
+
+def main(args: Sequence[str]) -> ExitCode:
+    """Run the process."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    seconds, name, *settings = args
+    pairs = [(field, value) for field, _, value in (s.partition("=") for s in settings)]
+    try:
+        with quiet.loading():
+            config = config_values.override(config_file.load(name), pairs)
+            print(json.dumps(measure(config, float(seconds))))
+    except RunError as error:
+        print(error.code.last_line(error.reason), file=sys.stderr)
+        return error.code
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

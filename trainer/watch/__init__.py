@@ -1,0 +1,1 @@
+"""What watches a run: signals, deadlines, its seconds, its progress."""
