@@ -34,6 +34,13 @@ test: .venv/dev lint ## Run everything that CI runs
 test-slow: .venv/dev ## Run the long chaos and soak suites
 	$(BIN)/python -m pytest -m slow
 
+.venv/peers: benchmarks/peers/install.sh $(wildcard benchmarks/peers/*.txt)
+	sh benchmarks/peers/install.sh $@
+
+.PHONY: bench
+bench: .venv/runtime .venv/peers ## Measure speed against other frameworks, interleaved
+	$(BIN)/python -m benchmarks.speed --environments=.venv/peers
+
 .PHONY: lint
 lint: .venv/dev ## Check style, types and the import direction
 	$(BIN)/ruff check .

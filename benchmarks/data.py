@@ -1,15 +1,24 @@
-"""Records/s of the exact order against `TFRecordDataset.shuffle` with the same window.
+"""How fast examples are served in exact order, against the plain way and the bare ceiling.
 
-    python -m benchmarks.data [--records=200000] [--window=4096] [--rounds=5]
+    python -m benchmarks.data [--records=60000] [--images=512] [--window=4096] [--rounds=5]
 
-Both parse the same examples (784 bytes and a label) in batches of 256, for as many seconds as one
-pass over the files takes. The kinds take turns, so that a noisy machine slows all of them; the
-median of the rounds is printed. A second table does the same for JPEG images, where the ceiling is
-the decoder alone.
+Everything that is compared takes turns, so that a noisy machine slows all of it; medians of the
+rounds are printed as JSON, and the ratio of each round's pair as [lowest, median, highest].
+
+    records/s      784 bytes and a label, batches of 256, parsed; `tf_shuffle` is
+                   TFRecordDataset.shuffle with the same window, `parse_only` reads nothing
+    images/s       JPEG images of 224 x 224; `decode_only` is the decoder alone, in parallel
+    digits/s       the embedded digits: streamed, resident and `tfds.as_dataset`
+    resume_secs    from nothing to the first batch, at step 0 and at step 10^9
+    step_secs      a training step of the default config, streamed and resident: what is more is
+                   waiting for data
+    staging_mb/s   a bucket on the emulator: staged shards, and one plain download after another
 """
 
 import argparse
+import contextlib
 import json
+import os
 import pathlib
 import statistics
 import tempfile
@@ -19,14 +28,18 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data import feeds, records, sources
 from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo
+from trainer.data.staging import Stager
 from trainer.data.stream import LocalLanes, StreamFeed
 
 BATCH = 256
 SHARDS = 8
+DIGITS_STEPS = 200
+SHARD_BYTES = 16 << 20
 ROWS = {
     "image": {"dtype": "uint8", "shape": [784], "encoding": "raw"},
     "label": {"num_classes": 10},
@@ -35,79 +48,226 @@ JPEGS = {
     "image": {"dtype": "uint8", "shape": [224, 224, 3], "encoding": "image"},
     "label": {"num_classes": 10},
 }
+Kinds = dict[str, Callable[[], float]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=200_000)
-    parser.add_argument("--images", type=int, default=2_048)
+    parser.add_argument("--records", type=int, default=60_000)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--window", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=5)
     flags = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = write(pathlib.Path(folder) / "rows", flags.records, random_row, ROWS)
-        images = write(pathlib.Path(folder) / "jpeg", flags.images, random_jpeg, JPEGS)
-        result = {
-            "records/s": compare(rows, flags.window, flags.rounds),
-            "images/s": compare(images, min(flags.window, flags.images // 2), flags.rounds),
-        }
-    print(json.dumps(result, indent=2))
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        rows = sources.describe(write(folder / "rows", flags.records, random_row, ROWS))
+        images = sources.describe(write(folder / "jpeg", flags.images, random_jpeg, JPEGS))
+        report("records/s", record_kinds(rows, flags.window), flags.rounds, "tf_shuffle")
+        report("images/s", image_kinds(images, flags.images // 2), flags.rounds, "decode_only")
+        report("digits/s", digit_kinds(), flags.rounds, "tfds")
+        report("resume_secs", resume_kinds(rows, flags.window), flags.rounds, "step_0")
+        report("step_secs", step_kinds(), flags.rounds, "resident")
+        with bucket(folder / "stage") as kinds:
+            report("staging_mb/s", kinds, flags.rounds, "plain_download")
 
 
-def compare(config: DatasetConfig, window: int, rounds: int) -> dict[str, float]:
-    """Return the median rate of each kind, and the exact order's share of the plain shuffle."""
-    info = sources.describe(config)
-    kinds: dict[str, Callable[[], Iterator[int]]] = {
-        "exact_window": lambda: exact(info, window),
-        "exact_global": lambda: exact(info, 0),
-        "tf_shuffle": lambda: shuffled(info, window),
-        "parse_only": lambda: ceiling(info),
-    }
-    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+def report(title: str, kinds: Kinds, rounds: int, base: str) -> None:
+    """Print the median of each kind and its ratio to `base` in the same round."""
+    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for measure in kinds.values():
+        measure()  # traced, and in the page cache
     for _ in range(rounds):
-        for kind, make in kinds.items():
-            rates[kind].append(rate(make()))
-    medians = {kind: round(statistics.median(values), 1) for kind, values in rates.items()}
-    medians["exact_window / tf_shuffle"] = round(medians["exact_window"] / medians["tf_shuffle"], 3)
-    medians["exact_window / parse_only"] = round(medians["exact_window"] / medians["parse_only"], 3)
-    return medians
+        for kind, measure in kinds.items():
+            found[kind].append(measure())
+    result: dict[str, object] = {k: round(statistics.median(v), 4) for k, v in found.items()}
+    for kind, values in found.items():
+        if kind != base:
+            ratios = sorted(value / other for value, other in zip(values, found[base], strict=True))
+            spread = (ratios[0], statistics.median(ratios), ratios[-1])
+            result[f"{kind} / {base}"] = [round(ratio, 3) for ratio in spread]
+    print(json.dumps({title: result}), flush=True)
+
+
+def record_kinds(info: DatasetInfo, window: int) -> Kinds:
+    return {
+        "exact_window": lambda: rate(exact(info, window)),
+        "exact_global": lambda: rate(exact(info, 0)),
+        "tf_shuffle": lambda: rate(shuffled(info, window)),
+        "parse_only": lambda: rate(parse_only(info)),
+    }
+
+
+def image_kinds(info: DatasetInfo, window: int) -> Kinds:
+    return {
+        "exact_window": lambda: rate(exact(info, window, batch=32)),
+        "tf_shuffle": lambda: rate(shuffled(info, window, batch=32)),
+        "decode_only": lambda: rate(decode_only(info)),
+    }
+
+
+def digit_kinds() -> Kinds:
+    info = sources.describe(DatasetConfig())
+    resident = feeds.make_feed(
+        tf.distribute.get_strategy(),
+        info,
+        DatasetConfig(serve="resident"),
+        split=info.train,
+        seed=0,
+        batch_size=BATCH,
+        lane_size=BATCH,
+        num_steps=DIGITS_STEPS,
+        stage=Stage(),
+        compiled=False,
+    )
+    return {
+        "stream": lambda: rate(exact(info, 0, steps=DIGITS_STEPS)),
+        "resident": lambda: rate(gathered(resident)),
+        "tfds": lambda: rate(plain_tfds(info.source)),
+    }
+
+
+def resume_kinds(info: DatasetInfo, window: int) -> Kinds:
+    return {
+        f"step_{step}": lambda step=step: first_batch(info, window, step) for step in (0, 10**9)
+    }
+
+
+def step_kinds() -> Kinds:
+    from benchmarks import resilience
+
+    sessions = {kind: resilience._session(kind) for kind in ("stream", "resident")}
+    at = dict.fromkeys(sessions, 0)
+
+    def secs(kind: str) -> float:
+        started = time.perf_counter()
+        sessions[kind].train(at[kind], 64)
+        at[kind] += 64
+        return (time.perf_counter() - started) / 64
+
+    return {kind: lambda kind=kind: secs(kind) for kind in sessions}
+
+
+@contextlib.contextmanager
+def bucket(stage: pathlib.Path) -> Iterator[Kinds]:
+    from tests.storage.emulator import running_emulator
+
+    with running_emulator("bench") as emulator:
+        os.environ["STORAGE_EMULATOR_HOST"] = emulator.url  # no proxy between
+        storage.close()
+        urls = [f"gs://bench/shard-{i}" for i in range(SHARDS)]
+        for url in urls:
+            storage.write_bytes(url, os.urandom(SHARD_BYTES))
+        turns = iter(range(10**6))
+        yield {
+            "staged": lambda: staged(urls, stage / str(next(turns))),
+            "plain_download": lambda: downloaded(urls, stage / str(next(turns))),
+        }
 
 
 def rate(batches: Iterator[int]) -> float:
-    """Return examples/s, the first batch (opening, tracing) left out."""
+    """Return examples/s from the first batch to the last: opening, tracing, closing left out."""
     next(batches)
-    started = time.perf_counter()
-    count = sum(batches)
-    return count / (time.perf_counter() - started)
+    count, started = 0, time.perf_counter()
+    ended = started
+    for size in batches:
+        count, ended = count + size, time.perf_counter()
+    return count / (ended - started)
 
 
-def exact(info: DatasetInfo, window: int) -> Iterator[int]:
-    steps = info.train.num_examples // BATCH
+def exact(info: DatasetInfo, window: int, batch: int = BATCH, steps: int = 0) -> Iterator[int]:
+    steps = steps or info.train.num_examples // batch
+    with contextlib.closing(make_stream(info, window, batch, steps)) as feed:
+        for examples, _ in feed.prepare(0, steps):
+            yield int(examples["label"].shape[0])
+
+
+def make_stream(info: DatasetInfo, window: int, batch: int, steps: int) -> StreamFeed:
     order = feeds.make_order(info.train, seed=0, window=window)
-    read = feeds.make_examples(info, info.train, order, steps * BATCH, Stage(), skip_bad=False)
-    lanes = LocalLanes(0, BATCH)
-    feed = StreamFeed(lanes, read, order, batch_size=BATCH, lane_size=BATCH, num_steps=steps)
-    for batch, _ in feed.prepare(0, steps):
-        yield int(batch["label"].shape[0])
-    feed.close()
+    read = feeds.make_examples(info, info.train, order, steps * batch, Stage(), skip_bad=False)
+    lanes = LocalLanes(0, batch)
+    return StreamFeed(lanes, read, order, batch_size=batch, lane_size=batch, num_steps=steps)
 
 
-def shuffled(info: DatasetInfo, window: int) -> Iterator[int]:
+def first_batch(info: DatasetInfo, window: int, step: int) -> float:
+    started = time.perf_counter()
+    with contextlib.closing(make_stream(info, window, BATCH, 2 * 10**9)) as feed:
+        next(feed.prepare(step, 1))
+        return time.perf_counter() - started
+
+
+def shuffled(info: DatasetInfo, window: int, batch: int = BATCH) -> Iterator[int]:
     files = tf.data.Dataset.from_tensor_slices([s.url for s in info.train.shards]).shuffle(SHARDS)
     plain = tf.data.TFRecordDataset(files).shuffle(window)
-    yield from parsed(plain.batch(BATCH, drop_remainder=True), info)
+    yield from parsed(plain.batch(batch, drop_remainder=True), info, batch)
 
 
-def ceiling(info: DatasetInfo) -> Iterator[int]:
+def parse_only(info: DatasetInfo) -> Iterator[int]:
     """Parse the same batch again and again: nothing is read."""
     first = next(iter(tf.data.TFRecordDataset(info.train.shards[0].url).batch(BATCH)))
     steps = info.train.num_examples // BATCH
-    yield from parsed(tf.data.Dataset.from_tensors(first).repeat(steps), info)
+    yield from parsed(tf.data.Dataset.from_tensors(first).repeat(steps), info, BATCH)
 
 
-def parsed(blocks: tf.data.Dataset, info: DatasetInfo) -> Iterator[int]:
-    for batch in records.decode_blocks(blocks, info.features, BATCH).prefetch(4):
-        yield int(batch["label"].shape[0])
+def parsed(blocks: tf.data.Dataset, info: DatasetInfo, batch: int) -> Iterator[int]:
+    for examples in records.decode_blocks(blocks, info.features, batch).prefetch(4):
+        yield int(examples["label"].shape[0])
+
+
+def decode_only(info: DatasetInfo) -> Iterator[int]:
+    """Decode the first shard's images again and again; no records, no batches."""
+    features = {"image": tf.io.FixedLenFeature([], tf.string)}
+    shard = tf.data.TFRecordDataset(info.train.shards[0].url)
+    images = [tf.io.parse_single_example(record, features)["image"] for record in shard]
+    decoded = (
+        tf.data.Dataset.from_tensor_slices(tf.stack(images))
+        .repeat(SHARDS)
+        .map(tf.io.decode_jpeg, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(64)
+    )
+    for _ in decoded:
+        yield 1
+
+
+def gathered(feed: object) -> Iterator[int]:
+    @tf.function
+    def run(prepared: object) -> tf.Tensor:
+        total = tf.constant(0.0)
+        for index in tf.range(DIGITS_STEPS):
+            batch, _ = feed.batch(feed.select(prepared, index), tf.constant(0, tf.int64), 1)
+            total += tf.reduce_sum(tf.cast(batch["image"], tf.float32))
+        return total
+
+    run(feed.prepare(0, DIGITS_STEPS))
+    yield 0
+    run(feed.prepare(0, DIGITS_STEPS)).numpy()
+    yield BATCH * DIGITS_STEPS
+
+
+def plain_tfds(folder: str) -> Iterator[int]:
+    import tensorflow_datasets as tfds
+
+    dataset = tfds.builder_from_directory(folder).as_dataset(split="train")
+    batches = dataset.shuffle(1501).repeat().batch(BATCH).take(DIGITS_STEPS).prefetch(4)
+    for examples in batches:
+        yield int(examples["label"].shape[0])
+
+
+def staged(urls: list[str], folder: pathlib.Path) -> float:
+    started = time.perf_counter()
+    with Stager(urls, folder, 2 * len(urls) * SHARD_BYTES) as stager:
+        for visit in range(len(urls)):
+            with stager.open(visit):
+                pass
+    return len(urls) * SHARD_BYTES / 1e6 / (time.perf_counter() - started)
+
+
+def downloaded(urls: list[str], folder: pathlib.Path) -> float:
+    folder.mkdir(parents=True)
+    started = time.perf_counter()
+    for i, url in enumerate(urls):
+        filesystem, name = storage.filesystems.open_url(url)
+        filesystem.get_file(name, str(folder / str(i)))
+    return len(urls) * SHARD_BYTES / 1e6 / (time.perf_counter() - started)
 
 
 def write(

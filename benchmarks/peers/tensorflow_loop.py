@@ -1,0 +1,87 @@
+"""A custom loop: `python -m benchmarks.peers.tensorflow_loop WORK bare|orbit`.
+
+`bare` calls one compiled step from Python for each batch; `orbit` hands the same step to Orbit's
+`StandardTrainer`, which makes many steps in one call.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from benchmarks.peers import work
+from benchmarks.peers.keras_fit import model
+
+Step = Callable[[Any], None]
+
+
+def make_step(name: str) -> tuple[Step, Callable[[], Any]]:
+    """Return the step, and a function that reads its metrics and sets them to zero."""
+    made, optimizer = model(name), keras.optimizers.Adam(work.RATE)
+    optimizer.build(made.trainable_variables)
+    loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    metrics = [keras.metrics.Mean(), keras.metrics.SparseCategoricalAccuracy()]
+
+    def step(batch: Any) -> None:
+        x, y = batch
+        with tf.GradientTape() as tape:
+            logits = made(x, training=True)
+            loss = loss_fn(y, logits)
+        grads = tape.gradient(loss, made.trainable_variables)
+        optimizer.apply(grads, made.trainable_variables)
+        metrics[0].update_state(loss)
+        metrics[1].update_state(y, logits)
+
+    def read() -> list[float]:
+        values = [float(metric.result()) for metric in metrics]
+        for metric in metrics:
+            metric.reset_state()
+        return values
+
+    return step, read
+
+
+def dataset(name: str) -> tf.data.Dataset:
+    """Return shuffled batches without an end."""
+    made = tf.data.Dataset.from_tensor_slices(work.images()).cache().shuffle(work.NUM_EXAMPLES)
+    return made.repeat().batch(work.BATCH[name], drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def bare(name: str) -> None:
+    step, read = make_step(name)
+    compiled, batches = tf.function(step), iter(dataset(name))
+
+    def run(count: int) -> int:
+        for _ in range(count):
+            compiled(next(batches))
+        read()
+        return count
+
+    work.serve(lambda: run(1), lambda: run(64 if name != "cnn" else 16))
+
+
+def with_orbit(name: str) -> None:
+    import orbit
+
+    step, read = make_step(name)
+
+    class Trainer(orbit.StandardTrainer):
+        def train_step(self, iterator: Any) -> None:
+            step(next(iterator))
+
+        def train_loop_end(self) -> Any:
+            return read()
+
+    trainer = Trainer(dataset(name))
+
+    def run(count: int) -> int:
+        trainer.train(tf.constant(count))
+        return count
+
+    work.serve(lambda: run(1), lambda: run(256 if name != "cnn" else 16))
+
+
+if __name__ == "__main__":
+    {"bare": bare, "orbit": with_orbit}[sys.argv[2]](sys.argv[1])

@@ -1,0 +1,184 @@
+"""What many workers would reach: a prediction from measured costs, checked on one and on two.
+
+    python -m benchmarks.scale [--page=FILE] [--gbit=100] [--latency_us=20] [--mtbf_hours=50000]
+
+A worker owns one lane, so that W workers train with W lanes. Its step is the lane's time, plus the
+exchange of n bytes of partial sums over links of latency a and bandwidth b:
+
+    exact, as built   every worker gathers all partials        (W - 1) (a + n / b)
+    exact, tree       neighbours swap sums, level by level      log2(W) (a + n / b)
+    fast, ring        all-reduce in pieces                      2 (W - 1) (a + n / (W b))
+
+Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH",
+2005, sections 4.1, 4.5. The tree of the exact reduction is a binary one over lanes, and an addition
+may swap its terms, so the second row would give the bits of the first; it is not built.
+"""
+
+import argparse
+import json
+import math
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.processes import free_ports
+from trainer.watch.goodput import young_interval
+
+_RUN = ("--config=digits", "--config.virtual_replicas=2", "--config.epochs=40")
+_QUIET = ("--config.log_every_steps=100000", "--config.eval_every_steps=100000")
+_BATCH = 64
+_BYTES = 4 * 90_410  # the gradients of that model
+_WORKERS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+
+Exchange = Callable[[int, float, float, float], float]
+
+
+def gather(workers: int, num_bytes: float, latency: float, bandwidth: float) -> float:
+    """Return the seconds of the exact exchange as it is built: a ring all-gather."""
+    return (workers - 1) * (latency + num_bytes / bandwidth)
+
+
+def tree(workers: int, num_bytes: float, latency: float, bandwidth: float) -> float:
+    """Return the seconds of an exact exchange along the tree."""
+    return math.log2(workers) * (latency + num_bytes / bandwidth)
+
+
+def ring(workers: int, num_bytes: float, latency: float, bandwidth: float) -> float:
+    """Return the seconds of a ring all-reduce."""
+    return 2 * (workers - 1) * (latency + num_bytes / (workers * bandwidth))
+
+
+EXCHANGES: dict[str, Exchange] = {"exact, as built": gather, "exact, tree": tree, "fast": ring}
+
+
+def goodput(workers: int, mtbf: float, save: float, restart: float) -> float:
+    """Return the share of time that stays productive with saves at Young's interval.
+
+    Args:
+        workers: any of which stops all.
+        mtbf: seconds between failures of one worker.
+        save: seconds of stall for each save.
+        restart: seconds from a failure until steps are made again.
+    """
+    between = mtbf / workers
+    interval = young_interval(save, between)
+    return 1 / ((1 + save / interval) * (1 + (restart + interval / 2) / between))
+
+
+def main() -> None:
+    """Measure one and two workers, predict two and many, print the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--gbit", type=float, default=100.0, help="of a link, per second")
+    parser.add_argument("--latency_us", type=float, default=20.0)
+    parser.add_argument("--mtbf_hours", type=float, default=50_000.0, help="of one worker")
+    parser.add_argument("--save_secs", type=float, default=1.0)
+    parser.add_argument("--restart_secs", type=float, default=120.0)
+    parser.add_argument("--page", type=Path)
+    options = parser.parse_args()
+    lines = [*_check(), "", *_predict(options)]
+    print("\n".join(lines))
+    if options.page:
+        options.page.write_text("\n".join(lines) + "\n")
+
+
+def _check() -> list[str]:
+    """Compare the prediction for two workers with what they reach; one core each."""
+    latency, bandwidth = _loopback()
+    one, two = _step_secs(1), _step_secs(2)
+    predicted = one / 2 + gather(2, _BYTES, latency, bandwidth)
+    return [
+        "# Scale: predicted, and checked on one and two workers",
+        "",
+        f"`digits`, two lanes, on one worker: {one * 1e3:.2f} ms a step; on two, one core each: "
+        f"{two * 1e3:.2f} ms, predicted {predicted * 1e3:.2f} ms ({predicted / two:.2f} of it), "
+        f"with {latency * 1e6:.0f} us and {bandwidth / 1e9:.1f} GB/s measured between two "
+        "processes here. What is missing from the prediction is the host's share of a collective.",
+    ]
+
+
+def _predict(options: argparse.Namespace) -> list[str]:
+    """Lay out throughput and goodput for two sizes of model."""
+    latency, bandwidth = options.latency_us * 1e-6, options.gbit * 1e9 / 8
+    lines = [
+        f"Links of {options.gbit:g} Gbit/s and {options.latency_us:g} us; a worker fails every "
+        f"{options.mtbf_hours:g} h, a save stalls {options.save_secs:g} s, a restart takes "
+        f"{options.restart_secs:g} s. Efficiency is the share of W times one worker."
+    ]
+    for name, lane, num_bytes in (
+        ("25 million parameters, 100 ms a lane", 0.1, 1e8),
+        ("1 billion parameters, 1 s a lane", 1.0, 4e9),
+    ):
+        lines += ["", f"## {name}", "", "| workers | " + " | ".join(EXCHANGES) + " | goodput |"]
+        lines += ["|---:|" + "---:|" * (len(EXCHANGES) + 1)]
+        for workers in _WORKERS:
+            shares = [
+                lane / (lane + exchange(workers, num_bytes, latency, bandwidth))
+                for exchange in EXCHANGES.values()
+            ]
+            mtbf = options.mtbf_hours * 3600
+            good = goodput(workers, mtbf, options.save_secs, options.restart_secs)
+            cells = " | ".join(f"{share:.1%}" for share in (*shares, good))
+            lines.append(f"| {workers:,} | {cells} |")
+    return lines
+
+
+def _step_secs(workers: int) -> float:
+    """Train on so many workers, each pinned to a core; return seconds a step."""
+    with tempfile.TemporaryDirectory() as folder:
+        addresses = [f"localhost:{port}" for port in free_ports(workers)]
+        processes = [_start(Path(folder), addresses, index) for index in range(workers)]
+        for process in processes:
+            assert process.wait() == 0
+        summary = json.loads((Path(folder) / "summary.json").read_text())
+        return _BATCH / summary["examples_per_second"]
+
+
+def _start(workdir: Path, addresses: list[str], index: int) -> subprocess.Popen[bytes]:
+    command = ["taskset", "-c", str(index), sys.executable, "-m", "trainer", *_RUN, *_QUIET]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if len(addresses) > 1:
+        task = {"type": "worker", "index": index}
+        environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+    return subprocess.Popen(
+        [*command, f"--workdir={workdir}"], env=environment, stderr=subprocess.DEVNULL
+    )
+
+
+def _loopback() -> tuple[float, float]:
+    """Return latency in seconds and bandwidth in bytes/s between two ends on this machine."""
+    here, there = socket.socketpair(socket.AF_UNIX)
+    threading.Thread(target=_echo, args=(there,), daemon=True).start()
+    small = statistics.median(_round_trip(here, 8) for _ in range(200)) / 2
+    large = statistics.median(_round_trip(here, 1 << 24) for _ in range(5)) / 2
+    return small, (1 << 24) / (large - small)
+
+
+def _round_trip(end: socket.socket, num_bytes: int) -> float:
+    began = time.perf_counter()
+    end.sendall(num_bytes.to_bytes(8, "big") + bytes(num_bytes))
+    _receive(end, num_bytes)
+    return time.perf_counter() - began
+
+
+def _echo(end: socket.socket) -> None:
+    while True:
+        num_bytes = int.from_bytes(_receive(end, 8), "big")
+        end.sendall(_receive(end, num_bytes))
+
+
+def _receive(end: socket.socket, num_bytes: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < num_bytes:
+        parts += end.recv(num_bytes - len(parts))
+    return bytes(parts)
+
+
+if __name__ == "__main__":
+    main()
