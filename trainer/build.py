@@ -15,6 +15,7 @@ from trainer.engine import pure_optimizer
 from trainer.engine.step import StepPlan
 from trainer.exit_codes import ExitCode, RunError
 from trainer.optimizers import schedules
+from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts, Task
@@ -52,6 +53,7 @@ def build_task(
         loss=_loss(config.loss),
         regularizer=_regularizer(config.regularizer),
         average=WeightAverage(models, config.ema_decay) if config.ema_decay else None,
+        loss_spike=LossSpike(config.loss_spike) if config.loss_spike else None,
     )
     return kind(parts, **config.task.args)
 

@@ -105,15 +105,17 @@ class TrainConfig:
     """0: only at the end."""
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept."""
-    checkpoint_every_secs: float = 0.0
-    """Save also after this time, seconds; 0: by steps only; -1: Young's optimum, as measured."""
+    checkpoint_every_secs: float | Literal["auto"] = 0.0
+    """Save also after this time, seconds; 0: by steps only; auto: Young's optimum, as measured."""
     keep_best_metric: str = ""
     """Evaluation metric whose best checkpoint is kept as well; empty: none."""
     keep_best_mode: Literal["min", "max"] = "max"
     max_skipped_steps: int = 10
-    """Updates in a row left out because a number was not finite, before a rollback."""
+    """Updates in a row left out, for a number that is not finite or a spike, before a rollback."""
     max_rollbacks: int = 2
     """Returns to the last checkpoint of `checkpoint_every_steps`, before exit code 70."""
+    loss_spike: float = 0.0
+    """Leave out updates whose loss is over this many times its running mean; 0: none."""
     dataset: DatasetConfig = DatasetConfig()
     augment: tuple[PartConfig, ...] = ()
     """Changes to training examples, in order."""
@@ -189,6 +191,14 @@ def _range_errors(config: TrainConfig) -> list[str]:
         errors.append(f"config.seed={config.seed} must be in 0..{2**31 - 1}")
     if not 0 <= config.ema_decay < 1:
         errors.append(f"config.ema_decay={config.ema_decay} must be in [0, 1); 0: no average")
+    if config.loss_spike and not 1 < config.loss_spike < float("inf"):
+        errors.append(f"config.loss_spike={config.loss_spike} must be above 1, or 0 for off")
+    secs = config.checkpoint_every_secs
+    if secs != "auto" and not (isinstance(secs, int | float) and 0 <= secs < float("inf")):
+        errors.append(
+            f"config.checkpoint_every_secs={secs!r} must be seconds, 0 for saves by steps only, "
+            "or auto"
+        )
     if bool(config.train_steps) == bool(config.epochs):
         errors.append(
             f"config.train_steps={config.train_steps} and config.epochs={config.epochs}: "

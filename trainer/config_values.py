@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from trainer.exit_codes import ExitCode, RunError
 
 T = TypeVar("T")
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def override(config: T, settings: Iterable[tuple[str, str]]) -> T:
@@ -116,8 +117,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:  # noqa: PLR0911 - one r
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return value
-    if origin is types.UnionType:
-        return None if value is None else _convert(args[0], value, where)
+    if origin in (types.UnionType, typing.Union):
+        return _convert_either(args, value, where)
     if origin is typing.Literal:
         if value not in args:
             raise _wrong(where, value, "one of " + ", ".join(map(str, args)), args)
@@ -133,6 +134,16 @@ def _convert(kind: Any, value: Any, where: str) -> Any:  # noqa: PLR0911 - one r
             raise _wrong(where, value, "a mapping such as {}")
         return {k: _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
     return _scalar(kind, value, where)
+
+
+def _convert_either(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+    """Take None of `X | None` and a word of `X | Literal[...]` as they are, all else as an X."""
+    words = tuple(w for kind in kinds[1:] for w in typing.get_args(kind) or (None,))
+    if value in words:
+        return value
+    if isinstance(value, str) and any(words):
+        raise _wrong(where, value, f"{_KINDS[kinds[0]]} or {' or '.join(words)}", words)
+    return _convert(kinds[0], value, where)
 
 
 def _convert_group(kind: type, value: Any, where: str) -> Any:
@@ -151,8 +162,7 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if type(value) is not kind or (kind is float and math.isnan(value)):
-        kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        raise _wrong(where, value, kinds.get(kind, str(kind)))
+        raise _wrong(where, value, _KINDS.get(kind, str(kind)))
     return value
 
 

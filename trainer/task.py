@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from trainer.data.info import Feature
+from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.weight_average import WeightAverage
 
 
@@ -61,6 +62,7 @@ class Parts:
         loss: (labels, predictions) -> float[b], or a Keras loss.
         regularizer: weights -> scalar, or None.
         average: of the models' weights, or None.
+        loss_spike: which updates are left out for their loss, or None.
     """
 
     models: Mapping[str, keras.Model]
@@ -69,6 +71,7 @@ class Parts:
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     regularizer: Callable[[tf.Tensor], tf.Tensor] | None
     average: WeightAverage | None = None
+    loss_spike: LossSpike | None = None
 
 
 class Task:
@@ -82,6 +85,7 @@ class Task:
         optimizers: role -> optimizer, built on its variables.
         metrics: name -> metric with additive state (a sum, count or histogram over examples).
         average: of the models' weights, for evaluation and export; None: the weights themselves.
+        loss_spike: says which updates are left out for their loss; None: none.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -91,6 +95,7 @@ class Task:
         self.loss = parts.loss
         self.regularizer = parts.regularizer
         self.average = parts.average
+        self.loss_spike = parts.loss_spike
 
     @classmethod
     def model_shapes(cls, features: Mapping[str, Feature]) -> dict[str, tuple[Any, int]]:
@@ -135,3 +140,5 @@ class Task:
                 yield f"{role}/{index:03d}/{variable.path}", variable
         for name, variable in self.average.state() if self.average else ():
             yield f"average/{name}", variable
+        for name, variable in self.loss_spike.state() if self.loss_spike else ():
+            yield f"loss_spike/{name}", variable

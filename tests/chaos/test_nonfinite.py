@@ -1,16 +1,18 @@
-"""R15: a number that is not finite, in one lane: skipped everywhere, named, gone past."""
+"""R15: a number that is not finite, or a loss spike, in one lane: skipped, named, gone past."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import TINY, finish, must_fail, run
+from tests.chaos.harness import TINY, finish, must_fail, pair, run
 from tests.processes import ROOT
 
 PLAIN = ("--config.plateau.metric=",)
+GUARDED = ("--config.loss_spike=4",)
 
 
 def _poison(steps: list[int], value: str = "nan") -> tuple[str, ...]:
@@ -22,10 +24,10 @@ def _poison(steps: list[int], value: str = "nan") -> tuple[str, ...]:
     )
 
 
-def _replay(*ranges: tuple[int, int]) -> str:
+def _replay(*ranges: tuple[int, int], args: Sequence[str] = ()) -> str:
     """Train only these steps, by another program than the loop."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.chaos.replay", json.dumps(ranges), *TINY, *PLAIN],
+        [sys.executable, "-m", "tests.chaos.replay", json.dumps(ranges), *TINY, *PLAIN, *args],
         cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     return done.stdout.strip()
@@ -66,3 +68,58 @@ def test_spent_budget_is_70(tmp_path: Path) -> None:
     assert ended.wait() == 70, ended.output
     assert ended.last_line.startswith("bug (70): loss or gradient not finite in 3 steps")
     assert ended.output.count("rolled back to the weights of step 18") == 2
+
+
+def _check_spikes(workdir: Path, *args: str, **options: str) -> None:
+    """One example of one lane weighs a thousand times as much; with a death in between."""
+    spiking = (*_poison([33, 45], "1000"), *GUARDED, *args)
+    stopped = run(workdir, *spiking, failpoint="loop.edge:kill@14")
+    assert stopped.wait() == 137, stopped.output
+    got = finish(workdir, *spiking, **options)
+    assert got == _replay((0, 33), (34, 45), (46, 60), args=(*GUARDED, *_mode(args)))
+    lines = [json.loads(line) for line in (workdir / "skipped.jsonl").read_text().splitlines()]
+    assert {(line["step"], line["reason"]) for line in lines} == {
+        (33, "loss spike"), (45, "loss spike"),
+    }  # fmt: skip
+
+
+def _mode(args: Sequence[str]) -> list[str]:
+    """Return what of `args` has bits of its own; replicas have none."""
+    return [arg for arg in args if arg.startswith("--config.")]
+
+
+def test_a_loss_spike_is_left_out_on_two_replicas(tmp_path: Path) -> None:
+    _check_spikes(tmp_path / "run", "--cpu_replicas=2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["xla_step", "xla_loop"])
+def test_a_loss_spike_is_left_out_in_compiled_modes(tmp_path: Path, mode: str) -> None:
+    _check_spikes(tmp_path / "run", f"--config.execution={mode}")
+
+
+@pytest.mark.slow
+def test_a_loss_spike_is_left_out_on_two_workers(tmp_path: Path) -> None:
+    args = (*_poison([33, 45], "1000"), *GUARDED)
+    with pair(tmp_path / "run", *args) as workers:
+        assert [worker.wait() for worker in workers] == [0, 0], workers[0].output
+    expected = _replay((0, 33), (34, 45), (46, 60), args=GUARDED)
+    assert expected in (tmp_path / "run" / "summary.json").read_text()
+
+
+@pytest.mark.slow
+def test_spikes_in_a_row_roll_back_and_go_past(tmp_path: Path) -> None:
+    args = (*_poison([33, 34, 35], "1000"), *GUARDED)
+    assert finish(tmp_path / "run", *args) == _replay((0, 30), (36, 60), args=GUARDED)
+
+
+@pytest.mark.slow
+def test_without_the_guard_a_spike_is_a_step_like_any_other(tmp_path: Path) -> None:
+    finish(tmp_path / "run", *_poison([33, 45], "1000"))
+    assert not (tmp_path / "run" / "skipped.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_sabotage_a_guard_that_sees_no_spike_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_spikes(tmp_path / "run", sabotage="sees_no_spike")

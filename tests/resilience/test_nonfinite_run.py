@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from trainer.run.nonfinite import Run, find_run
+from trainer.engine.step_sums import StepSums
+from trainer.run.nonfinite import Run, find_run, reasons
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,13 @@ from trainer.run.nonfinite import Run, find_run
 )
 def test_runs_are_counted_over_calls(skipped, before, limit, found) -> None:
     assert find_run(np.asarray(skipped, np.float32), before, limit) == found
+
+
+def test_each_step_is_reported_with_its_reason() -> None:
+    each = {"skipped": np.float32([0, 1, 1, 0]), "spike": np.float32([0, 0, 1, 0])}
+    assert reasons(StepSums(4, each, {}), 10) == {
+        11: "loss or gradient not finite",
+        12: "loss spike",
+    }
+    del each["spike"]  # the guard is off
+    assert set(reasons(StepSums(4, each, {}), 10).values()) == {"loss or gradient not finite"}

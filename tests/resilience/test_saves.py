@@ -1,4 +1,4 @@
-"""When a save is due by the clock; `checkpoint_every_secs=-1` works the interval out."""
+"""When a save is due by the clock; `checkpoint_every_secs=auto` works the interval out."""
 
 import dataclasses
 import itertools
@@ -7,6 +7,8 @@ import types
 import pytest
 
 from trainer.config import TrainConfig
+from trainer.config_values import override, to_plain
+from trainer.exit_codes import ExitCode, RunError
 from trainer.run.saves import LEAST_SECS, Saves
 from trainer.watch.goodput import Ledger
 from trainer.watch.progress import Progress
@@ -23,7 +25,7 @@ class Clock:
 class Run:
     """A run whose saves take as long as they are told to, and that makes no steps."""
 
-    def __init__(self, clock: Clock, ledger: Ledger, every_secs: float) -> None:
+    def __init__(self, clock: Clock, ledger: Ledger, every_secs: float | str) -> None:
         self.clock = clock
         self.save_secs = 0.0
         self.saved: list[float] = []
@@ -55,7 +57,7 @@ class Run:
         return [b - a for a, b in itertools.pairwise(times)]
 
 
-def _process(clock: Clock, path, every_secs: float = -1.0) -> Run:
+def _process(clock: Clock, path, every_secs: float | str = "auto") -> Run:
     ledger = Ledger(clock)
     ledger.open(path)
     return Run(clock, ledger, every_secs)
@@ -98,3 +100,23 @@ def test_the_config_says_so(tmp_path) -> None:
     assert run.saves.every_secs == LEAST_SECS
     run.saves.config = dataclasses.replace(run.saves.config, checkpoint_every_secs=7.0)
     assert run.saves.every_secs == 7.0
+
+
+def _asked(text: str) -> TrainConfig:
+    return override(TrainConfig(train_steps=10), [("checkpoint_every_secs", text)])
+
+
+@pytest.mark.parametrize(("text", "value"), [("auto", "auto"), ("30", 30.0), ("0", 0.0)])
+def test_the_command_line_takes_auto_or_seconds(text: str, value: float | str) -> None:
+    assert _asked(text).checkpoint_every_secs == value
+    # As it is read back from config.json.
+    assert to_plain(_asked(text))["checkpoint_every_secs"] == value
+
+
+@pytest.mark.parametrize("text", ["-1", "autom", "", "null", "true", "Infinity", "NaN", "[1]"])
+def test_anything_else_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(RunError, match=r"config\.checkpoint_every_secs=.* must be ") as raised:
+        _asked(text)
+    assert raised.value.code is ExitCode.BAD_CONFIG
+    if text == "autom":
+        assert "must be a number or auto; did you mean 'auto'?" in raised.value.reason

@@ -74,7 +74,7 @@ class ReplicaStep:
         self._lanes = lanes
         self._num_calls = 0
         self.sums: Sums = {}
-        self.finite = tf.constant(True)
+        self.accepted = tf.constant(True)
         self._kept: pure_optimizer.Kept = {}
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor]:
@@ -94,7 +94,7 @@ class ReplicaStep:
         self._add(total["sums"])
         # A loss may be finite although the statistics overflowed on the way to it.
         checked = [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"]]
-        self.finite &= tf.math.is_finite(tf.add_n([total["sums"]["loss"], *checked]))
+        self.accepted &= tf.math.is_finite(tf.add_n([total["sums"]["loss"], *checked]))
         # A product with one number is folded into whatever reads it; a quotient is stored first.
         share = 1.0 / total["sums"]["weight"]
         return [g * tf.cast(share, g.dtype) for g in total["grads"]]
@@ -104,20 +104,30 @@ class ReplicaStep:
         role = next(r for r, o in self._task.optimizers.items() if o is optimizer)
         norm = global_norm(grads, in_program=self._plan.execution == "xla_loop")
         self._add({f"gradient_norm/{role}": norm})
-        self.finite &= tf.math.is_finite(norm)
+        self.accepted &= tf.math.is_finite(norm)
         if (limit := self._plan.clip_norms.get(role)) is not None:
             scale = limit / tf.maximum(norm, limit)
             grads = [g * tf.cast(scale, g.dtype) for g in grads]
-        self._kept |= pure_optimizer.apply(optimizer, grads, to, self.finite)
+        self._kept |= pure_optimizer.apply(optimizer, grads, to, self.accepted)
 
     def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
-        """Return the new value of a variable if the whole step is finite, else the old one.
+        """Return the new value of a variable if the whole step is accepted, else the old one.
 
         What an optimizer wrote under the same condition is that already. It has to be chosen there:
         the update of a weight reads the new slots, and XLA copies the old ones if it needs both.
         """
-        done = self._kept.get(id(value), (None, None))[1] is self.finite
-        return value if done else tf.where(self.finite, value, old)
+        done = self._kept.get(id(value), (None, None))[1] is self.accepted
+        return value if done else tf.where(self.accepted, value, old)
+
+    def judge_loss(self) -> None:
+        """Leave the whole step out if its loss is a spike."""
+        if (guard := self._task.loss_spike) is None:
+            return
+        loss = self.sums["loss"] / self.sums["weight"]
+        spike = self.accepted & guard.is_spike(loss)
+        guard.update(loss)
+        self.accepted &= ~spike
+        self._add({"spike": tf.cast(spike, tf.float32)})
 
     def _add(self, sums: Sums) -> None:
         for name, value in sums.items():
@@ -135,12 +145,13 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Lanes], Sums]:
         step = ReplicaStep(task, plan, lanes)
         with keras.StatelessScope() as scope:
             task.train_step(step)
+            step.judge_loss()
             if task.average:
                 task.average.update(lanes.step)
         recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
         changed = [(v.value, x) for v, x in recorded if x is not None]
         _write([(v, step.settled(x, v)) for v, x in changed])
-        return {**step.sums, "skipped": 1.0 - tf.cast(step.finite, tf.float32)}
+        return {**step.sums, "skipped": 1.0 - tf.cast(step.accepted, tf.float32)}
 
     return train_step
 
@@ -170,6 +181,7 @@ def zero_sums(task: Task, *, training: bool) -> Sums:
     if training:
         shapes |= {f"gradient_norm/{role}": [] for role in task.optimizers}
         shapes["skipped"] = []
+        shapes |= {"spike": []} if task.loss_spike else {}
     return {name: tf.zeros(shape) for name, shape in shapes.items()}
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from trainer import checkpoint, failpoints
@@ -144,9 +145,9 @@ class _Run:
             saver.wait()
             place.agreement.wait_for_all()
 
-        def report_skipped(steps: list[int]) -> None:
+        def report_skipped(skipped: Mapping[int, str]) -> None:
             if self.is_chief:
-                nonfinite.report(steps, self.config, self.info, self.plan, place.folder.path)
+                nonfinite.report(skipped, self.config, self.info, self.plan, place.folder.path)
 
         profiler = Profiler(self.placement.profile, place.folder.path / "tensorboard")
         self.stack.callback(profiler.close)

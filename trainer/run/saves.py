@@ -40,7 +40,7 @@ class Saves:
     def every_secs(self) -> float:
         """Seconds between saves; 0: saves do not follow the clock."""
         asked = self.config.checkpoint_every_secs
-        if asked >= 0:
+        if asked != "auto":
             return asked
         mtbf = self.training.phases.ledger.mean_time_between_failures
         return max(LEAST_SECS, young_interval(self.saver.save_secs, mtbf))

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from trainer.checkpoint import Store
 from trainer.config import TrainConfig
@@ -38,7 +38,7 @@ class Training:
     phases: Phases
     settle: Callable[[], None]
     """Returns when every worker has come here and no save is under way."""
-    report_skipped: Callable[[list[int]], None]
+    report_skipped: Callable[[Mapping[int, str]], None]
     profiler: Profiler
     progress: Progress = dataclasses.field(default_factory=Progress)
     secs_per_step: float | None = None
@@ -85,12 +85,10 @@ class Training:
 
     def _count(self, sums: StepSums) -> None:
         progress, limit = self.progress, self.config.max_skipped_steps
-        skipped = sums.each["skipped"]
-        found = nonfinite.find_run(skipped, progress.skipped_in_row, limit)
-        if skipped.any():
-            steps = skipped[: found.end].nonzero()[0]
-            self.report_skipped([progress.step + int(index) for index in steps])
+        found = nonfinite.find_run(sums.each["skipped"], progress.skipped_in_row, limit)
         sums = sums.first(found.end or sums.num_steps)
+        if skipped := nonfinite.reasons(sums, progress.step):
+            self.report_skipped(skipped)
         progress.totals = add(progress.totals, sums)
         progress.skipped_in_row = found.in_row
         progress.step += sums.num_steps
