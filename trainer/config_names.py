@@ -12,11 +12,12 @@ def check(config: TrainConfig) -> None:
     Raises:
         RunError: BAD_CONFIG naming the field and the nearest name.
     """
-    for field, table, name in _names(config):
+    for field, table, name in names(config):
         registry.check(table, name, f"config.{field}")
 
 
-def _names(config: TrainConfig) -> Iterator[tuple[str, Mapping[str, str], str]]:
+def names(config: TrainConfig) -> Iterator[tuple[str, Mapping[str, str], str]]:
+    """Give the field, its table and its value for every part but the dataset."""
     yield "task.name", registry.TASKS, config.task.name
     yield "model.name", registry.MODELS, config.model.name
     for role, model in config.models.items():

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -13,10 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl.testing import flagsaver
+from PIL import EpsImagePlugin, Image
 
 from launch.__main__ import main as launch
 from trainer.__main__ import prepare
 from trainer.checkpoint import folder as checkpoint
+from trainer.commands import predict
+from trainer.config_values import to_plain
+from trainer.configs import digits
+from trainer.data.info import Feature
 from trainer.exit_codes import ExitCode, RunError
 
 ROOT = Path(__file__).parents[2]
@@ -120,14 +126,80 @@ def test_a_saved_model_that_writes_files_is_refused(tmp_path: Path) -> None:
     assert mark.exists(), "the payload would not have run anyway"
 
 
-def test_a_keras_file_with_code_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_a_keras_file_with_code_is_refused(kind: str, tmp_path: Path) -> None:
     import keras
 
-    path = tmp_path / "evil.keras"
-    inputs = keras.Input((1,))
-    keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs)).save(path)
+    mark, path = tmp_path / "mark", tmp_path / f"evil.{kind}"
+    name, inputs = str(mark), keras.Input((1,))
+    code = keras.layers.Lambda(lambda x: (__import__("os").makedirs(name, exist_ok=True), x)[1])
+    keras.Model(inputs, code(inputs)).save(path)
+    mark.rmdir()
     for flag in _FLAGS:
         assert _refused(f"{flag}{path}", tmp_path / "run"), flag
+    assert not mark.exists()
+    keras.saving.load_model(path, safe_mode=False)
+    assert mark.exists(), "the payload would not have run anyway"
+
+
+def _run_of_others(folder: Path, dataset: dict[str, object]) -> Path:
+    """A workdir with a whole checkpoint and a config.json that names a function."""
+    plain = to_plain(digits.get_config())
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({**plain, "dataset": dataset}))
+    checkpoint.write(folder / "checkpoints", 1, {"w": np.zeros(1)}, {})
+    return folder
+
+
+@pytest.mark.parametrize("vouched", [False, True], ids=["nobody", "another experiment"])
+def test_a_run_of_others_does_not_choose_what_is_run(vouched: bool, tmp_path: Path) -> None:
+    from trainer.commands.restored import restore_task
+
+    mark = tmp_path / "mark"
+    run = _run_of_others(tmp_path / "run", {"name": "os:mkdir", "args": {"path": str(mark)}})
+    own = tmp_path / "own_experiment_of_hostile_files.py"
+    own.write_text("from trainer.configs.digits import get_config\n")
+    with pytest.raises(RunError, match=r"config\.dataset\.name='os:mkdir'.*vouches"):
+        restore_task(str(run), str(own) if vouched else "")
+    assert not mark.exists()
+
+
+def test_the_named_experiment_vouches_for_its_own_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.commands.restored import restore_task
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run = _run_of_others(tmp_path / "run", {"name": "trusted_by_hostile_files:data"})
+    own = tmp_path / "trusted_by_hostile_files.py"
+    own.write_text(
+        "from trainer.configs.digits import get_config\n"
+        "def data(): raise KeyError('this code ran')\n"
+    )
+    with pytest.raises(KeyError, match="this code ran"):
+        restore_task(str(run), str(own))
+
+
+def test_a_picture_is_not_handed_to_other_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, images, programs = tmp_path / "mark", tmp_path / "images", tmp_path / "programs"
+    images.mkdir()
+    programs.mkdir()
+    (images / "evil.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    )
+    ghostscript = programs / "gs"
+    ghostscript.write_text(f"#!/bin/sh\nmkdir -p '{mark}'\nexit 1\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    with pytest.raises(RunError, match=r"evil\.png is no image"):
+        predict.read(images, "image", Feature((8, 8, 1), "uint8"))
+    assert not mark.exists()
+    with Image.open(images / "evil.png") as picture, pytest.raises(subprocess.CalledProcessError):
+        picture.load()
+    assert mark.exists(), "the payload would not have run anyway"
 
 
 def test_names_in_a_checkpoint_lead_nowhere(tmp_path: Path) -> None:

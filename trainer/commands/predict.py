@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from trainer.commands.restored import Restored
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
+# A file is what its first bytes say, whatever its name; others would be handed to Ghostscript.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF")
 Named = tuple[list[str], np.ndarray]
 
 
@@ -97,7 +99,7 @@ def _read_image(path: Path, feature: Feature) -> np.ndarray:
 
     height, width, channels = feature.shape
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     except (OSError, UnidentifiedImageError) as error:
         raise RunError(ExitCode.BAD_DATA, f"{path} is no image: {error}") from error

@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 
-from trainer import build, checkpoint, config_file
+from trainer import build, checkpoint
 from trainer.cluster import strategy
+from trainer.commands import own_code
 from trainer.config import TrainConfig
 from trainer.config_values import from_plain
 from trainer.data import preprocess, sources
@@ -49,12 +50,12 @@ def restore_task(where: str, own_file: str = "") -> Restored:
         own_file: experiment whose folder holds the parts that the config names "module:object".
 
     Raises:
-        RunError: BAD_FLAG where there is no run, BAD_DATA where no checkpoint is whole.
+        RunError: BAD_FLAG where there is no run, or one whose config names code that `own_file`
+            does not vouch for; BAD_DATA where no checkpoint is whole.
     """
-    if own_file:
-        config_file.load(own_file)  # puts its folder on the import path
     with workdir.opened(where) as folder:
         config = _read_config(folder.path, where)
+        own_code.check(config, where, own_file)
         state, meta = _read_newest(folder, where)
     info = sources.describe(config.dataset)
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")

@@ -29,15 +29,24 @@ def describe(config: DatasetConfig, stage: Stage = _NO_STAGE) -> DatasetInfo:
         return _describe_tfds(tfds.find_directory("digits", str(tfds.EMBEDDED)), config, stage)
     if kind == "tfds" and rest:
         return _describe_tfds(tfds.find_directory(rest, config.data_dir), config, stage)
-    if storage.is_remote(config.name) or "/" in config.name or "*" in config.name:
-        return _describe_pattern(config, stage)
-    if ":" in config.name or config.name in registry.DATASETS:
+    if is_own(config.name) or config.name in registry.DATASETS:
         return _describe_own(config)
+    if _is_pattern(config.name):
+        return _describe_pattern(config, stage)
     raise RunError(
         ExitCode.BAD_CONFIG,
         f"config.dataset.name={config.name!r} is not known; allowed: digits, tfds:NAME, "
         "tfds:DIRECTORY, a TFRecord pattern such as data/{split}-*.tfrecord, or module:function",
     )
+
+
+def is_own(name: str) -> bool:
+    """Whether the name of a dataset stands for a function: "package.module:function"."""
+    return ":" in name and not name.startswith("tfds:") and not _is_pattern(name)
+
+
+def _is_pattern(name: str) -> bool:
+    return storage.is_remote(name) or "/" in name or "*" in name
 
 
 def _describe_tfds(folder: str, config: DatasetConfig, stage: Stage) -> DatasetInfo:
