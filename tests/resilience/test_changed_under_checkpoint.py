@@ -12,6 +12,7 @@ from tests.processes import trainer
 from tests.resilience.checkpoints import state
 from trainer import checkpoint
 from trainer.config import TrainConfig
+from trainer.config_values import to_plain
 from trainer.data import sources
 from trainer.exit_codes import ExitCode, RunError
 from trainer.run.restore import restore
@@ -54,14 +55,22 @@ class Live:
 def test_changed_data_are_refused_before_the_state_is_written(tmp_path: Path) -> None:
     info = sources.describe(CONFIG.dataset)
     store = checkpoint.Store(tmp_path)
-    meta = {"data": info.fingerprint(), "progress": Progress(step=1).to_plain()}
+    meta = {
+        "config": to_plain(CONFIG),
+        "data": info.fingerprint(),
+        "progress": Progress(step=1).to_plain(),
+    }
     store.save(1, state(1), meta, verified=True)
     fewer = dataclasses.replace(info.train, stop=info.train.stop - 1)
     with pytest.raises(RunError, match=r"config\.dataset") as raised:
-        restore(Live(), store, dataclasses.replace(info, train=fewer))
+        restore(Live(), store, CONFIG, dataclasses.replace(info, train=fewer))
     assert raised.value.code is ExitCode.BAD_CONFIG
-    with pytest.raises(AssertionError):  # the data are those of the checkpoint
-        restore(Live(), store, info)
+    # Also where config.json is lost, the checkpoint says what it was made with.
+    with pytest.raises(RunError, match="global_batch_size: 32 -> 64") as raised:
+        restore(Live(), store, dataclasses.replace(CONFIG, global_batch_size=64), info)
+    assert raised.value.code is ExitCode.BAD_CONFIG
+    with pytest.raises(AssertionError):  # config and data are those of the checkpoint
+        restore(Live(), store, dataclasses.replace(CONFIG, log_every_steps=7), info)
 
 
 EXPERIMENT = """

@@ -74,3 +74,18 @@ def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     path.write_text('{"step": 1}\n{"step": 5}\n{"step": 6}\n{"step": 9')
     Workdir(tmp_path).rewind(5)
     assert path.read_text() == '{"step": 1}\n{"step": 5}\n'
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl", "tensorboard"])
+def test_the_files_of_something_else_are_not_overwritten(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("not ours")
+    with pytest.raises(RunError, match=f"holds {name} and no config.json") as raised:
+        Workdir(tmp_path).claim(CONFIG, is_chief=True)
+    assert raised.value.code is ExitCode.BAD_CONFIG
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_with_other_files_in_it_may_be_used(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("what this run is for")
+    Workdir(tmp_path).claim(CONFIG, is_chief=True)
+    assert (tmp_path / "config.json").exists()

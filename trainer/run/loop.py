@@ -105,7 +105,7 @@ class _Run:
 
     def restore(self, place: _Place) -> Progress:
         """Bring back the newest checkpoint on all workers; then clear away what came after it."""
-        restored = restore(place.live, place.store, self.info)
+        restored = restore(place.live, place.store, self.config, self.info)
         progress = restored or Progress()
         place.agreement.same_step(progress.step)
         if self.is_chief:

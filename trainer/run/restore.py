@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 
 from trainer import checkpoint, failpoints
+from trainer.config import TrainConfig, essential_difference
+from trainer.config_values import to_plain
 from trainer.data.info import DatasetInfo
 from trainer.exit_codes import ExitCode, RunError
 from trainer.run.session import Session
@@ -13,6 +15,7 @@ from trainer.watch.progress import Progress
 def restore(
     live: Session,
     store: checkpoint.Store,
+    config: TrainConfig,
     info: DatasetInfo,
     usable: Callable[[int], bool] = lambda _: True,
 ) -> Progress | None:
@@ -21,6 +24,7 @@ def restore(
     Args:
         live: whose state is written.
         store: where checkpoints are.
+        config: of the run, which must be that of the checkpoint in all that matters.
         info: of the data, which must be that of the checkpoint.
         usable: which steps may be gone back to.
 
@@ -35,6 +39,12 @@ def restore(
         return None
     state, meta = checkpoint.read(path)
     checkpoint.match(state, live.expected(), str(path))
+    if changed := essential_difference(meta["config"], to_plain(config)):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{path} was written with another config ({'; '.join(changed)}); use that config, or "
+            "another --workdir",
+        )
     if meta["data"] != info.fingerprint():
         raise RunError(
             ExitCode.BAD_CONFIG,

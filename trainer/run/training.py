@@ -107,8 +107,9 @@ class Training:
         if every and failed.rollbacks < self.config.max_rollbacks:
             with self.phases.phase("restore"):
                 restored = restore(
-                    self.live, self.store, self.info, lambda s: s <= first_bad and s % every == 0
-                )
+                    self.live, self.store, self.config, self.info,
+                    lambda s: s <= first_bad and s % every == 0,
+                )  # fmt: skip
         if restored is None:
             raise nonfinite.diverged(failed, self.config)
         print(

@@ -59,12 +59,23 @@ class Workdir:
                 f"--workdir={self.shown} holds a run of another config ({'; '.join(changed)}); "
                 "use that config, or another --workdir",
             )
+        if is_chief and old is None and (foreign := self._foreign()):
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"--workdir={self.shown} holds {', '.join(foreign)} and no config.json: these are "
+                "of something else and would be overwritten; use an empty folder",
+            )
         if is_chief and old != plain:
             with local_io(self.path, "--workdir"):
                 self.path.mkdir(parents=True, exist_ok=True)
                 partial = path.with_suffix(".partial")
                 partial.write_text(json.dumps(plain, indent=2) + "\n")
                 partial.replace(path)
+
+    def _foreign(self) -> list[str]:
+        """Name what is there under a name that a run writes to."""
+        written = (*_SMALL_FILES, "checkpoints", "tensorboard")
+        return [name for name in written if (self.path / name).exists()]
 
     def publish(self) -> None:
         """Mirror everything but the checkpoints; does nothing for a local run."""
