@@ -17,6 +17,7 @@ NAMES = (
     "rendezvous.listening",
     "strategy.before",
     "restore.before",
+    "data.read",
     "loop.edge",
     "evaluate.edge",
     "checkpoint.write",

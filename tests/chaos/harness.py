@@ -18,6 +18,11 @@ from trainer.failpoints import VARIABLE
 TINY = ("--config=tests/chaos/tiny.py",)
 STEPS = 60
 SAVE_EVERY = 6
+LONG_STEPS = 1200
+LONG_SAVE_EVERY = 100
+LONG = (f"--config.train_steps={LONG_STEPS}", f"--config.checkpoint_every_steps={LONG_SAVE_EVERY}",
+        "--config.log_every_steps=10", "--config.eval_every_steps=150")  # fmt: skip
+ENDLESS = ("--config.train_steps=100000", "--config.eval_every_steps=100000")
 
 
 class Worker:
@@ -93,13 +98,20 @@ def pair(
             worker.process.wait()
 
 
-def run(workdir: Path, *args: str, **options: str) -> Worker:
-    """Run one process to its end."""
-    worker = Worker(workdir, *args, **options)
+@contextlib.contextmanager
+def ended(worker: Worker) -> Iterator[Worker]:
+    """Leave no process behind, however the check of it ends."""
     try:
-        worker.wait()
+        yield worker
     finally:
         worker.process.kill()
+        worker.process.wait()
+
+
+def run(workdir: Path, *args: str, **options: str) -> Worker:
+    """Run one process to its end."""
+    with ended(Worker(workdir, *args, **options)) as worker:
+        worker.wait()
     return worker
 
 
@@ -129,6 +141,15 @@ def logged_steps(workdir: Path, prefix: str) -> list[int]:
     """Return the steps of the lines of metrics.jsonl that hold such a metric."""
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return [line["step"] for line in lines if any(key.startswith(prefix) for key in line)]
+
+
+def processes_of(workdir: Path) -> list[str]:
+    """Return the command lines of the processes that name this workdir."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            found.append(path.read_text())
+    return [command for command in found if str(workdir) in command]
 
 
 def audit(log: Path) -> list[str]:

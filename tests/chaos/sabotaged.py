@@ -32,6 +32,20 @@ def swallows_signals() -> None:
     StopSignal._take = lambda *_: None
 
 
+def dies_of_a_second_signal() -> None:
+    from trainer.exit_codes import ExitCode
+    from trainer.watch.stop import StopSignal
+
+    real = StopSignal._take
+
+    def take(self, name):
+        if self.requested():
+            os._exit(ExitCode.STOPPED)
+        real(self, name)
+
+    StopSignal._take = take
+
+
 def forgets_the_stop_save() -> None:
     from trainer.run.saves import Saves
 
@@ -117,6 +131,41 @@ def leaves_first() -> None:
             time.sleep(8)
 
     peers.wait_until_gone = leave
+
+
+def never_prunes() -> None:
+    from trainer.checkpoint.store import Store
+
+    Store._prune = lambda *_: None
+
+
+def keeps_memory() -> None:
+    """Forget nothing that was ever saved."""
+    from trainer.checkpoint.store import Store
+
+    real, kept = Store.save, []
+
+    def save(self, *args, **options):
+        kept.append(os.urandom(1 << 19))
+        real(self, *args, **options)
+
+    Store.save = save
+
+
+def hides_a_failed_save() -> None:
+    """End well although the disk refused."""
+    import contextlib
+
+    from trainer.checkpoint.store import Store
+    from trainer.exit_codes import RunError
+
+    real = Store.save
+
+    def save(self, *args, **options):
+        with contextlib.suppress(RunError):
+            real(self, *args, **options)
+
+    Store.save = save
 
 
 def trusts_the_bucket() -> None:

@@ -1,4 +1,4 @@
-"""R1: kill -9 anywhere; the same command ends with the same state."""
+"""R1: kill -9 anywhere; the same command ends with the same state. R21: where its time went."""
 
 import json
 import random
@@ -8,12 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.chaos.harness import (
+    LONG,
+    LONG_SAVE_EVERY,
+    LONG_STEPS,
     SAVE_EVERY,
     STEPS,
     Worker,
     audit,
+    ended,
     finish,
     logged_steps,
     must_fail,
@@ -22,15 +27,28 @@ from tests.chaos.harness import (
 )
 from trainer.failpoints import NAMES
 
-# The rendezvous is reached by runs with peers only.
+# The rendezvous is reached by runs with peers only, see test_two_workers.py.
 PLACES = [name for name in NAMES if not name.startswith("rendezvous")]
+STREAMED = ("--config.dataset.serve=stream",)
 
 
-def _check_killed(workdir: Path, failpoint: str, digest: str, **options: str) -> None:
-    killed = run(workdir, failpoint=f"{failpoint}:kill")
+def _check_killed(workdir: Path, failpoint: str, digest: str, *args: str, **options: str) -> None:
+    killed = run(workdir, *args, failpoint=f"{failpoint}:kill")
     assert killed.wait() == 137, killed.output
-    assert finish(workdir, **options) == digest
+    assert finish(workdir, *args, **options) == digest
     assert not list((workdir / "checkpoints").glob(".partial*"))
+
+
+def _check_time(workdir: Path) -> dict:
+    """Every second of a run is in one bucket; returns its goodput."""
+    goodput = json.loads((workdir / "summary.json").read_text())["goodput"]
+    assert sum(goodput["seconds"].values()) == pytest.approx(goodput["total_seconds"], rel=1e-3)
+    return goodput
+
+
+def _elapsed(workdir: Path, step: int) -> float:
+    meta = workdir / "checkpoints" / f"step_{step:09d}" / "meta.json"
+    return json.loads(meta.read_text())["seconds"]
 
 
 def test_chain_of_kills(tmp_path: Path, undisturbed: Path, digest: str) -> None:
@@ -39,20 +57,35 @@ def test_chain_of_kills(tmp_path: Path, undisturbed: Path, digest: str) -> None:
         killed = run(workdir, log, failpoint=failpoint)
         assert killed.wait() == 137, killed.output
     reached = max(logged_steps(workdir, "train/"), default=0)
+    earlier = _elapsed(workdir, saved_steps(workdir)[-1])
     last = run(workdir, log)
     assert last.wait() == 0, last.output
     restored = int(last.output.partition("restored step_")[2].split()[0])
     assert reached - restored <= 2 * SAVE_EVERY
     assert (workdir / "summary.json").read_text().count(digest) == 1
-    goodput = json.loads((workdir / "summary.json").read_text())["goodput"]
+    goodput = _check_time(workdir)
     assert goodput["attempts"] == 3
-    assert sum(goodput["seconds"].values()) == pytest.approx(goodput["total_seconds"], rel=1e-3)
+    # The time of all processes so far is in every checkpoint.
+    assert 0 < earlier < _elapsed(workdir, STEPS) < goodput["total_seconds"]
     examples = audit(tmp_path / "examples")
     assert examples == audit(undisturbed.parent / "examples")
     assert len(examples) == STEPS * 32
     # Every line is there once, with the numbers of the run that nothing happened to.
     for prefix in ("train/", "eval/"):
         assert logged_steps(workdir, prefix) == logged_steps(undisturbed, prefix)
+
+
+def test_goodput_is_in_the_summary_the_log_and_tensorboard(undisturbed: Path) -> None:
+    goodput = _check_time(undisturbed)
+    (log,) = undisturbed.parent.glob("run-*.log")
+    (line,) = [line for line in log.read_text().splitlines() if "goodput" in line]
+    assert f"goodput {goodput['goodput']:.4g}" in line
+    board = EventAccumulator(str(undisturbed / "tensorboard")).Reload()
+    assert board.Scalars("goodput")[0].step == STEPS
+    assert board.Scalars("goodput")[0].value == pytest.approx(goodput["goodput"], rel=1e-4)
+    for bucket in ("start", "compile"):
+        shown = board.Scalars(f"seconds/{bucket}")[0].value
+        assert shown == pytest.approx(goodput["seconds"][bucket], rel=1e-4)
 
 
 @pytest.mark.parametrize("sabotage", ["forgets_optimizer"])
@@ -64,44 +97,64 @@ def test_sabotage_is_caught(tmp_path: Path, digest: str, sabotage: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("failpoint", PLACES)
 def test_kill_at_every_failpoint(tmp_path: Path, digest: str, failpoint: str) -> None:
-    _check_killed(tmp_path / "run", failpoint, digest)
+    args = STREAMED if failpoint == "data.read" else ()
+    _check_killed(tmp_path / "run", failpoint, digest, *args)
+
+
+def _kill_at_random(worker: Worker, rng: random.Random, kill: int, reached: int) -> None:
+    """Most kills come while steps are made, every fourth while the process starts."""
+    if kill % 4:
+        worker.wait_for(f"step {(reached // 10 + rng.randrange(1, 10)) * 10}/")
+        time.sleep(rng.uniform(0.0, 0.1))
+    else:
+        time.sleep(rng.uniform(0.5, 5.0))
+    worker.send(signal.SIGKILL)
+    assert worker.wait() == 137, worker.output
+
+
+def _check_killed_at_random(
+    workdir: Path, whole: Path, digest: str, kills: int, **options: str
+) -> None:
+    rng, log = random.Random(0), f"--log_examples={workdir.parent / 'examples'}"
+    reached, trained, under_way = 0, 0, False
+    for kill in range(kills):
+        worker = Worker(workdir, *LONG, log)
+        with ended(worker):
+            _kill_at_random(worker, rng, kill, reached)
+        assert "skipped a damaged checkpoint" not in worker.output
+        # What is redone: at most an interval, and what ran while a save was being written.
+        if found := re.search(r"restored step_(\d+)", worker.output):
+            assert reached - int(found[1]) <= LONG_SAVE_EVERY * (2 if under_way else 1)
+        before, written = reached, (workdir / "metrics.jsonl").exists()
+        reached = max(logged_steps(workdir, "train/"), default=0) if written else 0
+        trained += reached > before
+        under_way = bool(list((workdir / "checkpoints").glob(".partial_*")))
+    assert trained >= kills // 2
+    assert reached < LONG_STEPS
+    assert finish(workdir, *LONG, log, **options) == digest
+    assert saved_steps(workdir)[-1] == LONG_STEPS
+    assert audit(workdir.parent / "examples") == audit(whole.parent / "examples")
+    goodput = _check_time(workdir)
+    assert goodput["attempts"] > kills // 2
+    print(f"{kills} kills: {goodput}")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_kill_at_twenty_random_times(tmp_path: Path) -> None:
-    """Most kills come while steps are made, the rest while a process starts."""
-    rng = random.Random(0)
-    steps, every = 1200, 20
-    args = (f"--config.train_steps={steps}", f"--config.checkpoint_every_steps={every}",
-            "--config.log_every_steps=10", "--config.eval_every_steps=150")  # fmt: skip
-    logs = [f"--log_examples={tmp_path / name}" for name in ("whole", "killed")]
-    workdir, undisturbed = tmp_path / "run", Worker(tmp_path / "undisturbed", *args, logs[0])
-    assert undisturbed.wait(600) == 0, undisturbed.output
-    summary = json.loads((tmp_path / "undisturbed" / "summary.json").read_text())
-    reached, trained = [0], 0
-    for kill in range(20):
-        worker = Worker(workdir, *args, logs[1])
-        if kill % 4:
-            worker.wait_for(f"step {(reached[-1] // 10 + rng.randrange(1, 10)) * 10}/")
-            time.sleep(rng.uniform(0.0, 0.1))
-        else:
-            time.sleep(rng.uniform(0.5, 5.0))
-        worker.send(signal.SIGKILL)
-        assert worker.wait() == 137, worker.output
-        started = (workdir / "metrics.jsonl").exists()
-        reached.append(max(logged_steps(workdir, "train/"), default=0) if started else 0)
-        trained += reached[-1] > reached[-2]
-        # What is redone: less than an interval, and what ran while a save was being written.
-        if found := re.search(r"restored step_(\d+)", worker.output):
-            assert reached[-2] - int(found[1]) <= 2 * every
-    assert trained >= 10, reached
-    assert reached[-1] < steps
-    last = Worker(workdir, *args, logs[1])
-    assert last.wait(600) == 0, last.output
-    assert summary["state_digest"] in (workdir / "summary.json").read_text()
-    assert saved_steps(workdir)[-1] == steps
-    assert audit(tmp_path / "killed") == audit(tmp_path / "whole")
+def test_kill_at_twenty_random_times(
+    tmp_path: Path, long_undisturbed: Path, long_digest: str
+) -> None:
+    _check_killed_at_random(tmp_path / "run", long_undisturbed, long_digest, 20)
+
+
+@pytest.mark.slow
+def test_sabotage_of_random_kills_is_caught(
+    tmp_path: Path, long_undisturbed: Path, long_digest: str
+) -> None:
+    with must_fail():
+        _check_killed_at_random(
+            tmp_path / "run", long_undisturbed, long_digest, 2, sabotage="forgets_optimizer"
+        )
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """R2: SIGTERM and SIGINT at any time; nothing is lost, and the code is 143."""
 
+import random
 import re
 import signal
 import time
@@ -7,15 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import STEPS, Worker, finish, logged_steps, must_fail, run, saved_steps
+from tests.chaos.harness import (
+    ENDLESS,
+    LONG,
+    LONG_STEPS,
+    STEPS,
+    Worker,
+    ended,
+    finish,
+    logged_steps,
+    must_fail,
+    run,
+    saved_steps,
+)
 from tests.processes import free_ports
 
+CALL_SECS = 2
+"""Length of a call of the inner loop that is aimed at; a signal acts at its end."""
 
-def _check_stopped(workdir: Path, failpoint: str, *args: str, **options: str) -> int:
-    """Stop a run; return the step that was saved."""
-    before = saved_steps(workdir)
-    worker = run(workdir, *args, failpoint=failpoint, **options)
+
+def _check_kept(worker: Worker, workdir: Path, before: list[int]) -> int:
+    """Check how a stopped process ended; return the step that it saved, 0 where there was none."""
     assert worker.wait() == 143, worker.output
+    if not worker.output:
+        assert saved_steps(workdir) == before  # the interpreter itself was not up yet
+        return 0
     assert worker.last_line.startswith("stopped (143): "), worker.output
     if "nothing to save" in worker.last_line:
         assert saved_steps(workdir) == before
@@ -23,6 +40,12 @@ def _check_stopped(workdir: Path, failpoint: str, *args: str, **options: str) ->
     step = int(re.search(r"after step (\d+)", worker.last_line)[1])
     assert saved_steps(workdir)[-1] == step
     return step
+
+
+def _check_stopped(workdir: Path, failpoint: str, *args: str, **options: str) -> int:
+    """Stop a run; return the step that was saved."""
+    before = saved_steps(workdir)
+    return _check_kept(run(workdir, *args, failpoint=failpoint, **options), workdir, before)
 
 
 def test_chain_of_signals_loses_nothing(tmp_path: Path, undisturbed: Path, digest: str) -> None:
@@ -42,37 +65,62 @@ def test_chain_of_signals_loses_nothing(tmp_path: Path, undisturbed: Path, diges
         assert logged_steps(workdir, prefix) == logged_steps(undisturbed, prefix)
 
 
-def test_a_second_signal_does_not_lose_the_save(tmp_path: Path, digest: str) -> None:
-    workdir = tmp_path / "run"
-    worker = Worker(workdir, "--config.train_steps=100000", "--config.eval_every_steps=100000")
-    worker.wait_for("step 5/")
-    sent = time.monotonic()
-    worker.send(signal.SIGINT)
-    while worker.process.poll() is None and time.monotonic() - sent < 30:
-        worker.send(signal.SIGTERM)
-        time.sleep(0.002)
-    # The bar is 30 s in all; on two quiet cores it takes about two.
-    assert time.monotonic() - sent < 15
-    assert worker.wait() == 143, worker.output
+def _check_signals_pouring_in(workdir: Path, **options: str) -> None:
+    with ended(Worker(workdir, *ENDLESS, **options)) as worker:
+        worker.wait_for("step 5/")
+        sent = time.monotonic()
+        worker.send(signal.SIGINT)
+        while worker.process.poll() is None and time.monotonic() - sent < 30:
+            worker.send(signal.SIGTERM)
+            time.sleep(0.002)
+        assert time.monotonic() - sent < 30
     # However late a signal comes, nothing follows the line that ends the run.
-    step = int(re.search(r"^stopped \(143\): .* after step (\d+)", worker.last_line)[1])
-    assert saved_steps(workdir)[-1] == step
+    assert _check_kept(worker, workdir, []) > 0
+
+
+def test_a_second_signal_does_not_lose_the_save(tmp_path: Path) -> None:
+    _check_signals_pouring_in(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_sabotage_a_second_signal_that_ends_at_once_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_signals_pouring_in(tmp_path / "run", sabotage="dies_of_a_second_signal")
+
+
+def _check_signal_while_tracing(workdir: Path, digest: str, **options: str) -> None:
+    args = ("--config.task.name=tests.chaos.signalled:Signalled",
+            f"--config.task.args.marker={workdir.parent / 'sent'}")  # fmt: skip
+    assert _check_stopped(workdir, "", *args, **options) == 1
+    assert finish(workdir, *args) == digest
 
 
 def test_signal_while_the_step_is_traced(tmp_path: Path, digest: str) -> None:
-    args = ("--config.task.name=tests.chaos.signalled:Signalled",
-            f"--config.task.args.marker={tmp_path / 'sent'}")  # fmt: skip
-    assert _check_stopped(tmp_path / "run", "", *args) == 1
-    assert finish(tmp_path / "run", *args) == digest
+    _check_signal_while_tracing(tmp_path / "run", digest)
+
+
+@pytest.mark.slow
+def test_sabotage_a_signal_swallowed_by_the_trace_is_caught(tmp_path: Path, digest: str) -> None:
+    with must_fail():
+        _check_signal_while_tracing(tmp_path / "run", digest, sabotage="swallows_signals")
+
+
+def _check_signal_while_waiting(workdir: Path, **options: str) -> None:
+    cluster = [f"localhost:{port}" for port in free_ports(2)]
+    with ended(Worker(workdir, cluster=cluster, **options)) as worker:
+        worker.wait_for("waiting for worker 1 of 2")
+        worker.send(signal.SIGTERM)
+        assert worker.wait(5) == 143
+    assert worker.last_line.startswith("stopped (143): SIGTERM before training began")
 
 
 def test_signal_while_peers_are_awaited(tmp_path: Path) -> None:
-    cluster = [f"localhost:{port}" for port in free_ports(2)]
-    worker = Worker(tmp_path / "run", cluster=cluster)
-    worker.wait_for("waiting for worker 1 of 2")
-    worker.send(signal.SIGTERM)
-    assert worker.wait(5) == 143
-    assert worker.last_line.startswith("stopped (143): SIGTERM before training began")
+    _check_signal_while_waiting(tmp_path / "run")
+
+
+def test_sabotage_a_wait_that_hears_nothing_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_signal_while_waiting(tmp_path / "run", sabotage="swallows_signals")
 
 
 def test_sabotage_swallowed_signal_is_caught(tmp_path: Path) -> None:
@@ -105,3 +153,58 @@ def test_signal_in_the_last_steps(tmp_path: Path, digest: str, step: int) -> Non
     # The thread that takes signals may be a step late.
     assert step <= saved_steps(workdir)[-1] <= min(step + 1, STEPS)
     assert finish(workdir, log) == digest
+
+
+def _stop_at_random(worker: Worker, rng: random.Random, number: int, reached: int) -> float:
+    """Most signals come while steps are made or saved, every fourth while the process starts.
+
+    Every third signal is followed by another. Returns the seconds to the end of the process.
+    """
+    if number % 4:
+        worker.wait_for(f"step {(reached // 10 + rng.randrange(1, 8)) * 10}/")
+        time.sleep(rng.uniform(0.0, 0.1))
+    else:
+        time.sleep(rng.uniform(0.5, 6.0))
+    sent = time.monotonic()
+    worker.send(signal.SIGTERM)
+    if number % 3 == 0:
+        time.sleep(rng.uniform(0.0, 0.1))
+        worker.send(signal.SIGINT)
+    worker.wait(30)
+    return time.monotonic() - sent
+
+
+def _check_stopped_at_random(workdir: Path, digest: str, signals: int, **options: str) -> None:
+    rng, reached, trained, took = random.Random(0), 0, 0, []
+    for number in range(signals):
+        before = saved_steps(workdir)
+        with ended(Worker(workdir, *LONG, **options)) as worker:
+            secs = _stop_at_random(worker, rng, number, reached)
+        step = _check_kept(worker, workdir, before)
+        shown = [int(found) for found in re.findall(r" step (\d+)/", worker.output)]
+        if step:  # no step is lost: neither one that was shown, nor one of a process before
+            assert step >= max(shown, default=0)
+            assert step >= reached
+            assert reached == 0 or f"restored step_{reached:09d}" in worker.output
+            reached = step
+        if number % 4:
+            took.append(secs)
+        trained += bool(step)
+    assert trained >= signals // 2
+    assert reached < LONG_STEPS
+    assert max(took) < CALL_SECS + 5, took
+    assert finish(workdir, *LONG) == digest
+    print(f"{signals} signals, {trained} while training, ends after {min(took):.2f} to "
+          f"{max(took):.2f} s, step {reached}")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_signal_at_twenty_random_times(tmp_path: Path, long_digest: str) -> None:
+    _check_stopped_at_random(tmp_path / "run", long_digest, 20)
+
+
+@pytest.mark.slow
+def test_sabotage_of_random_signals_is_caught(tmp_path: Path, long_digest: str) -> None:
+    with must_fail():
+        _check_stopped_at_random(tmp_path / "run", long_digest, 3, sabotage="forgets_the_stop_save")

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import Worker, saved_steps
+from tests.chaos.harness import ENDLESS, Worker, ended, must_fail, processes_of, saved_steps
 
-LONG = ("--config.train_steps=100000", "--config.eval_every_steps=100000")
 _GROWTH = 1.05
 
 
@@ -31,15 +30,24 @@ def _peak_memory(worker: Worker) -> int:
     return peak
 
 
-def _processes_of(workdir: Path) -> list[str]:
-    commands = Path("/proc").glob("[0-9]*/cmdline")
-    found = []
-    for path in commands:
-        try:
-            found.append(path.read_text())
-        except OSError:
-            continue  # it ended meanwhile
-    return [command for command in found if str(workdir) in command]
+def _check_restarts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: int, **options: str
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    workdir, peaks = tmp_path / "run", []
+    for action, code in itertools.islice(itertools.cycle([("kill", 137), ("term", 143)]), restarts):
+        failpoint = f"loop.edge:{action}@8"
+        with ended(Worker(workdir, *ENDLESS, failpoint=failpoint, **options)) as worker:
+            peaks.append(_peak_memory(worker))
+        assert worker.wait() == code, worker.output
+    assert statistics.median(peaks[-8:]) < _GROWTH * statistics.median(peaks[:4])
+    assert len(saved_steps(workdir)) <= 4
+    assert not [p for p in (workdir / "checkpoints").iterdir() if not p.name.startswith("step_")]
+    kept = [p for p in (tmp_path / "tmp").rglob("*") if p.is_file()]
+    assert len(kept) == 2, kept  # the indexes of the two shards, for the next start
+    assert processes_of(workdir) == []
+    print(f"steps {saved_steps(workdir)}, peak KiB {peaks[0]} to {peaks[-1]}")
 
 
 @pytest.mark.slow
@@ -48,32 +56,38 @@ def _processes_of(workdir: Path) -> list[str]:
 def test_restarts_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: int
 ) -> None:
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    workdir, peaks = tmp_path / "run", []
-    for action, code in itertools.islice(itertools.cycle([("kill", 137), ("term", 143)]), restarts):
-        worker = Worker(workdir, *LONG, failpoint=f"loop.edge:{action}@8")
-        peaks.append(_peak_memory(worker))
-        assert worker.wait() == code, worker.output
-    assert statistics.median(peaks[-8:]) < _GROWTH * statistics.median(peaks[:4])
-    assert len(saved_steps(workdir)) <= 4
-    assert not [p for p in (workdir / "checkpoints").iterdir() if not p.name.startswith("step_")]
-    kept = [p for p in (tmp_path / "tmp").rglob("*") if p.is_file()]
-    assert len(kept) == 2, kept  # the indexes of the two shards, for the next start
-    assert _processes_of(workdir) == []
-    print(f"steps {saved_steps(workdir)}, peak KiB {peaks[0]} to {peaks[-1]}")
+    _check_restarts(tmp_path, monkeypatch, restarts)
 
 
 @pytest.mark.slow
-def test_five_hundred_saves_take_no_more_memory(tmp_path: Path) -> None:
+def test_sabotage_a_run_that_keeps_every_checkpoint_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with must_fail():
+        _check_restarts(tmp_path, monkeypatch, 6, sabotage="never_prunes")
+
+
+def _check_saves(workdir: Path, **options: str) -> None:
     args = ("--config.train_steps=700", "--config.checkpoint_every_steps=1",
             "--config.log_every_steps=100", "--config.eval_every_steps=700")  # fmt: skip
-    worker, seen = Worker(tmp_path / "run", *args), []
-    for step in (100, 200, 600):
-        worker.wait_for(f"step {step}/")
-        seen.append((_status(worker, "VmRSS"), _status(worker, "Threads")))
-    assert worker.wait() == 0, worker.output
+    with ended(Worker(workdir, *args, **options)) as worker:
+        seen = []
+        for step in (100, 200, 600):
+            worker.wait_for(f"step {step}/")
+            seen.append((_status(worker, "VmRSS"), _status(worker, "Threads")))
+        assert worker.wait() == 0, worker.output
     _, (early, threads), (late, threads_later) = seen
     assert late < _GROWTH * early, seen
     assert threads_later <= threads, seen
     print(f"KiB and threads after 100, 200 and 600 saves: {seen}")
+
+
+@pytest.mark.slow
+def test_five_hundred_saves_take_no_more_memory(tmp_path: Path) -> None:
+    _check_saves(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_sabotage_a_save_that_keeps_memory_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_saves(tmp_path / "run", sabotage="keeps_memory")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer import failpoints
 from trainer.data import tfrecord
 from trainer.data.files import Stage, open_shards
 from trainer.data.indexes import read_index
@@ -68,6 +69,7 @@ class RecordReader:
         Raises:
             RunError: BAD_DATA naming file, record and byte.
         """
+        failpoints.reach("data.read")
         records = np.empty(len(ids), object)
         numbers = self._records(ids)
         # Cut where shards can be closed: open together are those of one window, not of one call.
