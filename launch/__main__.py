@@ -44,10 +44,20 @@ VERBS = {
         "jobs:submit",
         "-- TRAINER_ARGS",
     ),
-    "render": Verb("print the Kubernetes documents", _JOB, "jobs:render", "-- TRAINER_ARGS"),
+    "render": Verb(
+        "print the Kubernetes documents",
+        (*_JOB, groups.define_output),
+        "jobs:render",
+        "-- TRAINER_ARGS",
+    ),
     "list": Verb("all jobs", _SEEN, "views:list_jobs"),
     "describe": Verb("one job: state, first failure, what to try", _SEEN, "views:describe", "NAME"),
-    "logs": Verb("the logs of all workers", (*_SEEN, groups.define_logs), "views:logs", "NAME"),
+    "logs": Verb(
+        "the logs of all workers",
+        (groups.define_backend, groups.define_logs),
+        "views:logs",
+        "NAME",
+    ),
     "wait": Verb(
         "until it ends: 0 done, 1 failed, 124 timeout, 130 detached",
         (*_SEEN, groups.define_timeout),
@@ -58,7 +68,10 @@ VERBS = {
     "delete": Verb("remove the job's traces; its workdir stays", _SEEN, "views:delete", "NAME"),
     "doctor": Verb("is this place ready for a job", (*_SEEN, groups.define_doctor), "views:doctor"),
     "accelerators": Verb(
-        "what can be asked for", (groups.define_output,), "views:show_accelerators", "[NAME]"
+        "what can be asked for",
+        (groups.define_output,),
+        "accelerator_listing:show",
+        "[NAME]",
     ),
     "lint": Verb(
         "find faults in anyone's manifests",
@@ -85,6 +98,9 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader, for example `head`, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:  # a file that cannot be read, a folder that cannot be written
+        print(f"launch: {error}", file=sys.stderr)
+        return int(ExitCode.BAD_FLAG)
 
 
 def _dispatch(argv: list[str]) -> int:

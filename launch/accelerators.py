@@ -4,15 +4,14 @@ Sources: the GPU and TPU pages of the Google Kubernetes Engine documentation.
 """
 
 import dataclasses
-import functools
-import itertools
-import math
 from typing import Literal
 
 from launch import suggest
 from trainer.exit_codes import ExitCode, RunError
 
 Kind = Literal["cpu", "gpu", "tpu"]
+Platform = Literal["gke", "plain"]
+PLATFORMS: tuple[Platform, ...] = ("gke", "plain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +24,12 @@ class Accelerator:
         title: the vendor's name.
         gke_label: the node label value by which GKE offers it.
         memory_gib: memory of one device, GiB.
-        counts: how many devices one worker may ask for.
+        counts: how many devices GKE's machines have, and so how many one worker may ask for.
         host_cpus: default CPU cores requested for each device.
         host_memory_gib: default host memory requested for each device, GiB.
         max_chips: the largest TPU slice, in chips.
         tensorcores: TensorCores of one chip where the vendor's type name counts them, else 1.
+        tensorflow: whether its vendor supports TensorFlow on it.
     """
 
     name: str
@@ -42,20 +42,7 @@ class Accelerator:
     host_memory_gib: int
     max_chips: int = 0
     tensorcores: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Slice:
-    """One TPU topology: how many chips it has and how they are spread over hosts."""
-
-    topology: str
-    chips: int
-    chips_per_host: int
-
-    @property
-    def hosts(self) -> int:
-        """The number of machines, and so of workers."""
-        return self.chips // self.chips_per_host
+    tensorflow: bool = True
 
 
 # fmt: off
@@ -85,6 +72,11 @@ _ROWS = (
         memory_gib=80, counts=(1, 2, 4, 8), host_cpus=24, host_memory_gib=200,
     ),
     Accelerator(
+        name="h100-mega", kind="gpu", title="NVIDIA H100 80 GB Mega",
+        gke_label="nvidia-h100-mega-80gb",
+        memory_gib=80, counts=(8,), host_cpus=24, host_memory_gib=200,
+    ),
+    Accelerator(
         name="h200", kind="gpu", title="NVIDIA H200 141 GB", gke_label="nvidia-h200-141gb",
         memory_gib=141, counts=(8,), host_cpus=26, host_memory_gib=340,
     ),
@@ -111,14 +103,11 @@ _ROWS = (
     Accelerator(
         name="v7", kind="tpu", title="TPU v7 (Ironwood)", gke_label="tpu7x",
         memory_gib=192, counts=(4,), host_cpus=50, host_memory_gib=210, max_chips=9216,
-        tensorcores=2,
+        tensorcores=2, tensorflow=False,
     ),
 )
 # fmt: on
 TABLE = {row.name: row for row in _ROWS}
-
-_FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
-_SMALL_CUBES = ("2x2x1", "2x2x2", "2x2x4", "2x4x4")
 
 
 def find(name: str) -> Accelerator:
@@ -134,49 +123,18 @@ def find(name: str) -> Accelerator:
     return TABLE[name]
 
 
-@functools.cache
-def slices(accelerator: Accelerator) -> tuple[Slice, ...]:
-    """Every topology of a TPU, smallest first; empty for anything else.
-
-    v5e and v6e are flat meshes, with up to 8 chips on a single host and 4 a host beyond that.
-    v4, v5p and v7 are three-dimensional: four small shapes on hosts of 4 chips, then every
-    A <= B <= C of multiples of 4 up to the largest slice.
-    """
-    if accelerator.kind != "tpu":
-        return ()
-    if 1 in accelerator.counts:
-        return tuple(_slice(topology, min(_chips(topology), 8)) for topology in _FLAT)
-    cubes = (*_SMALL_CUBES, *_large_cubes(accelerator.max_chips))
-    return tuple(sorted((_slice(topology, 4) for topology in cubes), key=lambda row: row.chips))
-
-
-def find_slice(accelerator: Accelerator, topology: str) -> Slice:
-    """The slice of this topology.
-
-    Raises:
-        RunError: the accelerator has no such topology; BAD_FLAG with the nearest ones.
-    """
-    rows = slices(accelerator)
-    for row in rows:
-        if row.topology == topology:
-            return row
-    nearest = sorted(rows, key=lambda row: abs(row.chips - _chips_or_one(topology)))[:3]
-    asked = f"has no topology {topology!r}" if topology else "needs a topology"
-    raise RunError(
-        ExitCode.BAD_FLAG,
-        f"{accelerator.title} {asked}; nearest: {', '.join(row.topology for row in nearest)} "
-        f"(--topology; `launch accelerators {accelerator.name}` lists all)",
-    )
-
-
-def check_count(accelerator: Accelerator, count: int) -> None:
+def check_count(accelerator: Accelerator, count: int, platform: Platform) -> None:
     """Refuses a number of GPUs that no machine of this kind has.
+
+    A worker on GKE takes a whole machine; on other clusters it may take a part of one.
 
     Raises:
         RunError: BAD_FLAG with the nearest possible numbers.
     """
-    if count not in accelerator.counts:
-        nearest = sorted(accelerator.counts, key=lambda allowed: abs(allowed - count))[:2]
+    parts = platform == "plain" and accelerator.kind == "gpu"
+    possible = range(1, max(accelerator.counts) + 1) if parts else accelerator.counts
+    if count not in possible:
+        nearest = sorted(possible, key=lambda allowed: abs(allowed - count))[:2]
         raise RunError(
             ExitCode.BAD_FLAG,
             f"no machine has {count} x {accelerator.title}; "
@@ -184,59 +142,16 @@ def check_count(accelerator: Accelerator, count: int) -> None:
         )
 
 
-def vendor_type(accelerator: Accelerator, row: Slice) -> str:
-    """The vendor's name of a slice: v4, v5p and v7 count TensorCores, v5e and v6e chips."""
-    prefix = {"v5e": "v5litepod", "v7": "tpu7x"}.get(accelerator.name, accelerator.name)
-    return f"{prefix}-{row.chips * accelerator.tensorcores}"
+def check_framework(accelerator: Accelerator) -> None:
+    """Refuses an accelerator for which there is no TensorFlow.
 
-
-def _slice(topology: str, chips_per_host: int) -> Slice:
-    chips = _chips(topology)
-    return Slice(topology, chips, chips_per_host if chips <= chips_per_host else 4)
-
-
-def _chips(topology: str) -> int:
-    return math.prod(int(side) for side in topology.split("x"))
-
-
-def _chips_or_one(topology: str) -> int:
-    sides = topology.split("x")
-    return _chips(topology) if all(side.isdecimal() and len(side) < 5 for side in sides) else 1
-
-
-def _large_cubes(max_chips: int) -> list[str]:
-    sides = range(4, max_chips // 16 + 1, 4)
-    shapes: list[str] = []
-    for a, b in itertools.combinations_with_replacement(sides, 2):
-        if a * b * b > max_chips:
-            continue
-        shapes += [f"{a}x{b}x{c}" for c in range(b, max_chips // (a * b) + 1, 4)]
-    return shapes
-
-
-def overview() -> str:
-    """The table for people, one line a row."""
-    lines = [f"{'NAME':<9}{'DEVICE':<20}{'MEMORY':>8}  {'PER WORKER':<18}{'SLICES'}"]
-    for row in TABLE.values():
-        memory = f"{row.memory_gib} GiB" if row.memory_gib else "-"
-        counts = ", ".join(map(str, row.counts)) if row.memory_gib else "-"
-        found = slices(row)
-        spread = (
-            f"{len(found)} topologies, {found[0].topology} to {found[-1].topology}" if found else ""
+    Raises:
+        RunError: BAD_FLAG with the accelerators of the kind that have it, the newest first.
+    """
+    if not accelerator.tensorflow:
+        others = [row.name for row in _ROWS if row.kind == accelerator.kind and row.tensorflow]
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"{accelerator.title} runs JAX and PyTorch: its vendor supports no TensorFlow on it; "
+            f"nearest: {', '.join(others[::-1][:2])} (--accelerator)",
         )
-        lines.append(f"{row.name:<9}{row.title:<20}{memory:>8}  {counts:<18}{spread}".rstrip())
-    return "\n".join(lines)
-
-
-def details(row: Accelerator) -> str:
-    """One accelerator for people, with every topology of a TPU."""
-    counts = ", ".join(map(str, row.counts))
-    lines = [f"{row.title}: node label {row.gke_label or '-'}, {counts} a worker"]
-    if found := slices(row):
-        lines.append(f"{'TOPOLOGY':<12}{'CHIPS':>6}{'PER HOST':>10}{'HOSTS':>7}  VENDOR TYPE")
-    lines += [
-        f"{one.topology:<12}{one.chips:>6}{one.chips_per_host:>10}{one.hosts:>7}  "
-        f"{vendor_type(row, one)}"
-        for one in found
-    ]
-    return "\n".join(lines)

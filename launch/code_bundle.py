@@ -4,7 +4,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from launch import trainer_args
 from launch.spec import CODE_DIR, CodeBundle
@@ -16,30 +16,34 @@ MAX_BYTES = 200_000_000
 _SKIPPED = {"__pycache__", "node_modules", "venv"}
 
 
-def collect(folder: str, args: Sequence[str]) -> tuple[CodeBundle, tuple[str, ...]]:
-    """The files of a folder and the arguments with `--config` pointing at its copy.
+def collect(place: str, args: Sequence[str]) -> tuple[CodeBundle, tuple[str, ...]]:
+    """The files of a folder, or one file, and the arguments with `--config` pointing at its copy.
 
     Hidden files, caches and links that leave the folder stay behind.
 
     Raises:
-        RunError: BAD_FLAG where the folder is none, is empty or is too large.
+        RunError: BAD_FLAG where there is nothing, or more than can travel.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise RunError(ExitCode.BAD_FLAG, f"--code={folder} is not a folder")
-    files = tuple(
-        (path.relative_to(root).as_posix(), path.read_bytes())
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and _travels(path.relative_to(root), path, root)
-    )
+    root, paths = _paths(Path(place))
+    files = tuple((path.relative_to(root).as_posix(), path.read_bytes()) for path in paths)
     size = sum(len(content) for _, content in files)
     if not files or size > MAX_BYTES:
         raise RunError(
             ExitCode.BAD_FLAG,
-            f"--code={folder} holds {size} bytes in {len(files)} files; "
+            f"--code={place} holds {size} bytes in {len(files)} files; "
             f"1 to {MAX_BYTES} bytes can travel",
         )
-    return CodeBundle(_digest(files), files), _rewrite_config(root, tuple(args))
+    return CodeBundle(_digest(files), files), _rewrite_config(place, root, paths, tuple(args))
+
+
+def _paths(place: Path) -> tuple[Path, list[Path]]:
+    """The folder that becomes the root of the copy, and the files that travel."""
+    if place.is_file():
+        return place.parent, [place]
+    if not place.is_dir():
+        raise RunError(ExitCode.BAD_FLAG, f"--code={place} is neither a file nor a folder")
+    found = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    return place, [path for path in found if _travels(path.relative_to(place), path, place)]
 
 
 def fits_config_map(code: CodeBundle) -> bool:
@@ -71,14 +75,16 @@ def _digest(files: Sequence[tuple[str, bytes]]) -> str:
     return digest.hexdigest()
 
 
-def _rewrite_config(root: Path, args: tuple[str, ...]) -> tuple[str, ...]:
+def _rewrite_config(
+    place: str, root: Path, paths: Sequence[Path], args: tuple[str, ...]
+) -> tuple[str, ...]:
     config = trainer_args.value(args, "config")
     if not config or not Path(config).is_file():
         return args
-    path = Path(config).resolve()
-    if not path.is_relative_to(root.resolve()):
+    inside = {path.resolve(): path.relative_to(root).as_posix() for path in paths}
+    found = inside.get(Path(config).resolve())
+    if found is None:
         raise RunError(
-            ExitCode.BAD_FLAG, f"--config={config} is outside --code={root} and would stay behind"
+            ExitCode.BAD_FLAG, f"--config={config} is outside --code={place} and would stay behind"
         )
-    inside = PurePosixPath(CODE_DIR) / path.relative_to(root.resolve()).as_posix()
-    return trainer_args.replace(args, "config", str(inside))
+    return trainer_args.replace(args, "config", f"{CODE_DIR}/{found}")

@@ -8,7 +8,6 @@ from launch.spec import JobSpec
 
 _VERSION = "0.1.0"
 _HEADER = "# Rendered by `make manifests`; change launch/examples.py, not this file.\n"
-EXPERIMENTAL = "# Experimental: this pattern has not been run on hardware by this project.\n"
 
 
 def _spec(name: str, flavour: str, *args: str, **fields: object) -> JobSpec:
@@ -21,18 +20,14 @@ def _trial(index: int, rate: str) -> tuple[str, ...]:
     return (f"--config.optimizer.learning_rate={rate}", workdir)
 
 
-# Name of the file: the comment above the documents, the job.
-EXAMPLES: dict[str, tuple[str, JobSpec]] = {
-    "cpu-smoke": ("", _spec("cpu-smoke", "cpu", "--config.epochs=1", workers=2)),
-    "gpu-1": ("", _spec("gpu-1", "gpu", accelerator="l4", devices_per_worker=1)),
-    "gpu-8": (
-        "",
+EXAMPLES: dict[str, JobSpec] = {
+    spec.name: spec
+    for spec in (
+        _spec("cpu-smoke", "cpu", "--config.epochs=1", workers=2),
+        _spec("gpu-1", "gpu", accelerator="l4", devices_per_worker=1),
         _spec(
             "gpu-8", "gpu", "--config.virtual_replicas=8", accelerator="h100", devices_per_worker=8
         ),
-    ),
-    "gpu-4x8": (
-        "",
         _spec(
             "gpu-4x8",
             "gpu",
@@ -41,18 +36,9 @@ EXAMPLES: dict[str, tuple[str, JobSpec]] = {
             devices_per_worker=8,
             workers=4,
         ),
-    ),
-    "tpu-v5e-host": ("", _spec("tpu-v5e-host", "tpu", accelerator="v5e", topology="2x4")),
-    "tpu-v5e-slice": (
-        EXPERIMENTAL,
+        _spec("tpu-v5e-host", "tpu", accelerator="v5e", topology="2x4"),
         _spec("tpu-v5e-slice", "tpu", accelerator="v5e", topology="4x4"),
-    ),
-    "tpu-v6e-slice": (
-        EXPERIMENTAL,
         _spec("tpu-v6e-slice", "tpu", accelerator="v6e", topology="4x8"),
-    ),
-    "sweep": (
-        "",
         _spec(
             "sweep",
             "cpu",
@@ -61,9 +47,6 @@ EXAMPLES: dict[str, tuple[str, JobSpec]] = {
             ),
             parallel_trials=3,
         ),
-    ),
-    "kueue": (
-        "",
         _spec(
             "kueue",
             "gpu",
@@ -72,16 +55,15 @@ EXAMPLES: dict[str, tuple[str, JobSpec]] = {
             queue="training",
             spot=True,
         ),
-    ),
-    "jobset": ("", _spec("jobset", "cpu", workers=2, jobset=True)),
+        _spec("jobset", "cpu", workers=2, jobset=True),
+    )
 }
 
 
 def files() -> dict[str, str]:
     """Path below k8s/ and text of every rendered file."""
     rendered = {
-        f"examples/{name}.yaml": _HEADER + comment + documents.dump(manifest.render(spec))
-        for name, (comment, spec) in EXAMPLES.items()
+        f"examples/{name}.yaml": _HEADER + manifest.text(spec) for name, spec in EXAMPLES.items()
     }
     role = permissions.role("submitter", "lockstep")
     return {**rendered, "base/submitter.yaml": _HEADER + documents.dump([role])}

@@ -1,17 +1,14 @@
-"""The flags of every verb: groups of them, each defined once, and the spec they make."""
+"""The flags of every verb: groups of them, each defined once."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 from absl import flags
 
-from launch import accelerators, code_bundle, names, sweep, trainer_args
-from launch.spec import PLATFORMS, JobSpec, Mount, SecretVariable
-from trainer.exit_codes import ExitCode, RunError
+from launch import accelerators
+from launch.spec import JobSpec
 
-# Flags whose name, type and default are those of the spec's field.
+# Flags whose name, type and default are those of the spec's field: SAME_AS_FIELD.
 _TEXT = {
     "image": "container image by digest or explicit tag",
     "topology": "TPU topology, for example 4x4",
@@ -38,6 +35,7 @@ _FLAG = {
     "spot": "ask for preemptible machines",
     "jobset": "let a JobSet restart all workers together",
 }
+SAME_AS_FIELD = (*_TEXT, *_WHOLE, *_FLAG)
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(JobSpec)}
 
 
@@ -53,7 +51,9 @@ def define_job(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "accelerator", "cpu", f"one of {', '.join(accelerators.TABLE)}", flag_values=values
     )
-    flags.DEFINE_enum("platform", "gke", PLATFORMS, "labels of the nodes", flag_values=values)
+    flags.DEFINE_enum(
+        "platform", "gke", accelerators.PLATFORMS, "labels of the nodes", flag_values=values
+    )
     flags.DEFINE_enum(
         "privileged",
         "",
@@ -66,7 +66,7 @@ def define_job(values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string("mount_pvc", [], "CLAIM:/PATH", flag_values=values)
     flags.DEFINE_multi_string("mount_gcs", [], "BUCKET:/PATH", flag_values=values)
     flags.DEFINE_multi_string("node_selector", [], "LABEL=VALUE", flag_values=values)
-    flags.DEFINE_string("code", "", "folder with your own files", flag_values=values)
+    flags.DEFINE_string("code", "", "file or folder of your own code", flag_values=values)
     flags.DEFINE_string("sweep", "", "file with the trials of a sweep", flag_values=values)
     flags.DEFINE_string("profile", "", "section of the profile file", flag_values=values)
     flags.DEFINE_string("profiles", "launch.toml", "the profile file", flag_values=values)
@@ -127,76 +127,9 @@ def define_doctor(values: flags.FlagValues) -> None:
 Define = Callable[[flags.FlagValues], None]
 
 
-def spec_from(values: flags.FlagValues, args: Sequence[str], command: tuple[str, ...]) -> JobSpec:
-    """The job that flags and trainer arguments describe; not yet checked.
-
-    Args:
-        values: parsed flags of `define_job`.
-        args: everything after `--`.
-        command: what starts the trainer.
-
-    Raises:
-        RunError: BAD_FLAG for a malformed value.
-    """
-    simple: dict[str, Any] = {name: values[name].value for name in (*_TEXT, *_WHOLE, *_FLAG)}
-    config = trainer_args.value(args, "config") or "run"
-    name = values["name"].value or names.generate(Path(config).stem)
-    bundle = None
-    if values["code"].value:
-        bundle, args = code_bundle.collect(values["code"].value, args)
-    spec = JobSpec(
-        **simple,
-        name=name,
-        args=tuple(args),
-        command=command,
-        accelerator=values["accelerator"].value,
-        platform=values["platform"].value,
-        privileged=values["privileged"].value,
-        env=_pairs(values, "env"),
-        node_selector=_pairs(values, "node_selector"),
-        secret_env=_secrets(values),
-        mounts=(*_mounts(values, "pvc"), *_mounts(values, "gcs")),
-        code=bundle,
-    )
-    if not values["sweep"].value:
-        return spec
-    workdir = spec.workdir or f"runs/{name}"
-    return dataclasses.replace(spec, trials=sweep.load(Path(values["sweep"].value), workdir))
-
-
-def _split(flag: str, text: str, separator: str, form: str) -> tuple[str, str]:
-    left, found, right = text.partition(separator)
-    if not (left and found and right):
-        raise RunError(ExitCode.BAD_FLAG, f"--{flag}={text!r} must have the form {form}")
-    return left, right
-
-
-def _pairs(values: flags.FlagValues, flag: str) -> tuple[tuple[str, str], ...]:
-    pairs = [_split(flag, text, "=", "NAME=VALUE") for text in values[flag].value]
-    if flag == "env":
-        for name, _ in pairs:
-            if not name.isidentifier() or name in {"TF_CONFIG", "JOB_COMPLETION_INDEX"}:
-                raise RunError(
-                    ExitCode.BAD_FLAG,
-                    f"--env={name}=...: not a variable name, or one that the launcher sets itself",
-                )
-    return tuple(pairs)
-
-
-def _secrets(values: flags.FlagValues) -> tuple[SecretVariable, ...]:
-    found = []
-    for text in values["secret_env"].value:
-        name, reference = _split("secret_env", text, "=", "NAME=SECRET/KEY")
-        found.append(SecretVariable(name, *_split("secret_env", reference, "/", "NAME=SECRET/KEY")))
-    return tuple(found)
-
-
-def _mounts(values: flags.FlagValues, kind: str) -> list[Mount]:
-    flag = f"mount_{kind}"
-    pairs = [_split(flag, text, ":", "SOURCE:/PATH") for text in values[flag].value]
-    for source, path in pairs:
-        if not path.startswith("/"):
-            raise RunError(
-                ExitCode.BAD_FLAG, f"--{flag}={source}:{path}: the path must start with /"
-            )
-    return [Mount("pvc" if kind == "pvc" else "gcs", source, path) for source, path in pairs]
+def of_any_job() -> set[str]:
+    """The flags of all verbs that start jobs."""
+    values = flags.FlagValues()
+    for define in (define_job, define_backend, define_output, define_submit):
+        define(values)
+    return set(values) - {"help"}

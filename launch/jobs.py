@@ -1,13 +1,14 @@
 """The verbs that start jobs: local, submit, render."""
 
+import json
 import sys
 
 from absl import flags
 
-from launch import documents, manifest, profiles, shipping
+from launch import manifest, profiles, shipping
 from launch.backends import open_backend, open_local
-from launch.flags import spec_from
 from launch.spec import JobSpec
+from launch.spec_from_flags import spec_from
 from launch.views import DETACHED, follow_to_end, show
 
 _IN_IMAGE = ("python", "-m", "trainer")
@@ -33,14 +34,15 @@ def submit(values: flags.FlagValues, _: list[str], trainer: list[str]) -> int:
     profiles.apply(values)
     local = values["backend"].value == "local"
     spec = spec_from(values, trainer, _HERE if local else _IN_IMAGE)
-    if values["dry_run"].value == "client":
-        return _print_plan(spec, values, local)
+    if values["dry_run"].value == "client" and not local:
+        return _show_documents(spec, values)
     backend = open_backend(values)
-    if values["dry_run"].value == "server":
-        for line in backend.dry_run(spec):
-            print(line)
+    if values["dry_run"].value != "none":
+        lines = backend.dry_run(spec)
+        show(lines, "\n".join(lines), values)
         return 0
     name = backend.submit(spec)
+    _remark(spec)
     show({"name": name, "backend": values["backend"].value}, name, values)
     if not values["follow"].value:
         return 0
@@ -54,15 +56,20 @@ def submit(values: flags.FlagValues, _: list[str], trainer: list[str]) -> int:
 def render(values: flags.FlagValues, _: list[str], trainer: list[str]) -> int:
     """Prints the documents of a job."""
     profiles.apply(values)
-    spec = shipping.plan(spec_from(values, trainer, _IN_IMAGE))
-    print(documents.dump(manifest.render(spec)), end="")
-    return 0
+    return _show_documents(spec_from(values, trainer, _IN_IMAGE), values)
 
 
-def _print_plan(spec: JobSpec, values: flags.FlagValues, local: bool) -> int:
-    if local:
-        for line in open_backend(values).dry_run(spec):
-            print(line)
+def _show_documents(spec: JobSpec, values: flags.FlagValues) -> int:
+    """One YAML stream, or one List for JSON: kubectl takes both."""
+    spec = shipping.plan(spec)
+    if values["output"].value == "json":
+        items = manifest.render(spec)
+        print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=2))
     else:
-        print(documents.dump(manifest.render(shipping.plan(spec))), end="")
+        print(manifest.text(spec), end="")
     return 0
+
+
+def _remark(spec: JobSpec) -> None:
+    if said := manifest.remark(spec):
+        print(f"[launch] {said}", file=sys.stderr)

@@ -3,14 +3,17 @@
 import json
 from typing import Any
 
-from launch import code_volume, jobset, network, placement, policy, programs
+from launch import code_volume, documents, jobset, network, placement, policy, programs
 from launch.cluster_description import INDEX_VARIABLE, worker_env
 from launch.documents import Document
+from launch.feasibility import check
 from launch.images import check_image
 from launch.indexed_job import job_spec, workload_metadata
 from launch.pod import CONTAINER, TF_PORT, labels, template
-from launch.spec import JobSpec, check
+from launch.spec import JobSpec
 from trainer.exit_codes import ExitCode, RunError
+
+_EXPERIMENTAL = "Experimental: this pattern has not been run on hardware by this project."
 
 
 def render(spec: JobSpec) -> list[Document]:
@@ -22,15 +25,26 @@ def render(spec: JobSpec) -> list[Document]:
     check(spec)
     check_image(spec)
     _check_workdir(spec)
-    documents = [_service_account(spec)] if spec.workload_identity else []
-    documents.append(network.policy(spec))
+    made = [_service_account(spec)] if spec.workload_identity else []
+    made.append(network.policy(spec))
     if spec.code and not spec.code.url:
         code = code_volume.config_map(spec.name, spec.code, labels(spec))
         code["metadata"]["namespace"] = spec.namespace
-        documents.append(code)
+        made.append(code)
     if spec.pod_monitor:
-        documents.append(network.pod_monitor(spec))
-    return [*documents, *_workload(spec)]
+        made.append(network.pod_monitor(spec))
+    return [*made, *_workload(spec)]
+
+
+def text(spec: JobSpec) -> str:
+    """Every document as one YAML stream, below a comment where there is a remark."""
+    comment = f"# {remark(spec)}\n" if remark(spec) else ""
+    return comment + documents.dump(render(spec))
+
+
+def remark(spec: JobSpec) -> str:
+    """What somebody must know before using this job, or ""."""
+    return _EXPERIMENTAL if spec.multi_host_tpu else ""
 
 
 def _workload(spec: JobSpec) -> list[Document]:

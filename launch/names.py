@@ -5,6 +5,7 @@ import secrets
 
 from trainer.exit_codes import ExitCode, RunError
 
+OBJECT = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 MAX_LABEL = 63
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: a random suffix spells no word

@@ -6,12 +6,15 @@ from typing import Any
 
 from absl import flags
 
+from launch import flags as groups
 from launch import suggest, text_files
 from trainer.exit_codes import ExitCode, RunError
 
 
 def apply(values: flags.FlagValues) -> None:
     """Fills every flag that was not given on the command line from `--profile`.
+
+    One profile serves all verbs that start jobs: what only another of them knows is left out.
 
     Raises:
         RunError: BAD_FLAG for a missing file or section, an unknown key or a wrong value.
@@ -25,13 +28,13 @@ def apply(values: flags.FlagValues) -> None:
         raise RunError(
             ExitCode.BAD_FLAG, f"{suggest.unknown('profile', name, profiles)} ({path}, --profile)"
         )
-    allowed = {flag for flag in values if flag not in {"profile", "profiles", "name"}}
+    allowed = groups.of_any_job() - {"profile", "profiles", "name"}
     for key, value in profiles[name].items():
         if key not in allowed:
             raise RunError(
                 ExitCode.BAD_FLAG, f"{path} [{name}]: {suggest.unknown('key', key, allowed)}"
             )
-        if not values[key].present:
+        if key in values and not values[key].present:
             _set(values, key, value, f"{path} [{name}] {key}")
 
 
@@ -50,9 +53,14 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _set(values: flags.FlagValues, key: str, value: object, where: str) -> None:
+    flag = values[key]
+    if isinstance(flag, flags.MultiFlag):
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise RunError(ExitCode.BAD_FLAG, f"{where} = {value!r} must be a list of strings")
+        flag.value = value
+        return
     try:
-        values[key].value = (
-            values[key].parser.parse(value) if not isinstance(value, list) else value
-        )
+        flag.value = flag.parser.parse(value)
     except (ValueError, TypeError) as error:
-        raise RunError(ExitCode.BAD_FLAG, f"{where} = {value!r}: {error}") from None
+        reason = " ".join(map(str, error.args))
+        raise RunError(ExitCode.BAD_FLAG, f"{where} = {value!r}: {reason}") from None

@@ -2,8 +2,9 @@
 
 import dataclasses
 import hashlib
+from pathlib import Path
 
-from launch import code_bundle, remote_files
+from launch import code_bundle, remote_files, trainer_args
 from launch.spec import CodeBundle, JobSpec
 from trainer.exit_codes import ExitCode, RunError
 
@@ -12,9 +13,12 @@ def plan(spec: JobSpec) -> JobSpec:
     """The spec with the URL of the files where they are too large for a ConfigMap.
 
     Raises:
-        RunError: they are, and the workdir is no bucket; BAD_FLAG.
+        RunError: they are, and the workdir is no bucket, or a file would stay behind; BAD_FLAG.
     """
-    if spec.code is None or code_bundle.fits_config_map(spec.code):
+    if spec.code is None:
+        _check_config(spec)
+        return spec
+    if code_bundle.fits_config_map(spec.code):
         return spec
     if "://" not in spec.workdir:
         raise RunError(
@@ -41,3 +45,13 @@ def upload(spec: JobSpec) -> None:
         raise RunError(
             ExitCode.TRANSIENT, f"cannot write {spec.code.url}: {error} (--workdir, --code)"
         ) from None
+
+
+def _check_config(spec: JobSpec) -> None:
+    config = Path(trainer_args.value(spec.args, "config") or "")
+    if config.is_file() and "trainer" not in config.parts:  # those are in every image
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"--config={config} is a file of this machine and would stay behind; "
+            f"let it travel: --code={config} or --code={config.parent}",
+        )

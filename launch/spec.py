@@ -3,13 +3,11 @@
 import dataclasses
 from typing import Literal
 
-from launch import accelerators, names, trainer_args
-from launch.accelerators import Accelerator, Slice
-from trainer.exit_codes import ExitCode, RunError, holds_secret
+from launch import accelerators, trainer_args
+from launch.accelerators import Accelerator, Platform
+from launch.topologies import Slice, find_slice
 
-Platform = Literal["gke", "plain"]
 CODE_DIR = "/lockstep/code"  # where a pod sees the user's own files
-PLATFORMS: tuple[Platform, ...] = ("gke", "plain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +125,7 @@ class JobSpec:
         """The TPU slice, or None where the accelerator is none."""
         if self.device.kind != "tpu":
             return None
-        return accelerators.find_slice(self.device, self.topology)
+        return find_slice(self.device, self.topology)
 
     @property
     def multi_host_tpu(self) -> bool:
@@ -150,104 +148,3 @@ class JobSpec:
     def workdir(self) -> str:
         """Where the run keeps its results, or "" where none was given."""
         return trainer_args.value(self.args, "workdir") or ""
-
-
-def check(spec: JobSpec) -> JobSpec:
-    """Returns the spec if it can run anywhere.
-
-    Raises:
-        RunError: BAD_FLAG with one line: what, the value, what is allowed, which flag to change.
-    """
-    _check_numbers(spec)
-    _check_devices(spec)
-    names.check(spec.name, _longest_infix(spec))
-    _check_lanes(spec)
-    _check_trials(spec)
-    _check_text(spec)
-    trainer_args.refuse_secrets(spec.args)
-    for name, text in spec.env:
-        if trainer_args.is_secret_name(name) or holds_secret(text):
-            raise RunError(
-                ExitCode.BAD_FLAG,
-                f"--env={name}=... would put a secret into the manifest; "
-                f"use --secret_env={name}=SECRET/KEY",
-            )
-    return spec
-
-
-def _check_text(spec: JobSpec) -> None:
-    for text in (*spec.args, *(value for _, value in spec.env)):
-        if "\0" in text or (not text.isascii() and text != text.encode(errors="ignore").decode()):
-            raise RunError(
-                ExitCode.BAD_FLAG,
-                f"{text!a} holds a NUL or bytes that are no UTF-8: no process can be given that",
-            )
-
-
-def _check_numbers(spec: JobSpec) -> None:
-    minimums = {"workers": 1, "max_restarts": 0, "deadline_hours": 1, "grace_secs": 1}
-    minimums |= {"ttl_hours": 0, "cpus": 0, "memory_gib": 0, "scratch_gib": 1, "parallel_trials": 1}
-    for field, minimum in minimums.items():
-        if getattr(spec, field) < minimum:
-            raise RunError(
-                ExitCode.BAD_FLAG, f"--{field}={getattr(spec, field)} must be at least {minimum}"
-            )
-
-
-def _check_devices(spec: JobSpec) -> None:
-    device = spec.device
-    if device.kind == "tpu":
-        _check_tpu(spec, accelerators.find_slice(device, spec.topology))
-        return
-    if spec.topology:
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"--topology={spec.topology} is for TPUs; {device.title} takes --devices_per_worker",
-        )
-    accelerators.check_count(device, spec.devices_per_worker)
-
-
-def _check_tpu(spec: JobSpec, row: Slice) -> None:
-    if spec.devices_per_worker:
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"--devices_per_worker={spec.devices_per_worker} is for GPUs; "
-            f"--topology={row.topology} already says {row.chips_per_host} chips a host",
-        )
-    if spec.workers not in (1, row.hosts):
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"--workers={spec.workers} asks for more than one slice: TensorFlow has no multislice; "
-            f"one {row.topology} slice is {row.hosts} host(s); leave --workers out, "
-            "or take a larger --topology",
-        )
-    if spec.trials and row.hosts > 1:
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"--sweep needs trials of one host; {row.topology} has {row.hosts} (--topology)",
-        )
-
-
-def _check_lanes(spec: JobSpec) -> None:
-    lanes = trainer_args.whole_number(spec.args, "config.virtual_replicas")
-    if lanes is not None and (lanes < 1 or lanes % spec.replicas):
-        possible = [n for n in range(1, lanes + 1) if lanes % n == 0]
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"--config.virtual_replicas={lanes} cannot be divided over {spec.replicas} replicas "
-            f"({spec.workers} worker(s)); it can be over {', '.join(map(str, possible)) or 'none'}",
-        )
-
-
-def _check_trials(spec: JobSpec) -> None:
-    if spec.trials and spec.workers > 1:
-        raise RunError(
-            ExitCode.BAD_FLAG, f"--sweep runs trials of one worker each; --workers={spec.workers}"
-        )
-
-
-def _longest_infix(spec: JobSpec) -> str:
-    if spec.multi_host_tpu and spec.slice:
-        return f"-coordinator-0-{spec.slice.hosts - 1}"
-    count = max(spec.workers, len(spec.trials))
-    return f"-worker-0-{count - 1}" if spec.jobset else f"-{count - 1}"

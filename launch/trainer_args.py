@@ -1,14 +1,10 @@
 """The command line of the trainer, as far as a launcher must understand it."""
 
-import re
+import json
 from collections.abc import Sequence
+from typing import Any
 
-from trainer.exit_codes import ExitCode, RunError, holds_secret
-
-_SECRET_NAME = re.compile(
-    r"(?i)(^|[_.-])(secrets?|passwords?|passwd|tokens?|credentials?"
-    r"|(api|access|account|private|secret|shared|signing)_?keys?)$"
-)
+from trainer.exit_codes import ExitCode, RunError, find_secret, holds_secret
 
 
 def value(args: Sequence[str], flag: str) -> str | None:
@@ -42,11 +38,6 @@ def whole_number(args: Sequence[str], flag: str) -> int | None:
     return int(text) if text is not None and text.isdecimal() else None
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether a variable or flag of this name is expected to hold a secret."""
-    return bool(_SECRET_NAME.search(name))
-
-
 def refuse_secrets(args: Sequence[str]) -> None:
     """Refuses secrets in arguments: everyone who may list jobs can read those.
 
@@ -55,11 +46,17 @@ def refuse_secrets(args: Sequence[str]) -> None:
     """
     for arg in args:
         name, _, text = arg.partition("=")
-        # A number is a size: `num_tokens=512`.
-        named = text and is_secret_name(name) and not text.isdecimal()
-        if named or holds_secret(arg):
+        if found := find_secret(name, _read(text)) or (name if holds_secret(arg) else ""):
             raise RunError(
                 ExitCode.BAD_FLAG,
-                f"{name.split('://')[0]} carries a secret in plain text; "
+                f"{found.split('://')[0]} carries a secret in plain text; "
                 "pass it by reference: --secret_env=NAME=SECRET/KEY",
             )
+
+
+def _read(text: str) -> Any:
+    """The value of a flag as the trainer reads it: JSON where it is JSON, else text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

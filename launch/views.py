@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from launch import accelerators, status, text_files
+from launch import status, text_files
 from launch.backends import open_backend
 from launch.patience import patiently
 from trainer.exit_codes import ExitCode, RunError
@@ -76,12 +76,12 @@ def wait(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
     try:
         while (found := _look(backend, operands[0])).phase not in status.ENDED:
             if time.monotonic() >= until:
-                return _TIMEOUT
+                break
             time.sleep(backend.poll_secs)
     except KeyboardInterrupt:
         return DETACHED
     show(found.as_dict(), status.describe(found), values)
-    return _CODES[found.phase]
+    return _CODES.get(found.phase, _TIMEOUT)
 
 
 def _look(backend: "LocalBackend | KubernetesBackend", name: str) -> status.JobStatus:
@@ -90,13 +90,17 @@ def _look(backend: "LocalBackend | KubernetesBackend", name: str) -> status.JobS
 
 def cancel(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
     """Lets a job save and stop."""
-    open_backend(values).cancel(operands[0])
+    name = operands[0]
+    open_backend(values).cancel(name)
+    show({"name": name, "cancelled": True}, f"{name} saves and stops", values)
     return 0
 
 
 def delete(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
     """Removes a job."""
-    open_backend(values).delete(operands[0])
+    name = operands[0]
+    open_backend(values).delete(name)
+    show({"name": name, "deleted": True}, f"{name} is deleted; its workdir stays", values)
     return 0
 
 
@@ -108,22 +112,6 @@ def doctor(values: flags.FlagValues, _: list[str], __: list[str]) -> int:
     text = "\n".join(f"{'ok  ' if c.ok else 'FAIL'}  {c.what}: {c.detail}" for c in checks)
     show([dataclasses.asdict(one) for one in checks], text, values)
     return 0 if all(one.ok for one in checks) else 1
-
-
-def show_accelerators(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
-    """Prints the accelerator table, or every topology of one TPU."""
-    if len(operands) > 1:
-        raise RunError(ExitCode.BAD_FLAG, "`launch accelerators` takes one name at most")
-    if not operands:
-        rows = list(accelerators.TABLE.values())
-        show([dataclasses.asdict(row) for row in rows], accelerators.overview(), values)
-        return 0
-    row = accelerators.find(operands[0])
-    topologies = [
-        dataclasses.asdict(one) | {"hosts": one.hosts} for one in accelerators.slices(row)
-    ]
-    show(dataclasses.asdict(row) | {"slices": topologies}, accelerators.details(row), values)
-    return 0
 
 
 def lint_files(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:

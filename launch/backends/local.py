@@ -18,8 +18,9 @@ from launch.backends.job_folder import Event, JobFolder
 from launch.backends.log_follower import LogFollower, last_lines
 from launch.backends.worker_process import started
 from launch.doctor import Check
+from launch.feasibility import check
 from launch.policy import IGNORED_CODES
-from launch.spec import CODE_DIR, JobSpec, check
+from launch.spec import CODE_DIR, JobSpec
 from launch.status import ENDED, Failure, JobStatus, Phase, failure_of_exit
 from trainer.exit_codes import ExitCode, RunError
 

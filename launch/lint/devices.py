@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from launch import accelerators
+from launch import accelerators, topologies
 from launch.documents import Document
 from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence
@@ -87,7 +87,7 @@ def _check_tpu(
             "see `launch accelerators`",
         )
         return
-    found = [s for s in accelerators.slices(row) if s.topology == labels.get(_TOPOLOGY_LABEL)]
+    found = [s for s in topologies.slices(row) if s.topology == labels.get(_TOPOLOGY_LABEL)]
     if not found:
         yield workload.of_pod(
             f"nodeSelector[{_TOPOLOGY_LABEL}]",

@@ -8,8 +8,7 @@ from launch.cluster_description import INDEX_VARIABLE
 from launch.documents import Document
 from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence
-from launch.trainer_args import is_secret_name
-from trainer.exit_codes import holds_secret
+from trainer.exit_codes import holds_secret, is_secret_name
 
 _REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$\(([^()\s]+)\)")
 _INDEX_PATH = "metadata.annotations['batch.kubernetes.io/job-completion-index']"

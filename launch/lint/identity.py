@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from launch.documents import Document
 from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence, title
-from launch.names import LABEL, MAX_LABEL
+from launch.names import LABEL, MAX_LABEL, OBJECT
 
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _INSTANCE = "app.kubernetes.io/instance"
@@ -33,6 +33,12 @@ def check_documents(documents: Sequence[Document]) -> Iterator[Finding]:
         if not metadata.get("namespace") and document.get("kind") not in _CLUSTER_WIDE:
             yield Finding(
                 f"{where}.namespace", "is missing", "name the namespace, so that kubectl cannot"
+            )
+        elif _namespace(document) and not OBJECT.fullmatch(_namespace(document)):
+            yield Finding(
+                f"{where}.namespace",
+                f"{_namespace(document)!r} is not a valid name",
+                "use lower-case letters, digits and '-'",
             )
         if keys[document.get("kind"), _namespace(document), title(document)] > 1:
             yield Finding(f"{where}.name", "is used twice", "give each document its own name")

@@ -102,9 +102,9 @@ def needs(cluster: Cluster, group: str) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_server_accepts_every_example(backend, cluster, namespace, name):
-    if manifest.render(EXAMPLES[name][1])[-1]["kind"] == "JobSet":
+    if manifest.render(EXAMPLES[name])[-1]["kind"] == "JobSet":
         needs(cluster, "jobset.x-k8s.io")
-    accepted = backend.dry_run(dataclasses.replace(EXAMPLES[name][1], namespace=namespace))
+    accepted = backend.dry_run(dataclasses.replace(EXAMPLES[name], namespace=namespace))
     assert accepted
     assert all(line.endswith("accepted") for line in accepted)
 
@@ -117,7 +117,7 @@ def templates(workload: documents.Document) -> list[documents.Document]:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_podsecurity_restricted_has_nothing_to_say(cluster, namespace, name):
-    found = dataclasses.replace(EXAMPLES[name][1], namespace=namespace)
+    found = dataclasses.replace(EXAMPLES[name], namespace=namespace)
     for pod in templates(manifest.render(found)[-1]):
         metadata = {**pod["metadata"], "name": name, "namespace": namespace}
         whole = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]}

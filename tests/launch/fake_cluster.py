@@ -15,7 +15,7 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 
 
 def spec(name: str = "cpu-smoke") -> JobSpec:
-    return EXAMPLES[name][1]
+    return EXAMPLES[name]
 
 
 def pod(index: int, phase: str, attempt: int = 0, **state: dict) -> dict:

@@ -224,6 +224,7 @@ FAULTS = [
     # Service, NetworkPolicy, ConfigMap, buckets
     ("gpu-4x8", "Service", "metadata.name", "other", "Service"),
     ("gpu-4x8", "Service", "metadata.namespace", "other", "Service"),
+    ("gpu-4x8", "Service", "metadata.namespace", "My Team", "'My Team'"),
     ("gpu-4x8", "Service", "spec.clusterIP", DELETE, "headless"),
     ("gpu-4x8", "Service", "spec.publishNotReadyAddresses", DELETE, "ready"),
     ("gpu-4x8", "Service", "spec.selector", {"app": "x"}, "selector"),

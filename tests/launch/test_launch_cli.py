@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import RENDER, TRAINER, container, refused, rendered
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from launch.__main__ import VERBS, main
 from launch.backends.local import LocalBackend
+from launch.spec import JobSpec
 from trainer import exit_codes
 
 
@@ -57,7 +59,13 @@ def test_every_verb_explains_its_flags(verb, capsys):
         ([*RENDER, "--env=TF_CONFIG={}", *TRAINER], "sets itself"),
         ([*RENDER, "--secret_env=A=b", *TRAINER], "NAME=SECRET/KEY"),
         ([*RENDER, "--mount_pvc=a:b", *TRAINER], "must start with /"),
-        ([*RENDER, "--code=/no/such", *TRAINER], "is not a folder"),
+        ([*RENDER, "--code=/no/such", *TRAINER], "neither a file nor a folder"),
+        ([*RENDER, "--secret_env=A B=c/d", *TRAINER], "not a variable name"),
+        ([*RENDER, "--namespace=My Team", *TRAINER], "--namespace: 'My Team'"),
+        ([*RENDER, "--mount_pvc=claim:/tmp", *TRAINER], "something else there"),
+        ([*RENDER, "--pod_monitor=80", *TRAINER], "from 1024 to 65535"),
+        (["submit", "--state_dir=/proc/x", *TRAINER], "/proc/x"),
+        (["logs", "--output=json", "a"], "output"),
         ([*RENDER, "--sweep=/no/such", *TRAINER], "No such file"),
         ([*RENDER, "--profile=x", *TRAINER], "--profiles=launch.toml"),
         ([*RENDER, "--", "--config=digits"], "is lost with the pod"),
@@ -96,6 +104,21 @@ def test_render_prints_what_can_be_applied(capsys):
     assert container(parsed)["args"] == ["--strategy=multi_worker", *TRAINER[1:]]
 
 
+def test_render_prints_one_list_for_programs(capsys):
+    assert main([*RENDER, "--workers=2", "--output=json", *TRAINER]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["apiVersion"]) == ("List", "v1")
+    assert found["items"] == rendered(capsys, *RENDER, "--workers=2", *TRAINER)
+
+
+def test_an_experimental_job_says_so(capsys):
+    flags = ["--image=lockstep:0.1.0-tpu", "--name=run", "--accelerator=v5e", "--topology=4x4"]
+    assert main(["render", *flags, *TRAINER]) == 0
+    assert capsys.readouterr().out.startswith("# Experimental")
+    assert main(["render", *flags[:-1], "--topology=2x4", *TRAINER]) == 0
+    assert "Experimental" not in capsys.readouterr().out
+
+
 def test_the_users_own_strategy_wins(capsys):
     parsed = rendered(capsys, *RENDER, *TRAINER, "--strategy=mirrored")
     assert container(parsed)["args"] == [*TRAINER[1:], "--strategy=mirrored"]
@@ -120,6 +143,26 @@ def test_lint_names_the_fault_of_a_file(capsys, tmp_path):
     path.write_text(capsys.readouterr().out.replace("0.1.0-cpu", "latest"))
     assert main(["lint", str(path)]) == 1
     assert "containers[0].image" in capsys.readouterr().out
+
+
+def test_the_life_of_a_job_can_be_read_by_programs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backend = LocalBackend(tmp_path / "state")
+    place = [f"--state_dir={tmp_path / 'state'}", "--output=json"]
+    program = (sys.executable, "-c", "import time; time.sleep(60)")
+    backend.submit(JobSpec(name="job", command=program))
+
+    def answer(verb: str, *flags: str, code: int = 0) -> Any:
+        assert main([verb, *place, *flags]) == code
+        return json.loads(capsys.readouterr().out)
+
+    assert answer("wait", "job", "--timeout_secs=0.1", code=124)["phase"] in {"starting", "running"}
+    assert answer("cancel", "job") == {"name": "job", "cancelled": True}
+    assert answer("wait", "job", code=1)["phase"] == "cancelled"
+    assert [one["name"] for one in answer("list")] == ["job"]
+    assert answer("describe", "job")["detail"] == "cancelled by request"
+    assert answer("delete", "job") == {"name": "job", "deleted": True}
+    assert answer("list") == []
 
 
 def test_a_dry_run_of_a_local_job_starts_nothing(capsys, tmp_path):

@@ -21,6 +21,12 @@ def test_a_profile_fills_what_the_command_line_leaves_out(capsys, tmp_path):
     assert job["spec"]["completions"] == 2
 
 
+def test_one_profile_serves_every_verb_that_starts_jobs(capsys, tmp_path):
+    text = '[big]\nbackend = "kubernetes"\nfollow = true\nstate_dir = "x"\nworkers = 4\n'
+    job = rendered(capsys, *profile(tmp_path, text))[-1]
+    assert job["spec"]["completions"] == 4
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -29,6 +35,9 @@ def test_a_profile_fills_what_the_command_line_leaves_out(capsys, tmp_path):
         ("workers = 4\n", "outside a section"),
         ("[big\n", "is not TOML"),
         ('[big]\nworkers = "many"\n', "workers = 'many'"),
+        ('[big]\nspot = "yes"\n', "spot = 'yes'"),
+        ('[big]\nenv = "A=1"\n', "must be a list of strings"),
+        ('[big]\nname = "one"\n', "'name' does not exist"),
     ],
 )
 def test_a_wrong_profile_is_refused(capsys, tmp_path, text, shown):

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from launch.backends.job_folder import JobFolder
-from launch.spec import JobSpec, SecretVariable, check
+from launch.feasibility import check
+from launch.spec import JobSpec, SecretVariable
 from trainer.exit_codes import RunError
 
 

@@ -15,16 +15,14 @@ from launch.spec import CodeBundle, Mount
 
 BAD = {
     "code": dataclasses.replace(
-        EXAMPLES["cpu-smoke"][1], code=CodeBundle("ab" * 32, (("a.py", b"x"),))
+        EXAMPLES["cpu-smoke"], code=CodeBundle("ab" * 32, (("a.py", b"x"),))
     ),
-    "bucket": dataclasses.replace(
-        EXAMPLES["cpu-smoke"][1], mounts=(Mount("gcs", "bucket", "/data"),)
-    ),
+    "bucket": dataclasses.replace(EXAMPLES["cpu-smoke"], mounts=(Mount("gcs", "bucket", "/data"),)),
 }
 
 
 def good(example: str) -> list[dict]:
-    spec = BAD.get(example) or EXAMPLES[example][1]
+    spec = BAD.get(example) or EXAMPLES[example]
     return manifest.render(spec)
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import RENDER, TRAINER, container, rendered
+from command_line import RENDER, TRAINER, container, refused, rendered
 from fake_cluster import JOBS
 
 from launch import code_bundle, programs
@@ -41,6 +41,26 @@ def test_your_files_travel_in_a_config_map_and_the_config_finds_them(capsys, tmp
     (root / "experiment.py").write_text("print('changed')\n")
     changed = rendered(capsys, *RENDER, f"--code={root}", "--", config, "--workdir=gs://BUCKET/run")
     assert changed[-1]["metadata"]["labels"]["lockstep/code-digest"] != digest
+
+
+def test_one_file_travels_alone(capsys, tmp_path):
+    config = folder(tmp_path) / "experiment.py"
+    argv = [*RENDER, f"--code={config}", "--", f"--config={config}", "--workdir=gs://BUCKET/run"]
+    parsed = rendered(capsys, *argv)
+    [config_map] = [one for one in parsed if one["kind"] == "ConfigMap"]
+    assert (config_map["data"], "binaryData" in config_map) == (
+        {"file-0": "print('config')\n"},
+        False,
+    )
+    assert container(parsed)["args"][-1] == f"--config={CODE_DIR}/experiment.py"
+
+
+@pytest.mark.parametrize("code", [[], ["--code=mine/sub"]], ids=["no code", "other code"])
+def test_a_config_that_would_stay_behind_is_refused(capsys, tmp_path, monkeypatch, code):
+    folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    trainer = ["--", "--config=mine/experiment.py", "--workdir=gs://BUCKET/run"]
+    assert "would stay behind" in refused(capsys, *RENDER, *code, *trainer)[1]
 
 
 def test_large_files_travel_through_the_bucket(capsys, tmp_path):
