@@ -26,7 +26,7 @@ from trainer.cluster.description import Cluster, read_cluster
 from trainer.config import TrainConfig
 from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo
-from trainer.exit_codes import ExitCode, RunError, redact
+from trainer.exit_codes import ExitCode, RunError
 from trainer.flags import FLAGS, help_text
 from trainer.plan import Plan, lanes_per_replica, make_plan
 from trainer.run.fast_dev_run import fast_dev_run, few_batches
@@ -76,16 +76,20 @@ def main(argv: Sequence[str]) -> ExitCode:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except RunError as error:
-        print(error.code.last_line(error.reason), file=sys.stderr)
+        _complain(error.code.last_line(error.reason))
         return error.code
     except Exception as error:
-        sys.stderr.write(redact(traceback.format_exc()))
+        _complain(traceback.format_exc().rstrip())
         reason = user_code.reason_of(error)
         if place := user_code.place_of(error):
             reason = f"{place}: {reason}"
-        print(ExitCode.BUG.last_line(f"{reason}; the stack is above"), file=sys.stderr)
+        _complain(ExitCode.BUG.last_line(f"{reason}; the stack is above"))
         return ExitCode.BUG
     return code
+
+
+def _complain(text: str) -> None:
+    print(plain_secrets.hide(text, os.environ), file=sys.stderr)
 
 
 def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:

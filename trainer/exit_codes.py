@@ -2,6 +2,8 @@
 
 import enum
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _USER = r"://[^/@\s]+@"
 _LOGIN = r"://[^/\s:@]*:(?!\d+/)[^\s@]+@"
@@ -12,6 +14,11 @@ _SIGNED = (
 )
 _SECRET = re.compile(f"{_LOGIN}|{_SIGNED}", re.IGNORECASE)
 _HIDDEN = re.compile(f"{_LOGIN}|{_USER}|({_SIGNED})", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(^|[_.-])(secrets?|passwords?|passwd|token|credentials?"
+    r"|(api|access|account|private|secret|shared|signing)_?keys?)$",
+    re.IGNORECASE,
+)
 
 
 class ExitCode(enum.IntEnum):
@@ -59,6 +66,27 @@ class ExitCode(enum.IntEnum):
 def holds_secret(text: str) -> bool:
     """Whether an address in the text carries a password or a signature."""
     return bool(_SECRET.search(text))
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable, flag or field of this name is expected to hold a secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def find_secret(name: str, value: Any) -> str:
+    """Return the path to the first text in a nested value that is a secret; "" where none is.
+
+    A text is one by what it is (`holds_secret`) or by what its place is called; a number is a size.
+    """
+    if isinstance(value, str):
+        named = is_secret_name(name) and value and not value.isdecimal()
+        return name if named or holds_secret(value) else ""
+    inner: list[tuple[str, Any]] = []
+    if isinstance(value, Mapping):
+        inner = [(f"{name}.{key}", each) for key, each in value.items()]
+    elif isinstance(value, Sequence):
+        inner = [(f"{name}[{index}]", each) for index, each in enumerate(value)]
+    return next(filter(None, (find_secret(*each) for each in inner)), "")
 
 
 def redact(text: str) -> str:

@@ -1,14 +1,23 @@
-"""Secrets in what the user writes: refused, because config.json, reports and logs repeat it."""
+"""Secrets in what the user writes and in what errors repeat: neither reaches a file or a log."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.exit_codes import ExitCode, RunError, holds_secret
+from trainer.exit_codes import (
+    ExitCode,
+    RunError,
+    find_secret,
+    holds_secret,
+    is_secret_name,
+    redact,
+)
 
 _INSTEAD = (
-    "carries a password or a signature in an address, which config.json and logs would repeat; "
+    "carries a password, a token or a signature, which config.json and logs would repeat; "
     "leave it out and give the credentials to the environment"
 )
+# A shorter value is an ordinary word, and would be hidden wherever it is written.
+_SHORTEST = 8
 
 
 def refuse(argv: Sequence[str], config: Mapping[str, Any]) -> None:
@@ -24,18 +33,16 @@ def refuse(argv: Sequence[str], config: Mapping[str, Any]) -> None:
     for arg in argv:
         if holds_secret(arg):
             raise RunError(ExitCode.BAD_FLAG, f"{arg.partition('=')[0]} {_INSTEAD}")
-    for name, text in _texts("config", config):
-        if holds_secret(text):
-            raise RunError(ExitCode.BAD_CONFIG, f"{name} {_INSTEAD}")
+    if name := find_secret("config", config):
+        raise RunError(ExitCode.BAD_CONFIG, f"{name} {_INSTEAD}")
 
 
-def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every text of a nested value, with the path to it."""
-    if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(f"{name}.{key}", inner)
-    elif isinstance(value, Sequence):
-        for index, inner in enumerate(value):
-            yield from _texts(f"{name}[{index}]", inner)
+def hide(text: str, environment: Mapping[str, str]) -> str:
+    """Return the text without secrets: in its addresses, and the values of variables that hold one.
+
+    Messages of clients quote the token that was refused; `$NAME` stands in its place.
+    """
+    values = {v: n for n, v in environment.items() if is_secret_name(n) and len(v) >= _SHORTEST}
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, f"${values[value]}")
+    return redact(text)

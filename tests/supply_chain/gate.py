@@ -3,11 +3,12 @@
 import ast
 
 _MODULES = {"cloudpickle", "cPickle", "dill", "joblib", "marshal", "pickle", "shelve"}
-_BUILTINS = {"eval", "exec"}
+_BUILTINS = {"__import__", "compile", "eval", "exec"}
 # Names of a module, as `module.name` or `from module import name`. SafeLoader is the only way
 # through yaml; subclasses of SafeDumper write and do not load.
 _MEMBERS = {
     "builtins": _BUILTINS,
+    "asyncio": {"create_subprocess_shell"},
     "os": {"popen", "system"},
     "shutil": {"unpack_archive"},
     "subprocess": {"getoutput", "getstatusoutput"},
@@ -30,28 +31,47 @@ _ANYWHERE = {"enable_unsafe_deserialization", "load_model"}
 
 def findings(source: str, name: str = "source") -> list[str]:
     """What a Python file does that it must not, as `name:line: what`."""
+    tree = ast.parse(source, name)
+    imported = _short_names(tree)
     found: list[tuple[int, str]] = []
-    for node in ast.walk(ast.parse(source, name)):
-        found += [(getattr(node, "lineno", 0), what) for what in _in_node(node)]
+    for node in ast.walk(tree):
+        found += [(getattr(node, "lineno", 0), what) for what in _in_node(node, imported)]
     return [f"{name}:{line}: {what}" for line, what in sorted(found)]
 
 
-def _in_node(node: ast.AST) -> list[str]:
+def _short_names(tree: ast.Module) -> dict[str, str]:
+    """What the file calls modules -> what they are: `import numpy as np` and `from a import b`."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {each.asname: each.name for each in node.names if each.asname}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {e.asname or e.name: f"{node.module}.{e.name}" for e in node.names}
+    return names
+
+
+def _in_node(node: ast.AST, imported: dict[str, str]) -> list[str]:
     match node:
         case ast.Import(names=names):
             return [f"import {each.name}" for each in names if _top(each.name) in _MODULES]
         case ast.ImportFrom(module=str(module), names=names):
-            return _imported(module, [each.name for each in names])
+            return _from(module, [each.name for each in names])
         case ast.Name(id=name) if name in _BUILTINS | _ANYWHERE:
             return [name]
         case ast.Attribute(value=owner, attr=name):
-            return _attribute(ast.unparse(owner), name)
+            return _attribute(_whole(owner, imported), name)
         case ast.Call():
-            return _call(node)
+            return _call(node, _whole(node.func, imported))
     return []
 
 
-def _imported(module: str, names: list[str]) -> list[str]:
+def _whole(node: ast.expr, imported: dict[str, str]) -> str:
+    """The text of an expression, beginning with the module that its first name stands for."""
+    first, dot, rest = ast.unparse(node).partition(".")
+    return f"{imported.get(first, first)}{dot}{rest}"
+
+
+def _from(module: str, names: list[str]) -> list[str]:
     if _top(module) in _MODULES:
         return [f"from {module} import"]
     unsafe = _MEMBERS.get(module, set()) | _ANYWHERE
@@ -59,14 +79,13 @@ def _imported(module: str, names: list[str]) -> list[str]:
 
 
 def _attribute(owner: str, name: str) -> list[str]:
-    # A module may be reached through another (`tf.saved_model`), or imported under its last name.
+    # A module may be reached through another: `tf.saved_model`.
     last = owner.rpartition(".")[2]
     unsafe = name in _MEMBERS.get(owner, set()) or name in _ANYWHERE
     return [f"{owner}.{name}"] if unsafe or (last, name) == ("saved_model", "load") else []
 
 
-def _call(node: ast.Call) -> list[str]:
-    called = ast.unparse(node.func)
+def _call(node: ast.Call, called: str) -> list[str]:
     keywords = {keyword.arg: keyword.value for keyword in node.keywords}
     found = [
         f"{called}({name}=...)"
@@ -76,7 +95,7 @@ def _call(node: ast.Call) -> list[str]:
     ]
     if called.endswith(".extractall") and not _is(keywords.get("filter"), "data"):
         found.append(f"{called} without filter='data'")
-    if called.endswith("np.load") and len(node.args) > 2:
+    if called == "numpy.load" and len(node.args) > 2:
         found.append(f"{called} with allow_pickle by position")
     return found
 

@@ -8,7 +8,7 @@ from absl.testing import flagsaver
 from launch.__main__ import main as launch
 from tests.processes import SHORT, trainer
 from trainer.__main__ import prepare
-from trainer.exit_codes import ExitCode, RunError, holds_secret
+from trainer.exit_codes import ExitCode, RunError, find_secret, holds_secret
 
 _CANARY = "canary-7f3a9c51"
 
@@ -93,7 +93,7 @@ def test_a_secret_in_an_address_is_refused_and_not_repeated(
         prepare(["trainer", f"--workdir={tmp_path}", argument], {})
     assert refused.value.code == ExitCode.BAD_FLAG
     assert refused.value.reason.startswith(argument.partition("=")[0])
-    assert "carries a password or a signature" in refused.value.reason
+    assert "carries a password, a token or a signature" in refused.value.reason
     render = ["render", "--image=lockstep:0.1.0-cpu", "--", "--workdir=gs://BUCKET/run", argument]
     assert launch(render) == 64
     shown = capsys.readouterr()
@@ -113,6 +113,34 @@ def test_a_secret_in_the_config_file_is_refused(tmp_path: Path) -> None:
     assert "config.dataset.name carries a password" in ended.last_line
     assert _CANARY not in ended.stdout + ended.stderr
     assert _holders(workdir) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "field"),
+    [
+        (f"--config.dataset.args.token={_CANARY}", "config.dataset.args.token"),
+        (f'--config.model.args={{"hub": [{{"api_key": "{_CANARY}"}}]}}', "hub[0].api_key"),
+    ],
+)
+def test_a_secret_by_the_name_of_its_field_is_refused(
+    argument: str, field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with flagsaver.flagsaver(), pytest.raises(RunError) as refused:
+        prepare(["trainer", "--config=digits", f"--workdir={tmp_path}", argument], {})
+    assert refused.value.code == ExitCode.BAD_CONFIG
+    assert f"{field} carries a password" in refused.value.reason
+    render = ["render", "--image=lockstep:0.1.0-cpu", "--", "--workdir=gs://BUCKET/run", argument]
+    assert launch(render) == 64
+    shown = capsys.readouterr()
+    assert f"{field} carries a secret" in shown.err
+    assert _CANARY not in refused.value.reason + shown.out + shown.err
+
+
+@pytest.mark.parametrize(
+    "value", [{"token": 512}, {"token": ""}, {"token": "512"}, {"tokens": "x"}]
+)
+def test_a_size_or_a_feature_is_no_secret(value: dict[str, object]) -> None:
+    assert find_secret("config.task.args", value) == ""
 
 
 @pytest.mark.parametrize(
@@ -159,29 +187,47 @@ def test_a_local_job_leaves_no_secret_in_its_folder(
     assert _holders(state) == []
 
 
+_ENDS = {
+    "done": (0, ""),
+    "refused by a server": (70, f"GET https://me:{_CANARY}@host/x?sig={_CANARY}: 403"),
+    "quoting a variable": (70, "401 for Bearer {HUB_TOKEN} and {AWS_SECRET_ACCESS_KEY}"),
+    "refused as a config": (78, "config: no access with {HUB_TOKEN}"),
+    "hung": (202, ""),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("crash", ["", "crash"], ids=["done", "crashed"])
+@pytest.mark.parametrize("end", _ENDS)
 def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
-    crash: str, tmp_path: Path
+    end: str, tmp_path: Path
 ) -> None:
+    code, message = _ENDS[end]
     config = tmp_path / "own.py"
     config.write_text(
-        "import dataclasses\n"
+        "import dataclasses, os\n"
         "from trainer.configs import digits\n"
+        "from trainer.exit_codes import ExitCode, RunError\n"
         "def build(**_):\n"
-        f"    raise RuntimeError('GET https://me:{_CANARY}@host/x?sig={_CANARY}: 403')\n"
+        f"    message = {message!r}.format_map(os.environ)\n"
+        f"    raise RunError(78, message) if {code == 78} else RuntimeError(message)\n"
         "def get_config():\n"
         "    config = digits.get_config()\n"
-        "    crash = dataclasses.replace(config.model, name='own:build')\n"
-        f"    return dataclasses.replace(config, model=crash) if {crash!r} else config\n"
+        "    raises = dataclasses.replace(config.model, name='own:build')\n"
+        f"    return dataclasses.replace(config, model=raises) if {message!r} else config\n"
     )
     workdir = tmp_path / "run"
-    asked = (f"--config={config}", f"--workdir={workdir}", *SHORT)
-    ended = trainer(*asked, environment=_environment(tmp_path))
-    assert (ended.code != 0) == bool(crash), ended.stderr
+    asked = [f"--config={config}", f"--workdir={workdir}", *SHORT]
+    environment = _environment(tmp_path)
+    if end == "hung":
+        asked.append("--hang_deadline_secs=60")
+        environment["LOCKSTEP_FAILPOINT"] = "loop.edge:hang"
+    ended = trainer(*asked, environment=environment)
+    assert ended.code == code, ended.stderr
+    assert ("Traceback" in ended.stderr) == (code == 70)
+    assert ("most recent call first" in ended.stderr) == (end == "hung")
     assert _CANARY not in ended.stdout + ended.stderr
     assert _holders(workdir) == []
-    assert list(workdir.rglob("*state.npz")) or crash
+    assert list(workdir.rglob("*state.npz")) or code
 
 
 def test_the_search_finds_a_planted_secret(tmp_path: Path) -> None:

@@ -29,7 +29,15 @@ _PLANTED = [
     "subprocess.run(line, shell=choice)",
     "os.system(line)",
     "np.load(path, allow_pickle=True)",
-    "np.load(path, None, True)",
+    "import numpy as np; np.load(path, None, True)",
+    "import numpy; numpy.load(path, None, True)",
+    "from numpy import load; load(path, None, True)",
+    "import os as system; system.system(line)",
+    "import yaml as y; y.load(text)",
+    "from tensorflow import saved_model as models; models.load(path)",
+    "import asyncio; asyncio.create_subprocess_shell(line)",
+    "__import__('pickle')",
+    "compile(text, name, 'exec')",
 ]
 _HARMLESS = [
     "# pickle, eval(x)",
@@ -43,6 +51,8 @@ _HARMLESS = [
     "text.format(shell=name)",
     "re.compile(pattern)",
     "session.evaluate(x)",
+    "model.compile(optimizer)",
+    "from math import exp as load; load(path, None, True)",
 ]
 
 
