@@ -120,6 +120,13 @@ def waits_for_ever() -> None:
     peers._who = lambda *_: time.sleep(10**6)
 
 
+def meets_without_a_deadline() -> None:
+    from trainer.cluster import rendezvous
+
+    real = rendezvous.meet
+    rendezvous.meet = lambda cluster, config, _: real(cluster, config, 10.0**6)
+
+
 def leaves_first() -> None:
     """Let the chief take down the service that the others still use, in the interpreter's way."""
     import time

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.harness import STEPS, finish, must_fail, pair, saved_steps
+from tests.chaos.harness import ENDLESS, STEPS, Worker, ended, finish, must_fail, pair, saved_steps
+from tests.processes import free_ports
 
 DEADLINE = 40
-LONG = ("--config.train_steps=100000", "--config.eval_every_steps=100000")
 
 
 def _check_stopped_together(workdir: Path, **options: str) -> None:
@@ -37,7 +37,7 @@ def test_sabotage_a_worker_that_stops_alone_is_caught(tmp_path: Path) -> None:
 
 
 def _check_named(workdir: Path, lost: int, **options: str) -> None:
-    with pair(workdir, *LONG, **options) as workers:
+    with pair(workdir, *ENDLESS, **options) as workers:
         workers[0].wait_for("step 10/")
         killed = time.monotonic()
         workers[lost].send(signal.SIGKILL)
@@ -79,7 +79,7 @@ def test_sabotage_a_restart_that_forgets_is_caught(tmp_path: Path, digest: str) 
 
 
 def _check_frozen(workdir: Path, frozen: int, **options: str) -> None:
-    with pair(workdir, f"--hang_deadline_secs={DEADLINE}", *LONG, **options) as workers:
+    with pair(workdir, f"--hang_deadline_secs={DEADLINE}", *ENDLESS, **options) as workers:
         workers[0].wait_for("step 10/")
         workers[frozen].send(signal.SIGSTOP)
         survivor = workers[1 - frozen]
@@ -116,3 +116,36 @@ def test_good_run_ends_quietly(tmp_path: Path, digest: str) -> None:
 def test_sabotage_a_chief_that_leaves_first_is_caught(tmp_path: Path) -> None:
     with must_fail():
         _check_quiet(tmp_path / "run", sabotage="leaves_first")
+
+
+@pytest.mark.slow
+def test_a_worker_killed_at_the_rendezvous_is_missed_and_named(tmp_path: Path, digest: str) -> None:
+    workdir = tmp_path / "run"
+    killed = ("", "rendezvous.listening:kill")
+    with pair(workdir, "--startup_deadline_secs=10", failpoints=killed) as workers:
+        assert [worker.wait() for worker in workers] == [202, 137], workers[0].output
+    assert workers[0].last_line.startswith("hang (202): worker 1 of 2: "), workers[0].output
+    with pair(workdir) as workers:
+        assert [worker.wait() for worker in workers] == [0, 0], workers[0].output
+    assert digest in (workdir / "summary.json").read_text()
+
+
+def _check_missing(workdir: Path, **options: str) -> None:
+    """Nobody else comes; the deadline counts from the first word about it, a second into it."""
+    cluster = [f"localhost:{port}" for port in free_ports(2)]
+    flag = "--startup_deadline_secs=6"
+    with ended(Worker(workdir, flag, cluster=cluster, **options)) as worker:
+        worker.wait_for("waiting for worker 1 of 2")
+        assert worker.wait(6 - 1 + 2) == 202
+    assert worker.last_line.startswith("hang (202): worker 1 of 2: "), worker.output
+    assert not workdir.exists()
+
+
+def test_a_worker_that_never_comes_ends_the_wait(tmp_path: Path) -> None:
+    _check_missing(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_sabotage_a_wait_without_an_end_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_missing(tmp_path / "run", sabotage="meets_without_a_deadline")

@@ -1,5 +1,6 @@
 """R6: peers that are missing, wrong, stale or in the way; every worker a thread here."""
 
+import re
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ def _addresses(count: int) -> tuple[str, ...]:
 
 
 def _meet(*workers: tuple[Cluster, dict], deadline: float = 3.0) -> list[RunError | None]:
-    """Let workers meet, each in a thread; return how each of them ended."""
+    """Let workers meet, each in a thread; return how each ended, within the deadline + 2 s."""
     ends: list[RunError | None] = [None] * len(workers)
 
     def one(place: int) -> None:
@@ -30,10 +31,11 @@ def _meet(*workers: tuple[Cluster, dict], deadline: float = 3.0) -> list[RunErro
             ends[place] = error
 
     threads = [threading.Thread(target=one, args=(i,)) for i in range(len(workers))]
+    last = time.monotonic() + deadline + 2
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(deadline + 8)
+        thread.join(last - time.monotonic())
         assert not thread.is_alive()
     return ends
 
@@ -67,11 +69,10 @@ def test_a_late_worker_is_waited_for() -> None:
 
 def test_missing_worker_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     addresses = _addresses(2)
-    started = time.monotonic()
     (end,) = _meet((Cluster(addresses, 0), CONFIG))
-    assert time.monotonic() - started < 5
     _refusal(end, ExitCode.HANG, f"worker 1 of 2: {addresses[1]} refused", "--startup_deadline")
-    assert f"waiting for worker 1 of 2: {addresses[1]} refused, 2 s left" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert re.search(f"waiting for worker 1 of 2: {addresses[1]} refused, [12] s left", said)
 
 
 def test_unknown_host_is_named() -> None:
@@ -97,7 +98,7 @@ def test_busy_port(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _pair(first: Callable[[tuple[str, ...]], tuple[Cluster, dict]]) -> list[RunError | None]:
     addresses = _addresses(2)
-    return _meet(first(addresses), (Cluster(addresses, 1), CONFIG))
+    return _meet(first(addresses), (Cluster(addresses, 1), CONFIG), deadline=10)
 
 
 def test_another_config_is_refused_on_both() -> None:
@@ -114,7 +115,7 @@ def test_a_wrong_index_is_refused() -> None:
     # Both say that they are worker 1; on two hosts neither would find its port busy.
     addresses = _addresses(2)
     swapped = Cluster((addresses[1], addresses[0]), 1)
-    ends = _meet((swapped, CONFIG), (Cluster(addresses, 1), CONFIG))
+    ends = _meet((swapped, CONFIG), (Cluster(addresses, 1), CONFIG), deadline=10)
     assert any(end is not None and end.code is ExitCode.BAD_CONFIG for end in ends)
 
 

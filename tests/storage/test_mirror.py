@@ -3,6 +3,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -57,12 +58,29 @@ def uncommitted(emulator: Emulator, bucket: str) -> list[str]:
     return bad
 
 
+def name_lookups_fail(emulator, monkeypatch, rng):
+    """Reach the store by a name whose look-up fails now and then; returns the look-ups that did."""
+    port, real, failed = emulator.proxy.server_address[1], socket.getaddrinfo, []
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://store.example:{port}")
+
+    def getaddrinfo(host, *args, **options):
+        if host != "store.example":
+            return real(host, *args, **options)
+        if rng.random() < 0.3:
+            failed.append(host)
+            raise socket.gaierror(socket.EAI_AGAIN, "planned")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return failed
+
+
 def save_many(emulator, bucket, tmp_path, monkeypatch, num_saves, num_attempts=10):  # noqa: PLR0917
     """Save to a faulty store; return how many saves failed, the waits and the bad mirrors seen."""
     monkeypatch.setattr(filesystems, "READ_TIMEOUT_SECS", 0.05)
     monkeypatch.setattr(emulator.proxy, "hang_secs", 0.1)
-    storage.close()
     rng, waits, bad, failed = random.Random(0), [], [], 0
+    lost_lookups = name_lookups_fail(emulator, monkeypatch, random.Random(1))
     retry = storage.Retry(num_attempts, sleep=waits.append)
     lock = threading.Lock()
 
@@ -74,12 +92,14 @@ def save_many(emulator, bucket, tmp_path, monkeypatch, num_saves, num_attempts=1
     with emulator.proxy.faults(plan):
         for save in range(num_saves):
             source = make_dir(tmp_path / f"ckpt-{save % 5}", save)
+            storage.close()  # a new connection, hence a new look-up
             try:
                 storage.mirror_up(source, f"{bucket}/ckpt-{save % 5}", retry=retry)
             except RunError as error:
                 assert error.code is ExitCode.TRANSIENT
                 failed += 1
             bad += uncommitted(emulator, name)
+    assert lost_lookups
     return failed, waits, bad
 
 
