@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Sequence
 
 from launch import programs, sweep
-from launch.diagnosis import trainer_state, worker_index
 from launch.documents import Document
 from launch.lint.workload import mapping, sequence
 from launch.pod import literal
+from launch.pod_state import trainer_state, worker_index
 
 
 def of_sweep(

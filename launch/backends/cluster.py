@@ -106,8 +106,8 @@ class Cluster:
             for chunk in opened.response.stream(16_384, decode_content=True):
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line.decode(errors="replace") for line in whole)
-        if rest:
-            yield rest.decode(errors="replace")
+            if rest:  # only at a clean end: a line that broke off comes whole in the next stream
+                yield rest.decode(errors="replace")
 
     def _read(
         self,

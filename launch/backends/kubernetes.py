@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from launch import manifest, remote_files, shipping, trial_results
-from launch.backends import cluster_doctor, kueue
+from launch.backends import cluster_doctor, kueue, pod_logs
 from launch.backends.api_errors import NotFoundError
 from launch.backends.cluster import Cluster, collection, of_kind
-from launch.backends.pod_logs import PodLogs, explain_missing
-from launch.diagnosis import CANCELLED, diagnose, trainer_state, worker_name
+from launch.backends.pod_logs import PodLogs
+from launch.diagnosis import CANCELLED, diagnose
 from launch.doctor import Check
 from launch.documents import Document
 from launch.patience import patiently
+from launch.pod_state import has_started, worker_name
 from launch.spec import JobSpec
 from launch.status import ENDED, JobStatus
 from trainer.exit_codes import ExitCode, RunError
@@ -101,7 +102,7 @@ class KubernetesBackend:
             until: in seconds of time.monotonic().
         """
         said = ""
-        logs = PodLogs(self._cluster, self._namespace)
+        logs = PodLogs(self._cluster)
         while True:
             status = patiently(lambda: self._look(name, index, logs), out, self.poll_secs)
             over = status.phase in ENDED or time.monotonic() >= until
@@ -117,20 +118,24 @@ class KubernetesBackend:
         """The job's state now; the logs of workers that have started since are followed too."""
         status = self.status(name)
         for pod in self._select(name, index):
-            if {"running", "terminated"} & set(trainer_state(pod)):
+            if has_started(pod):
                 logs.follow(pod)
         return status
 
     def logs(self, name: str, out: Print, index: int = -1) -> None:
-        """Prints what the logs hold now; says why where a log is gone."""
-        for pod in self._select(name, index):
-            path = f"/api/v1/namespaces/{self._namespace}/pods/{pod['metadata']['name']}/log"
-            try:
-                for line in self._cluster.lines(path, container="trainer"):
-                    out(f"[{worker_name(pod)}] {line}")
-            except RunError as error:
-                for line in explain_missing(pod, error):
-                    out(f"[{worker_name(pod)}] {line}")
+        """Prints what the logs hold now; says why where there is none.
+
+        Raises:
+            RunError: there is no such job or no such worker; BAD_FLAG.
+        """
+        status, pods = self.status(name), self._select(name, index)
+        if not pods and index >= 0:
+            raise RunError(ExitCode.BAD_FLAG, f"{name} has no pod of worker {index} (--worker)")
+        if not pods:
+            out(f"[launch] {name} {status.phase}: {status.detail}")
+        for pod in pods:
+            for line in pod_logs.lines_of(self._cluster, pod):
+                out(f"[{worker_name(pod)}] {line}")
 
     def cancel(self, name: str) -> None:
         """Lets the workers save and stop; a Job stays for `describe`, a JobSet is deleted.

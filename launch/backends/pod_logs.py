@@ -3,15 +3,17 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from launch.backends.api_errors import NotFoundError
 from launch.backends.cluster import Cluster
-from launch.diagnosis import trainer_state, worker_name
 from launch.documents import Document
 from launch.pod import CONTAINER
+from launch.pod_state import has_started, stuck, trainer_state, worker_name
 from trainer.exit_codes import ExitCode, RunError
 
+# The time of the last line given, and how many lines of that time were given.
+Place = tuple[str, int]
 _RECONNECT_SECS = 1.0
 _FINISH_SECS = 30.0
 
@@ -21,12 +23,10 @@ class PodLogs:
 
     Args:
         cluster: the API server.
-        namespace: where the pods are.
     """
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._root = f"/api/v1/namespaces/{namespace}/pods"
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._threads: dict[str, threading.Thread] = {}
         self._over = threading.Event()
@@ -58,9 +58,9 @@ class PodLogs:
             out(self._lines.get())
 
     def _read(self, pod: Document) -> None:
-        path = f"{self._root}/{pod['metadata']['name']}"
+        path = _path(pod)
         prefix = f"[{worker_name(pod)}] "
-        seen = ""
+        seen = ("", 0)
         while True:
             try:
                 # Asked before the log is read: what an ended pod wrote is then in the log.
@@ -69,24 +69,30 @@ class PodLogs:
             except RunError as error:
                 if error.code == ExitCode.TRANSIENT and not self._over.wait(_RECONNECT_SECS):
                     continue
-                for line in explain_missing(pod, error):
+                for line in _explain_missing(pod, error):
                     self._lines.put(prefix + line)
                 return
             if ended:
                 return
             self._over.wait(_RECONNECT_SECS)
 
-    def _read_from(self, path: str, prefix: str, seen: str) -> str:
-        """Reads one stream; lines carry their time, so a new stream goes on where one broke off."""
+    def _read_from(self, path: str, prefix: str, seen: Place) -> Place:
+        """Reads one stream; a new one goes on where the last one broke off."""
         query = {"container": CONTAINER, "follow": "true", "timestamps": "true"}
-        if seen:
-            query["sinceTime"] = seen
+        moment, given = seen
+        if moment:
+            query["sinceTime"] = f"{moment}Z"
+        again, caught_up = given, not moment
         for line in self._cluster.lines(f"{path}/log", **query):
             stamp, _, text = line.partition(" ")
-            if stamp > seen:
-                self._lines.put(prefix + text)
-                seen = stamp
-        return seen
+            now = _moment(stamp)
+            if not caught_up and (now < moment or (now == moment and again)):
+                again -= now == moment
+                continue
+            caught_up = True
+            moment, given = now, (given + 1 if now == moment else 1)
+            self._lines.put(prefix + text)
+        return moment, given
 
     def _has_ended(self, path: str) -> bool:
         try:
@@ -95,11 +101,29 @@ class PodLogs:
             return True
 
 
-def explain_missing(pod: Document, error: RunError) -> list[str]:
-    """Why a pod has no log, and the last lines that its status kept."""
-    ended = trainer_state(pod).get("terminated", {})
-    waiting = trainer_state(pod).get("waiting", {})
-    if waiting:
-        return [f"no log yet: {waiting.get('reason', 'waiting')}"]
-    kept = str(ended.get("message", "")).splitlines()
+def lines_of(cluster: Cluster, pod: Document) -> Iterator[str]:
+    """What a pod's log holds now, or why there is none."""
+    if not has_started(pod):
+        yield f"no log yet: {stuck(pod) or 'the worker has not started'}"
+        return
+    try:
+        yield from cluster.lines(f"{_path(pod)}/log", container=CONTAINER)
+    except RunError as error:
+        yield from _explain_missing(pod, error)
+
+
+def _explain_missing(pod: Document, error: RunError) -> list[str]:
+    """Why the log of a pod that ran is gone, and the last lines that its status kept."""
+    kept = str(trainer_state(pod).get("terminated", {}).get("message", "")).splitlines()
     return [f"the log is gone with its pod or node ({error.reason})", *kept]
+
+
+def _moment(stamp: str) -> str:
+    """A time of the log with its trailing zeros, so that texts compare as times do."""
+    seconds, _, fraction = stamp.rstrip("Z").partition(".")
+    return f"{seconds}.{fraction:0<9}"
+
+
+def _path(pod: Document) -> str:
+    metadata = pod["metadata"]
+    return f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"

@@ -23,6 +23,7 @@ def pod(index: int, phase: str, attempt: int = 0, **state: dict) -> dict:
     return {
         "metadata": {
             "name": name,
+            "namespace": NAMESPACE,
             "labels": {
                 "app.kubernetes.io/instance": "cpu-smoke",
                 "app.kubernetes.io/managed-by": "lockstep",

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 from fake_cluster import JOBS, NAMESPACE, ended, finish, pod, put, spec
 
-from launch.diagnosis import diagnose, first_failure
+from launch.diagnosis import diagnose
+from launch.pod_state import first_failure
 from launch.status import describe
 
 

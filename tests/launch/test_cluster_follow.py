@@ -1,5 +1,7 @@
 """Following a job: progress, logs that break and come back, and the conditions that decide."""
 
+import time
+
 import pytest
 from fake_cluster import JOBS, PODS, ended, finish, pod, put, running, spec
 
@@ -44,6 +46,31 @@ def test_progress_then_logs_then_the_condition_decides(cluster_backend, api, lin
     assert lines.count("[worker 1] hello") == 1
 
 
+def test_a_stream_that_breaks_loses_and_repeats_no_line(cluster_backend, api, lines):
+    cluster_backend.submit(spec())
+    put(api, running(0))
+    # Kubernetes leaves out trailing zeros, and lines of one write share their time.
+    log = [
+        "2026-01-01T00:00:01.5Z a\n",
+        "2026-01-01T00:00:01.500000001Z b\n",
+        "2026-01-01T00:00:01.500000001Z c\n",
+        "2026-01-01T00:00:01.51Z d\n",
+        "2026-01-01T00:00:02Z e\n",
+    ]
+    api.logs[f"{PODS}/cpu-smoke-0-aaaaa/log"] = [
+        "".join(log[:count]) for count in range(1, len(log) + 1)
+    ]
+
+    def advance(path: str) -> None:
+        if path == f"{JOBS}/cpu-smoke" and "[worker 0] e" in lines:
+            finish(api, "Complete", "CompletionsReached")
+            put(api, pod(0, "Succeeded", terminated=ended(0)))
+
+    api.on_get = advance
+    cluster_backend.follow("cpu-smoke", lines.append, until=time.monotonic() + 30)
+    assert [line[-1] for line in lines if line.startswith("[worker 0]")] == list("abcde")
+
+
 def test_a_stream_that_ends_says_nothing_about_the_job(cluster_backend, api, lines):
     cluster_backend.submit(spec())
     put(api, pod(0, "Failed", terminated=ended(78, message="V=3")))
@@ -61,6 +88,23 @@ def test_the_log_of_a_pod_that_is_gone_is_explained(cluster_backend, api, lines)
     cluster_backend.logs("cpu-smoke", lines.append)
     assert lines[0].startswith("[worker 0] the log is gone with its pod or node")
     assert lines[1] == "[worker 0] last words"
+
+
+def test_a_worker_without_a_log_says_why(cluster_backend, api, lines):
+    cluster_backend.submit(spec())
+    cluster_backend.logs("cpu-smoke", lines.append)
+    put(api, pod(0, "Pending", waiting={"reason": "ImagePullBackOff", "message": "no such tag"}))
+    put(api, pod(1, "Pending"))
+    cluster_backend.logs("cpu-smoke", lines.append)
+    assert lines == [
+        "[launch] cpu-smoke starting: 0 of 2 running",
+        "[worker 0] no log yet: worker 0: ImagePullBackOff: no such tag "
+        "(check --image and the pull secrets of the service account)",
+        "[worker 1] no log yet: the worker has not started",
+    ]
+    for name, index, said in (("other", -1, "no job 'other'"), ("cpu-smoke", 7, "worker 7")):
+        with pytest.raises(RunError, match=said):
+            cluster_backend.logs(name, lines.append, index)
 
 
 def test_a_cluster_that_is_away_for_a_while_is_asked_again(cluster_backend, api, lines):
