@@ -29,6 +29,7 @@ from trainer.data.info import DatasetInfo
 from trainer.exit_codes import ExitCode, RunError
 from trainer.flags import FLAGS, help_text
 from trainer.plan import Plan, lanes_per_replica, make_plan
+from trainer.run.expected_time import expected_time
 from trainer.run.fast_dev_run import fast_dev_run, few_batches
 from trainer.watch import goodput, profile
 from trainer.watch.phases import Phases
@@ -164,6 +165,7 @@ def _dry_run(request: Request) -> list[str]:
     config, info, plan = request.config, request.info, request.plan
     num_replicas = max(1, FLAGS.cpu_replicas) * request.cluster.num_workers
     rows = dry_run.rows(config, info, plan, num_replicas)
+    rows.append(("time", expected_time(FLAGS.workdir, FLAGS.config, plan.total_steps)))
     if FLAGS.assume_topology:
         rows += dry_run.check_tpu(config, info, plan, FLAGS.assume_topology)
     return [f"{name:30}{value}" for name, value in rows]

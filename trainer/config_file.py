@@ -1,5 +1,6 @@
 """Finds an experiment by name or path and runs its `get_config()`."""
 
+import ast
 import contextlib
 import dataclasses
 import difflib
@@ -44,6 +45,11 @@ def load(name_or_file: str) -> TrainConfig:
 def names() -> list[str]:
     """Return the experiments that ship with the trainer."""
     return sorted(p.stem for p in _CONFIGS.glob("*.py") if p.stem != "__init__")
+
+
+def docstring(name_or_file: str) -> str:
+    """Return what an experiment says about itself; "" where it says nothing."""
+    return ast.get_docstring(ast.parse(_find(name_or_file).read_text())) or ""
 
 
 def _find(name_or_file: str) -> pathlib.Path:

@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 
 VERSION = "0.1.0"
 
@@ -15,8 +16,20 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         **packages,
         "machine": f"{platform.system()} {platform.machine()}",
-        "processors": str(os.cpu_count()),
+        "processors": f"{os.cpu_count()} of {processor()}",
     }
+
+
+def processor() -> str:
+    """Return name and widest vector instructions of the CPU, on which its last bits depend."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown make"
+    said = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    able = said.get("flags", said.get("Features", "")).split()
+    widest = next((f for f in ("avx512_bf16", "avx512f", "avx2", "sve", "asimd") if f in able), "")
+    return f"{said.get('model name', platform.machine())} {widest}".rstrip()
 
 
 def version_text() -> str:

@@ -1,6 +1,7 @@
 """What a command line user expects of any tool: help, version, completion, colours."""
 
 import os
+import pathlib
 import pty
 import re
 import shutil
@@ -42,6 +43,9 @@ def test_version_names_what_a_report_of_a_mistake_needs() -> None:
         assert rows[name] == metadata.version(name)
     assert rows["python"] == sys.version.split()[0]
     assert rows["machine"].startswith("Linux") or sys.platform != "linux"
+    assert re.fullmatch(r"\d+ of \S.*", rows["processors"])
+    if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text():
+        assert "avx512" in rows["processors"]  # decides the last bits
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert rows["lockstep"] == version.VERSION == project["version"]
 

@@ -1,6 +1,9 @@
 """`--dry_run` says what a run would take and touches nothing."""
 
+import json
+
 from tests.processes import trainer
+from trainer.run.expected_time import expected_time
 
 
 def rows(stdout: str) -> dict[str, str]:
@@ -25,7 +28,24 @@ def test_the_plan_of_the_digits(tmp_path):
     # A multiplication and an addition for each weight, three passes, 32 examples.
     flops = 2 * (64 * 128 + 128 * 10) * 3 * 32
     assert 1 <= float(plan["FLOPs a step"]) / flops < 1.1
+    assert float(plan["disk: a checkpoint"].removesuffix(" MiB")) > 0
+    assert "s of CPU" in plan["time"]
     assert not (tmp_path / "run").exists()
+
+
+def attempt(first_step: int, last_step: int, secs: float) -> dict[str, object]:
+    return {"first_step": first_step, "last_step": last_step, "seconds": {"step": secs}}
+
+
+def test_the_time_is_that_of_the_workdir_or_what_the_experiment_says(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("")
+    assert expected_time(str(tmp_path), str(own), 100).startswith("not known")
+    own.write_text('"""Mine.\n\nTime: 3 s on my machine.\n"""')
+    assert expected_time(str(tmp_path), str(own), 100).startswith("3 s on my machine.")
+    attempts = [attempt(0, 20, 4.0), attempt(10, 40, 6.0)]
+    (tmp_path / "goodput.json").write_text(json.dumps(attempts))
+    assert expected_time(str(tmp_path), str(own), 100).startswith("12 s for 60 steps")
 
 
 def test_the_step_compiles_for_a_tpu_without_one():

@@ -1,6 +1,5 @@
 """The first minutes: an experiment of one's own, tried out at once."""
 
-import json
 import pathlib
 import subprocess
 import sys
@@ -108,26 +107,3 @@ def test_error_in_own_code_names_its_line(tmp_path: pathlib.Path) -> None:
     assert ended.code == 70
     assert f"{file}:{wrong + 1}: " in ended.last_line
     assert "Traceback (most recent call last)" in ended.stderr
-
-
-def test_import_trainer_is_free_of_tensorflow() -> None:
-    code = "import sys, trainer; trainer.TrainConfig, trainer.train; print('keras' in sys.modules)"
-    ended = python("-c", code)
-    assert (ended.code, ended.stdout) == (0, "False\n"), ended.stderr
-
-
-def test_train_from_python_is_the_command(tmp_path: pathlib.Path) -> None:
-    code = (
-        "import json; from trainer import TrainConfig, train; "
-        "config = TrainConfig(train_steps=3, global_batch_size=8, virtual_replicas=4); "
-        f"print(json.dumps(train(config, {str(tmp_path / 'api')!r}, cpu_replicas=2)))"
-    )
-    ended = python("-c", code)
-    assert ended.code == 0, ended.stderr
-    (tmp_path / "same.py").write_text(
-        "from trainer import TrainConfig\n"
-        "def get_config():\n"
-        "    return TrainConfig(train_steps=3, global_batch_size=8, virtual_replicas=4)\n"
-    )
-    command = summary(tmp_path / "command", f"--config={tmp_path / 'same.py'}")
-    assert json.loads(ended.stdout)["state_digest"] == command["state_digest"]

@@ -50,6 +50,7 @@ def rows(config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int) 
         ("memory: gradients", _mib(grads * (num_lanes + 1))),
         ("memory: activations, at most", _mib(sum(map(_activation_bytes, forward)))),
         ("memory: resident data", _mib(data)),
+        ("disk: a checkpoint", _mib(weights + slots)),
     ]
 
 

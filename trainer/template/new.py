@@ -45,4 +45,5 @@ try every code path:  python -m trainer {config} --fast_dev_run
 train:                python -m trainer {config} --workdir=runs/{folder.name}
 on two replicas:      add --cpu_replicas=2; the digest stays the same
 on two workers:       python -m launch local --workers=2 --code={folder} -- {config} --workdir=DIR
+on a cluster:         there, `submit --backend=kubernetes --image=IMAGE` for `local --workers=2`
 test:                 python -m pytest {folder}"""

@@ -1,0 +1,202 @@
+"""Every command of every page is run here, or checked as far as this machine can.
+
+What is fast is checked always: that the command is understood. What trains runs with few steps,
+page by page, in `make test-slow`. A command that no rule covers fails a test, too.
+"""
+
+import importlib.util
+import itertools
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+from absl import flags as absl_flags
+from absl.testing import flagsaver
+from PIL import Image
+
+from launch.__main__ import VERBS
+from tests.docs import pages
+from tests.docs.pages import Command
+from tests.processes import ROOT
+from trainer import __main__ as entry
+from trainer import commands as trainer_commands
+
+TEMPLATE = ROOT / "trainer" / "template" / "experiment.py"
+ELSEWHERE = ("README.md", "faq.md")
+"""Pages whose commands run as they stand in a test of their own."""
+FEW = "--config.train_steps=3"
+
+
+def trainer_takes_it(command: Command) -> None:
+    words = real_words(command)
+    if words[0].startswith("--"):  # the page shows flags alone
+        words = ["python", "-m", "trainer", "--workdir=runs/x", *words]
+    own = next((w for w in words if w.startswith("--config=") and w.endswith(".py")), "")
+    words = [f"--config={TEMPLATE}" if word == own else word for word in words]
+    is_run = words[3:] and not {"--help", "--version"} & set(words)
+    if is_run and trainer_commands.find(words[2:]) is None:
+        with flagsaver.flagsaver():
+            entry.prepare(words[2:], {})
+
+
+def launch_takes_it(command: Command) -> None:
+    name, *rest = real_words(command)[3:] or ["VERB"]  # the program is named, no command of it
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    for verb in VERBS.values() if name == "VERB" else [VERBS[name]]:
+        values = absl_flags.FlagValues()
+        for define in verb.groups:
+            define(values)
+        values(["launch", *(word for word in own if word != "--help")])
+
+
+def module_takes_it(command: Command) -> None:
+    """The program starts; what it does takes long, or writes into the tree."""
+    _, _, module, *_ = command.words
+    assert importlib.util.find_spec(module)
+
+
+def make_has_it(command: Command) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("NOT SHOWN: no make is here")
+    dry = ["make", "--dry-run", *command.words[1:]]
+    assert subprocess.run(dry, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def kubectl_reads_it(command: Command) -> None:
+    """The files of `apply` are there and whole; a cluster is asked in tests/cluster."""
+    if "-k" in command.words:
+        folder = ROOT / command.words[command.words.index("-k") + 1]
+        if shutil.which("kubectl") is None:
+            pytest.skip("NOT SHOWN: no kubectl is here")
+        built = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, check=False)
+        assert built.returncode == 0, built.stderr
+    if "-f" in command.words:
+        assert (ROOT / command.words[command.words.index("-f") + 1]).is_file()
+
+
+def docker_knows_its_flags(command: Command) -> None:
+    """The client's own help lists every flag; an engine runs the same ones in tests/container."""
+    if shutil.which("docker") is None:
+        pytest.skip("NOT SHOWN: no docker client is here")
+    help_text = subprocess.run(
+        ["docker", command.words[1], "--help"], capture_output=True, text=True, check=False
+    ).stdout
+    is_image = re.compile("lockstep:|IMAGE").match
+    own = itertools.takewhile(lambda word: not is_image(word), command.words[2:])
+    for flag in (word.partition("=")[0] for word in own if word.startswith("--")):
+        assert f"{flag} " in help_text, flag
+
+
+def is_installed(command: Command) -> None:
+    program = pathlib.Path(command.words[0]).name
+    assert program == "source" or shutil.which(program, path=pathlib.Path(sys.executable).parent)
+
+
+def needs_the_network(command: Command) -> None:
+    pytest.skip(f"NOT SHOWN: {command.words[0]} asks a registry, and tests have no network")
+
+
+RULES = {
+    r"python -m trainer(?!\.)|--": trainer_takes_it,
+    r"python -m launch": launch_takes_it,
+    r"(\.venv/bin/)?python -m (trainer|benchmarks|tests)\.|python -m pytest": module_takes_it,
+    r"make ": make_has_it,
+    r"kubectl ": kubectl_reads_it,
+    r"docker (run|stop)": docker_knows_its_flags,
+    r"\.venv/bin/pre-commit |tensorboard --logdir |source <\(": is_installed,
+    r"docker buildx imagetools|skopeo inspect|pip install": needs_the_network,
+}
+COMMANDS = [command for page in pages.PAGES for command in pages.commands(page)]
+
+
+def rule(command: Command):
+    return next((rule for start, rule in RULES.items() if re.match(start, command.text)), None)
+
+
+def real_words(command: Command) -> list[str]:
+    """Return the words with something real in the place of DIR, FILE and [what may be left out]."""
+    text = re.sub(r"\[[^]]*\]", "", command.text.replace("...", "runs/x"))
+    return [re.sub(r"\b(DIR|FILE)\b", "placed", word) for word in shlex.split(text, comments=True)]
+
+
+def test_the_commands_are_found() -> None:
+    found = {command.page.name: command.text for command in COMMANDS}
+    assert len(COMMANDS) > 80
+    assert {"README.md", "data.md", "images.md", "launching.md", "first_minutes.md"} <= set(found)
+
+
+def test_every_command_has_a_rule() -> None:
+    assert [str(command) for command in COMMANDS if rule(command) is None] == []
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.page.name != "faq.md"], ids=str)
+def test_the_command_is_understood(command: Command) -> None:
+    rule(command)(command)
+
+
+def prepare_folder(page: pathlib.Path, folder: pathlib.Path) -> None:
+    """Write what the page says is there: pictures, an experiment, the files that it shows."""
+    (folder / "pictures").mkdir()
+    Image.new("L", (8, 8)).save(folder / "pictures" / "black.png")
+    (folder / "experiments").mkdir()
+    shutil.copyfile(TEMPLATE, folder / "experiments" / "mine.py")
+    for kind, name in (("yaml", "sweep.yaml"), ("toml", "launch.toml")):
+        for block in pages.blocks(page, kind):
+            (folder / name).write_text(block)
+
+
+def few_steps(words: list[str]) -> list[str]:
+    """Return the command made short, and without a cluster or anything that is not there."""
+    words = [word for word in words if not word.startswith("--config.epochs=")]
+    if words[2] == "trainer" and any(word.startswith("--workdir=") for word in words):
+        return [*words, FEW]
+    if words[2:4] == ["trainer", "tune"]:
+        return [*words, "--budget_secs=5"]
+    if words[2] == "launch" and "--" in words:
+        cut = words.index("--")
+        cluster = {"--backend=kubernetes", "--profile=h100"} & set(words)
+        dry = ["--dry_run=client"] if cluster and words[3] == "submit" else []
+        return [*words[:cut], *dry, *words[cut:], FEW]
+    return words
+
+
+TRAINS = re.compile(r"python -m (trainer|launch)\b|tensorboard|source")
+NOT_HERE = {
+    "python -m trainer.data prepare": "downloads; tests/data/test_commands.py prepares a tiny one",
+    "python -m launch doctor --backend": "asks a cluster; tests/launch/test_cluster_doctor.py",
+    "python -m launch VERB": "VERB stands for each; tests/launch/test_launch_cli.py",
+    "python -m trainer.exit_codes_table": "its output is compared with docs/exit_codes.md",
+}
+RUN_HERE = sorted({c.page for c in COMMANDS if TRAINS.match(c.text)} - {ROOT / "README.md"})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "page", [p for p in RUN_HERE if p.name not in ELSEWHERE], ids=lambda p: p.stem
+)
+def test_the_commands_of_a_page_run_in_their_order(page: pathlib.Path, tmp_path) -> None:
+    prepare_folder(page, tmp_path)
+    for command in pages.commands(page):
+        if not TRAINS.match(command.text) or command.text.startswith(tuple(NOT_HERE)):
+            continue
+        words = real_words(command)
+        if words[0] == "source":
+            words = ["bash", "-c", f"{command.text} && complete -p python"]
+        elif words[0] == "tensorboard":
+            words += ["--inspect"]
+        else:
+            words = few_steps(words)
+        if "compare" in words:
+            shutil.copytree(tmp_path / "runs" / "mine", tmp_path / "runs" / "other")
+        done = pages.run(shlex.join(words), tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stdout[-500:]} {done.stderr[-2000:]}"
+
+
+def test_what_is_not_run_here_is_still_on_a_page() -> None:
+    for start in NOT_HERE:
+        assert any(command.text.startswith(start) for command in COMMANDS), start

@@ -1,0 +1,61 @@
+"""`from trainer import TrainConfig, train`, as a notebook would."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from tests.processes import ROOT, summary
+
+NOTEBOOK = """
+import json, os, signal, sys, threading
+sys.argv = ["ipykernel_launcher", "-f", "kernel.json", "--seed=7"]  # not ours to read
+os.environ["TF_CONFIG"] = "that of another program"
+
+def outside():
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    return handlers, os.getcwd(), threading.active_count(), sys.argv[:]
+
+before = outside()
+from trainer import OptimizerConfig, RunError, TrainConfig, train
+config = TrainConfig(train_steps=3, global_batch_size=8, virtual_replicas=4)
+other = TrainConfig(train_steps=2, global_batch_size=16, optimizer=OptimizerConfig("sgd"))
+ends = [train(config, "one"), train(other, "other"), train(config, "two", cpu_replicas=1)]
+try:
+    train(config)
+except RunError as error:
+    reason = error.reason
+assert outside() == before, (outside(), before)
+from absl import flags
+print(json.dumps([[end["state_digest"] for end in ends], flags.FLAGS.is_parsed(), reason]))
+"""
+SAME = """
+from trainer import TrainConfig
+def get_config():
+    return TrainConfig(train_steps=3, global_batch_size=8, virtual_replicas=4)
+"""
+
+
+def python(code: str, folder: pathlib.Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_import_trainer_is_free_of_tensorflow(tmp_path: pathlib.Path) -> None:
+    code = "import sys, trainer; trainer.TrainConfig, trainer.train; print('keras' in sys.modules)"
+    ended = python(code, tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, "False\n"), ended.stderr
+
+
+def test_runs_in_one_process_are_those_of_the_command(tmp_path: pathlib.Path) -> None:
+    ended = python(NOTEBOOK, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    (one, other, two), are_flags_read, reason = json.loads(ended.stdout.splitlines()[-1])
+    assert one == two != other
+    assert not are_flags_read
+    assert "train(workdir=...) is missing" in reason
+    (tmp_path / "same.py").write_text(SAME)
+    command = summary(tmp_path / "command", f"--config={tmp_path / 'same.py'}", "--cpu_replicas=2")
+    assert command["state_digest"] == one
