@@ -6,6 +6,7 @@ from launch.documents import Document
 from launch.lint.workload import mapping, sequence
 from launch.pod_state import first_failure, stuck
 from launch.status import JobStatus, Phase
+from launch.trial_results import indexes
 
 CANCELLED = "lockstep/cancelled"
 
@@ -45,6 +46,13 @@ def diagnose(
     )
 
 
+def lacks_pods(workload: Document, pods: Sequence[Document]) -> bool:
+    """Whether pods of a job that has not ended are still to be made: events may say why."""
+    status = mapping(workload.get("status"))
+    alive = sum(mapping(pod.get("status")).get("phase") != "Failed" for pod in pods)
+    return "completionTime" not in status and alive < _wanted(workload)
+
+
 def _phase(
     workload: Document, pods: Sequence[Document], events: Sequence[Document], queue: str
 ) -> tuple[Phase, str]:
@@ -74,8 +82,8 @@ def _running(
         if reason := stuck(pod):
             return ("running" if running == wanted else "starting"), f"{count}; {reason}"
     warnings = [str(event.get("message")) for event in events if event.get("type") == "Warning"]
-    if not pods and warnings:
-        return "starting", f"{count}; no pod can be made: {warnings[-1]}"
+    if lacks_pods(workload, pods) and warnings:
+        count = f"{count}; {'not every' if pods else 'no'} pod can be made: {warnings[-1]}"
     return ("running" if running else "starting"), count
 
 
@@ -96,6 +104,8 @@ def _restarts(workload: Document, phase: Phase) -> int:
     status = mapping(workload.get("status"))
     if workload.get("kind") == "JobSet":
         return int(status.get("restartsCountTowardsMax", 0))
+    if "backoffLimitPerIndex" in mapping(workload.get("spec")):
+        return int(status.get("failed", 0)) - len(indexes(str(status.get("failedIndexes", ""))))
     rounds = -(-int(status.get("failed", 0)) // max(_wanted(workload), 1))
     # The last round of an ended job was not restarted.
     return max(rounds - 1, 0) if phase in ("failed", "cancelled") else rounds

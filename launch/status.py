@@ -78,12 +78,13 @@ def failure_of_exit(worker: str, attempt: int, code: int, last_lines: tuple[str,
 
 def describe(status: JobStatus) -> str:
     """The status as a page for people."""
+    each = " a trial" if status.trials else ""
     rows = [
         ("phase", f"{status.phase}{', ' if status.detail else ''}{status.detail}"),
         ("submitted", status.created),
         ("command", status.command),
         ("workdir", status.workdir),
-        ("restarts", f"{status.restarts} of {status.max_restarts}"),
+        ("restarts", f"{status.restarts} of {status.max_restarts}{each}"),
     ]
     if failure := status.first_failure:
         rows += [("first failure", str(failure)), ("try", failure.advice)]

@@ -28,7 +28,7 @@ def of_sweep(
     trials = json.loads(str(containers[0]["args"][0]).replace("$$", "$"))
     codes = _exit_codes(pods)
     completed = str(mapping(workload.get("status")).get("completedIndexes", ""))
-    codes |= dict.fromkeys(_indexes(completed), 0)
+    codes |= dict.fromkeys(indexes(completed), 0)
     return sweep.results(trials, codes, read)
 
 
@@ -43,7 +43,7 @@ def _exit_codes(pods: Sequence[Document]) -> dict[int, int]:
     }
 
 
-def _indexes(text: str) -> list[int]:
+def indexes(text: str) -> list[int]:
     """The numbers in Kubernetes' short form, for example 0,2-4."""
     found: list[int] = []
     for part in filter(None, text.split(",")):

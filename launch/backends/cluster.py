@@ -75,8 +75,7 @@ class Cluster:
             "name": head["name"],
             "uid": head["uid"],
         }
-        path = f"{collection(document)}/{quote(document['metadata']['name'])}"
-        self.patch(path, {"metadata": {"ownerReferences": [reference]}})
+        self.patch(path_of(document), {"metadata": {"ownerReferences": [reference]}})
 
     def patch(self, path: str, changes: Document) -> None:
         """Changes the named fields of an object."""
@@ -177,6 +176,11 @@ def connect(context: str) -> Cluster:
 def collection(document: Document) -> str:
     """The path of the list to which a document belongs."""
     return of_kind(document["apiVersion"], document["kind"], document["metadata"]["namespace"])
+
+
+def path_of(document: Document) -> str:
+    """The path of a document itself."""
+    return f"{collection(document)}/{quote(document['metadata']['name'])}"
 
 
 def of_kind(version: str, kind: str, namespace: str) -> str:

@@ -4,14 +4,13 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from launch import manifest, remote_files, shipping, trial_results
 from launch.backends import cluster_doctor, kueue, pod_logs
 from launch.backends.api_errors import NotFoundError
-from launch.backends.cluster import Cluster, collection, of_kind
+from launch.backends.cluster import Cluster, of_kind, path_of
 from launch.backends.pod_logs import PodLogs
-from launch.diagnosis import CANCELLED, diagnose
+from launch.diagnosis import CANCELLED, diagnose, lacks_pods
 from launch.doctor import Check
 from launch.documents import Document
 from launch.patience import patiently
@@ -56,7 +55,7 @@ class KubernetesBackend:
                 created.append(self._cluster.create(document))  # noqa: PERF401 - undone on failure
         except RunError:
             for document in created:
-                self._cluster.delete(_path(document))
+                self._cluster.delete(path_of(document))
             raise
         # The workload comes last; with it as owner, its TTL removes everything.
         for document in documents[:-1]:
@@ -144,17 +143,17 @@ class KubernetesBackend:
         """
         workload = self._workload(name)
         if workload["kind"] == "JobSet":
-            self._cluster.delete(_path(workload))
+            self._cluster.delete(path_of(workload))
             return
         changes = {
             "metadata": {"annotations": {CANCELLED: "true"}},
             "spec": {"activeDeadlineSeconds": 1},
         }
-        self._cluster.patch(_path(workload), changes)
+        self._cluster.patch(path_of(workload), changes)
 
     def delete(self, name: str) -> None:
         """Removes the job and everything that was made for it; the workdir stays."""
-        self._cluster.delete(_path(self._workload(name)))
+        self._cluster.delete(path_of(self._workload(name)))
 
     def doctor(self) -> list[Check]:
         """Whether the cluster is ready for jobs of this user."""
@@ -194,23 +193,13 @@ class KubernetesBackend:
 
     def _diagnose(self, workload: Document, pods: Sequence[Document]) -> JobStatus:
         events: Sequence[Document] = ()
-        if not pods:
+        if lacks_pods(workload, pods):
             path = f"/api/v1/namespaces/{self._namespace}/events"
             selector = f"involvedObject.name={workload['metadata']['name']}"
             events = self._cluster.items(path, fieldSelector=selector)
-        queue = kueue.explain(self._cluster, workload) if _is_queued(workload) else ""
-        return diagnose(workload, pods, events, queue)
-
-
-def _is_queued(workload: Document) -> bool:
-    labels: dict[str, Any] = workload["metadata"].get("labels") or {}
-    return bool(workload["spec"].get("suspend")) and kueue.QUEUE_LABEL in labels
+        return diagnose(workload, pods, events, kueue.explain(self._cluster, workload))
 
 
 def _belongs(pod: Document, workload: Document) -> bool:
     labels = pod["metadata"].get("labels") or {}
     return labels.get("app.kubernetes.io/instance") == workload["metadata"]["name"]
-
-
-def _path(document: Document) -> str:
-    return f"{collection(document)}/{document['metadata']['name']}"

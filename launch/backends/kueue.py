@@ -4,13 +4,15 @@ from launch.backends.cluster import Cluster
 from launch.documents import Document
 from trainer.exit_codes import RunError
 
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+_LABEL = "kueue.x-k8s.io/queue-name"
 
 
 def explain(cluster: Cluster, workload: Document) -> str:
-    """Why the job waits, or that Kueue does not answer."""
+    """Why the job waits, or that Kueue does not answer; "" where it does not wait in a queue."""
     metadata = workload["metadata"]
-    namespace, queue = metadata["namespace"], metadata["labels"][QUEUE_LABEL]
+    namespace, queue = metadata["namespace"], (metadata.get("labels") or {}).get(_LABEL)
+    if not queue or not workload["spec"].get("suspend"):
+        return ""
     try:
         path = f"/apis/kueue.x-k8s.io/v1beta2/namespaces/{namespace}/workloads"
         owned = [one for one in cluster.items(path) if _is_owned(one, metadata["uid"])]

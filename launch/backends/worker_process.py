@@ -6,8 +6,9 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from launch.cluster_description import INDEX_VARIABLE, worker_env
 from launch.policy import shell_code
@@ -108,6 +109,14 @@ def started(pid: int) -> str:
         return f"{ticks}@{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
     except (OSError, IndexError):
         return ""
+
+
+def end_orphans(events: Sequence[Mapping[str, Any]]) -> None:
+    """Kills workers that outlived their supervisor; a reused process number is left alone."""
+    for event in events:
+        if event["event"] == "start" and event["started"] == started(event["pid"]) != "":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(event["pid"], signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from fake_cluster import JOBS, NAMESPACE, ended, finish, pod, put, spec
+from fake_cluster import JOBS, NAMESPACE, ended, finish, pod, put, running, spec
 
 from launch.diagnosis import diagnose
 from launch.pod_state import first_failure
@@ -115,7 +115,13 @@ def test_pods_that_cannot_be_made_are_explained_by_events(cluster_backend, api):
         f"/api/v1/namespaces/{NAMESPACE}/events/x",
         {"metadata": {}, "type": "Warning", "message": "exceeded quota: gpus"},
     )
-    assert "exceeded quota: gpus" in cluster_backend.status("cpu-smoke").detail
+    said = cluster_backend.status("cpu-smoke").detail
+    assert said == "0 of 2 running; no pod can be made: exceeded quota: gpus"
+    put(api, running(0))
+    said = cluster_backend.status("cpu-smoke").detail
+    assert said == "1 of 2 running; not every pod can be made: exceeded quota: gpus"
+    put(api, running(1))
+    assert cluster_backend.status("cpu-smoke").detail == "2 of 2 running"
 
 
 def test_a_queued_job_shows_place_and_conditions_verbatim(cluster_backend, api):

@@ -18,7 +18,7 @@ Document = dict[str, Any]
 _QUEUES = Path(__file__).parents[2] / "k8s" / "base" / "queues.yaml"
 _RENDERED = [
     *documents.load(_QUEUES.read_text()),
-    *(document for _, spec in EXAMPLES.values() for document in manifest.render(spec)),
+    *(document for spec in EXAMPLES.values() for document in manifest.render(spec)),
 ]
 _CUSTOM = [one for one in _RENDERED if one["apiVersion"].partition("/")[0].endswith("x-k8s.io")]
 _JOBSET = next(one for one in _CUSTOM if one["kind"] == "JobSet")

@@ -15,6 +15,7 @@ import pytest
 from launch.backends import job_folder
 from launch.backends.job_folder import JobFolder
 from launch.backends.local import LocalBackend
+from launch.backends.local_spec import prepare
 from launch.backends.supervisor import Supervisor
 from launch.backends.worker_process import share_cores
 from trainer.exit_codes import RunError
@@ -102,7 +103,7 @@ def test_a_stop_is_restarted_and_not_counted(backend, job, lines):
 
 def test_a_worker_that_was_told_to_stop_is_not_judged(backend, job, tmp_path):
     script = ("0@0:exit=143", "1@0:onterm=1", "1@0:sleep")
-    spec = backend.prepare(job("told", *script, workers=2, max_restarts=0))
+    spec = prepare(job("told", *script, workers=2, max_restarts=0), backend._root)
     folder, lock = job_folder.create(backend._root, spec, str(tmp_path))
     assert Supervisor(folder, peer_grace_secs=0.5).run() == "succeeded"
     os.close(lock)
@@ -161,7 +162,9 @@ def test_a_dead_supervisor_is_seen_and_its_workers_are_ended(backend, job):
 
 
 def test_a_reused_process_number_is_left_alone(backend, job, tmp_path):
-    folder, lock = job_folder.create(backend._root, backend.prepare(job("reboot")), str(tmp_path))
+    folder, lock = job_folder.create(
+        backend._root, prepare(job("reboot"), backend._root), str(tmp_path)
+    )
     os.close(lock)
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
     bystander = subprocess.Popen(sleeper, start_new_session=True)
@@ -177,7 +180,7 @@ def test_a_reused_process_number_is_left_alone(backend, job, tmp_path):
 
 
 def test_a_name_is_given_to_one_of_many_rivals(backend, job, tmp_path):
-    spec, won, refused = backend.prepare(job("wanted")), [], []
+    spec, won, refused = prepare(job("wanted"), backend._root), [], []
 
     def claim() -> None:
         try:
@@ -199,7 +202,9 @@ def test_a_name_is_given_to_one_of_many_rivals(backend, job, tmp_path):
 
 
 def test_an_unfinished_event_is_not_read(backend, job, tmp_path):
-    folder, lock = job_folder.create(backend._root, backend.prepare(job("torn")), str(tmp_path))
+    folder, lock = job_folder.create(
+        backend._root, prepare(job("torn"), backend._root), str(tmp_path)
+    )
     with (folder.path / "events.jsonl").open("a") as out:
         out.write('{"event": "st')
     assert [event["event"] for event in folder.events()] == ["submitted"]
@@ -241,7 +246,7 @@ def test_a_job_that_cannot_start_says_so(backend, job):
     [
         ({"accelerator": "h100", "devices_per_worker": 8}, "--backend=kubernetes"),
         ({"workers": 0}, "--workers=0 must be at least 1"),
-        ({"workers": 3, "args": ("--config.virtual_replicas=4",)}, "can be over 1, 2, 4"),
+        ({"workers": 3, "args": ("--config.virtual_replicas=4",)}, "nearest: --workers=2 or --workers=4"),
     ],
 )
 def test_impossible_jobs_are_refused_before_anything_starts(backend, job, fields, message):
