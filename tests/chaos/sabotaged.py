@@ -3,6 +3,7 @@
 python -m tests.chaos.sabotaged NAME --workdir=...
 """
 
+import dataclasses
 import os
 import sys
 
@@ -78,7 +79,6 @@ def never_barks() -> None:
 
 def seeds_from_the_clock() -> None:
     """Make a run a function of when it was started."""
-    import dataclasses
     import time
 
     from trainer.run import session
@@ -89,6 +89,20 @@ def seeds_from_the_clock() -> None:
         return real(dataclasses.replace(config, seed=time.time_ns() % 2**31), *args)
 
     session.open_session = open_session
+
+
+def numbers_lanes_by_replica() -> None:
+    """Number the lanes of every replica from zero, as if each were alone."""
+    import tensorflow as tf
+
+    from trainer.engine.step import Lanes
+
+    real = Lanes.inputs
+
+    def inputs(self, plan, call):
+        return real(dataclasses.replace(self, first=tf.zeros_like(self.first)), plan, call)
+
+    Lanes.inputs = inputs
 
 
 def stops_alone() -> None:

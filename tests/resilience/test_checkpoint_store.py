@@ -79,6 +79,14 @@ def test_digest_sees_every_bit_name_and_step() -> None:
     assert reference == checkpoint.digest(state(1), 1)
 
 
+def test_sabotage_a_store_that_keeps_everything_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint.Store, "_prune", lambda *_: None)
+    with pytest.raises(AssertionError):
+        test_saves_leave_nothing_behind(tmp_path, 20)
+
+
 @pytest.mark.parametrize("saves", [50, pytest.param(500, marks=pytest.mark.slow)])
 def test_saves_leave_nothing_behind(tmp_path: Path, saves: int) -> None:
     store = checkpoint.Store(tmp_path, keep=3)

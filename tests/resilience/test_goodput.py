@@ -56,6 +56,22 @@ def test_buckets_add_up_over_restarts(tmp_path: Path) -> None:
     assert report["attempts"] == 3
 
 
+def test_sabotage_a_ledger_that_books_twice_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Ledger._switch
+
+    def _switch(self: Ledger, bucket: str) -> str:
+        since = self._since
+        outer = real(self, bucket)
+        self._since = since
+        return outer
+
+    monkeypatch.setattr(Ledger, "_switch", _switch)
+    with pytest.raises(AssertionError):
+        test_buckets_add_up_over_restarts(tmp_path)
+
+
 def test_time_measured_inside_a_block_is_booked_elsewhere() -> None:
     clock = Clock()
     ledger = Ledger(clock)
