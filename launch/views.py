@@ -39,8 +39,9 @@ def show(value: object, text: str, values: flags.FlagValues) -> None:
 def follow_to_end(backend: "LocalBackend | KubernetesBackend", name: str) -> int:
     """Prints the logs until the job ends and returns the code of `wait`."""
     final = backend.follow(name, lambda line: print(line, flush=True))
-    if final.phase != "succeeded":
-        print(status.describe(final), flush=True)
+    report = backend.report(name)
+    if final.phase != "succeeded" or report.trials:
+        print(status.describe(report), flush=True)
     return _CODES[final.phase]
 
 
@@ -53,7 +54,7 @@ def list_jobs(values: flags.FlagValues, _: list[str], __: list[str]) -> int:
 
 def describe(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
     """Prints everything about one job."""
-    found = open_backend(values).status(operands[0])
+    found = open_backend(values).report(operands[0])
     show(found.as_dict(), status.describe(found), values)
     return 0
 
@@ -80,7 +81,8 @@ def wait(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
             time.sleep(backend.poll_secs)
     except KeyboardInterrupt:
         return DETACHED
-    show(found.as_dict(), status.describe(found), values)
+    report = backend.report(operands[0])
+    show(report.as_dict(), status.describe(report), values)
     return _CODES.get(found.phase, _TIMEOUT)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from launch import manifest, remote_files, shipping, trial_results
 from launch.backends import cluster_doctor, kueue, pod_logs
-from launch.backends.api_errors import NotFoundError
-from launch.backends.cluster import Cluster, of_kind, path_of
+from launch.backends.cluster import Cluster, path_of
+from launch.backends.job_objects import JobObjects
 from launch.backends.pod_logs import PodLogs
 from launch.diagnosis import CANCELLED, diagnose, lacks_pods
 from launch.doctor import Check
@@ -20,8 +20,6 @@ from launch.status import ENDED, JobStatus
 from trainer.exit_codes import ExitCode, RunError
 
 POLL_SECS = 2.0
-_MINE = "app.kubernetes.io/managed-by=lockstep"
-_WORKLOADS = (("batch/v1", "Job"), ("jobset.x-k8s.io/v1alpha2", "JobSet"))
 Print = Callable[[str], None]
 
 
@@ -37,6 +35,7 @@ class KubernetesBackend:
     def __init__(self, cluster: Cluster, namespace: str, poll_secs: float = POLL_SECS) -> None:
         self._cluster = cluster
         self._namespace = namespace
+        self._objects = JobObjects(cluster, namespace)
         self.poll_secs = poll_secs
 
     def submit(self, spec: JobSpec) -> str:
@@ -49,17 +48,17 @@ class KubernetesBackend:
         documents = manifest.render(spec)
         self._ask(documents)
         shipping.upload(spec)
-        created: list[Document] = []
+        workload = self._create(documents)
         try:
-            for document in documents:
-                created.append(self._cluster.create(document))  # noqa: PERF401 - undone on failure
-        except RunError:
-            for document in created:
-                self._cluster.delete(path_of(document))
-            raise
-        # The workload comes last; with it as owner, its TTL removes everything.
-        for document in documents[:-1]:
-            self._cluster.own(document, created[-1])
+            # With the workload as owner, its TTL removes everything.
+            for document in documents[:-1]:
+                self._cluster.own(document, workload)
+        except RunError as error:
+            raise RunError(
+                error.code,
+                f"{spec.name} was started, but what was made for it will outlive it: "
+                f"{error.reason}; delete by the label app.kubernetes.io/instance={spec.name}",
+            ) from None
         return spec.name
 
     def dry_run(self, spec: JobSpec) -> list[str]:
@@ -70,12 +69,7 @@ class KubernetesBackend:
 
     def statuses(self) -> list[JobStatus]:
         """Every job of the namespace, the oldest first."""
-        pods = self._pods(_MINE)
-        found = [
-            self._diagnose(workload, [pod for pod in pods if _belongs(pod, workload)])
-            for version, kind in _WORKLOADS
-            for workload in self._workloads(version, kind)
-        ]
+        found = [self._diagnose(workload, pods) for workload, pods in self._objects.all_jobs()]
         return sorted(found, key=lambda status: status.created)
 
     def status(self, name: str) -> JobStatus:
@@ -84,7 +78,15 @@ class KubernetesBackend:
         Raises:
             RunError: there is no such job; BAD_FLAG.
         """
-        workload, pods = self._workload(name), self._pods(f"app.kubernetes.io/instance={name}")
+        return self._diagnose(self._objects.workload(name), self._objects.pods(name))
+
+    def report(self, name: str) -> JobStatus:
+        """One job, with a line of results, read from the workdir, for each trial of a sweep.
+
+        Raises:
+            RunError: there is no such job; BAD_FLAG.
+        """
+        workload, pods = self._objects.workload(name), self._objects.pods(name)
         found = self._diagnose(workload, pods)
         trials = trial_results.of_sweep(workload, pods, remote_files.read_text)
         return dataclasses.replace(found, trials=trials)
@@ -141,7 +143,7 @@ class KubernetesBackend:
 
         A deadline of one second ends a Job with SIGTERM and grace, with Kueue or without it.
         """
-        workload = self._workload(name)
+        workload = self._objects.workload(name)
         if workload["kind"] == "JobSet":
             self._cluster.delete(path_of(workload))
             return
@@ -153,7 +155,7 @@ class KubernetesBackend:
 
     def delete(self, name: str) -> None:
         """Removes the job and everything that was made for it; the workdir stays."""
-        self._cluster.delete(path_of(self._workload(name)))
+        self._cluster.delete(path_of(self._objects.workload(name)))
 
     def doctor(self) -> list[Check]:
         """Whether the cluster is ready for jobs of this user."""
@@ -163,43 +165,24 @@ class KubernetesBackend:
         for document in documents:
             self._cluster.create(document, dry_run=True)
 
-    def _workloads(self, version: str, kind: str) -> list[Document]:
-        path = of_kind(version, kind, self._namespace)
+    def _create(self, documents: Sequence[Document]) -> Document:
+        """Creates all of them or none and returns the workload, which comes last."""
+        created: list[Document] = []
         try:
-            found = self._cluster.items(path, labelSelector=_MINE)
-        except NotFoundError:
-            return []  # JobSet is not installed
-        # Lists leave out what their members have in common.
-        return [{**item, "apiVersion": version, "kind": kind} for item in found]
-
-    def _workload(self, name: str) -> Document:
-        for version, kind in _WORKLOADS:
-            path = f"{of_kind(version, kind, self._namespace)}/{name}"
-            with contextlib.suppress(NotFoundError):
-                return self._cluster.get(path)
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"there is no job {name!r} in namespace {self._namespace} (--namespace; "
-            "`launch list --backend=kubernetes` shows all)",
-        )
-
-    def _pods(self, selector: str) -> list[Document]:
-        path = f"/api/v1/namespaces/{self._namespace}/pods"
-        return self._cluster.items(path, labelSelector=selector)
+            for document in documents:
+                created.append(self._cluster.create(document))  # noqa: PERF401 - undone on failure
+        except RunError:
+            for document in created:
+                with contextlib.suppress(RunError):
+                    self._cluster.delete(path_of(document))
+            raise
+        return created[-1]
 
     def _select(self, name: str, index: int) -> list[Document]:
-        pods = self._pods(f"app.kubernetes.io/instance={name}")
+        pods = self._objects.pods(name)
         return [pod for pod in pods if index < 0 or worker_name(pod).endswith(f" {index}")]
 
     def _diagnose(self, workload: Document, pods: Sequence[Document]) -> JobStatus:
-        events: Sequence[Document] = ()
-        if lacks_pods(workload, pods):
-            path = f"/api/v1/namespaces/{self._namespace}/events"
-            selector = f"involvedObject.name={workload['metadata']['name']}"
-            events = self._cluster.items(path, fieldSelector=selector)
+        name = workload["metadata"]["name"]
+        events = self._objects.events(name) if lacks_pods(workload, pods) else ()
         return diagnose(workload, pods, events, kueue.explain(self._cluster, workload))
-
-
-def _belongs(pod: Document, workload: Document) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    return labels.get("app.kubernetes.io/instance") == workload["metadata"]["name"]

@@ -1,5 +1,6 @@
 """Jobs on this machine: real worker processes, the same cluster description, the same policy."""
 
+import dataclasses
 import importlib.util
 import os
 import shlex
@@ -75,6 +76,17 @@ class LocalBackend:
         """
         return self._status(job_folder.find(self._root, name))
 
+    def report(self, name: str) -> JobStatus:
+        """One job, with a line of results for each trial of a sweep.
+
+        Raises:
+            RunError: there is no such job; BAD_FLAG.
+        """
+        folder = job_folder.find(self._root, name)
+        codes = job_history.newest_exits(folder.events())
+        trials = sweep.results(folder.spec().trials, codes, _reader(folder.directory()))
+        return dataclasses.replace(self._status(folder), trials=trials)
+
     def follow(
         self, name: str, out: Print, index: int = -1, until: float = float("inf")
     ) -> JobStatus:
@@ -148,9 +160,6 @@ class LocalBackend:
             restarts=sum(bool(e.get("counted")) for e in events if e["event"] == "restart"),
             max_restarts=spec.max_restarts,
             first_failure=job_history.first_failure(events, folder),
-            trials=sweep.results(
-                spec.trials, job_history.newest_exits(events), _reader(folder.directory())
-            ),
         )
 
 

@@ -174,7 +174,7 @@ def test_a_sweep_shows_one_line_a_trial(cluster_backend, api, tmp_path):
     failed = pod(1, "Failed", terminated=ended(78))
     failed["metadata"]["labels"]["app.kubernetes.io/instance"] = "sweep"
     put(api, failed)
-    assert cluster_backend.status("sweep").trials == (
+    assert cluster_backend.report("sweep").trials == (
         "  0  seed=0  done accuracy=0.75",
         "  1  seed=1  exit code 78: "
         "bad config, cluster description, or checkpoint that does not match the model",

@@ -112,6 +112,28 @@ def test_an_unknown_job_says_where_it_was_looked_for(cluster_backend, api):
         cluster_backend.status("nothing")
 
 
+@pytest.mark.parametrize("verb", ["status", "cancel", "delete"])
+def test_a_job_that_somebody_else_made_is_left_alone(cluster_backend, api, verb):
+    api.put(f"{JOBS}/backup", {"kind": "Job", "metadata": {"name": "backup"}, "spec": {}})
+    with pytest.raises(RunError, match="not made by this launcher"):
+        getattr(cluster_backend, verb)("backup")
+    assert f"{JOBS}/backup" in api.objects
+
+
+def test_a_name_is_no_path(cluster_backend, api):
+    cluster_backend.submit(spec())
+    with pytest.raises(RunError, match="no job"):
+        cluster_backend.delete("x/../cpu-smoke")
+    assert f"{JOBS}/cpu-smoke" in api.objects
+
+
+def test_a_job_that_runs_but_owns_nothing_says_so(cluster_backend, api):
+    api.refusals["PATCH"] = (403, "forbidden")
+    with pytest.raises(RunError, match="cpu-smoke was started"):
+        cluster_backend.submit(spec())
+    assert f"{JOBS}/cpu-smoke" in api.objects
+
+
 def test_the_command_line_reaches_the_cluster(api, capsys):
     flags = ["--backend=kubernetes", "--image=lockstep:0.1.0-cpu", "--name=cpu-smoke"]
     trainer = ["--", "--config=digits", "--workdir=gs://BUCKET/x"]
