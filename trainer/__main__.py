@@ -77,20 +77,16 @@ def main(argv: Sequence[str]) -> ExitCode:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except RunError as error:
-        _complain(error.code.last_line(error.reason))
+        plain_secrets.complain(error.code.last_line(error.reason))
         return error.code
     except Exception as error:
-        _complain(traceback.format_exc().rstrip())
+        plain_secrets.complain(traceback.format_exc().rstrip())
         reason = user_code.reason_of(error)
         if place := user_code.place_of(error):
             reason = f"{place}: {reason}"
-        _complain(ExitCode.BUG.last_line(f"{reason}; the stack is above"))
+        plain_secrets.complain(ExitCode.BUG.last_line(f"{reason}; the stack is above"))
         return ExitCode.BUG
     return code
-
-
-def _complain(text: str) -> None:
-    print(plain_secrets.hide(text, os.environ), file=sys.stderr)
 
 
 def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:

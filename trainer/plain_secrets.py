@@ -1,5 +1,7 @@
 """Secrets in what the user writes and in what errors repeat: neither reaches a file or a log."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,3 +48,8 @@ def hide(text: str, environment: Mapping[str, str]) -> str:
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, f"${values[value]}")
     return redact(text)
+
+
+def complain(text: str) -> None:
+    """Print a text to the standard error, without the secrets of this process."""
+    print(hide(text, os.environ), file=sys.stderr, flush=True)

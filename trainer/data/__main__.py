@@ -4,7 +4,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from trainer import config_file, config_values
+from trainer import config_file, config_values, plain_secrets
 from trainer.commands import Parser
 from trainer.config import TrainConfig
 from trainer.exit_codes import ExitCode, RunError
@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> ExitCode:
             )
         commands[argv[0]](argv[1:])
     except RunError as error:
-        print(error.code.last_line(error.reason), file=sys.stderr)
+        plain_secrets.complain(error.code.last_line(error.reason))
         return error.code
     return ExitCode.DONE
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer import plain_secrets
 from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo
 from trainer.plan import Plan
@@ -42,7 +43,7 @@ def write(
         return looked.get("pictures", {})
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        print(f"{NAME} was not written: {reason}", file=sys.stderr, flush=True)
+        plain_secrets.complain(f"{NAME} was not written: {reason}")
         return {}
 
 

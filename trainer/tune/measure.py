@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trainer import config_file, config_values, quiet
+from trainer import config_file, config_values, plain_secrets, quiet
 from trainer.config import TrainConfig
 from trainer.data import sources
 from trainer.exit_codes import ExitCode, RunError
@@ -61,7 +61,7 @@ def main(args: Sequence[str]) -> ExitCode:
             config = config_values.override(config_file.load(name), pairs)
             print(json.dumps(measure(config, float(seconds))))
     except RunError as error:
-        print(error.code.last_line(error.reason), file=sys.stderr)
+        plain_secrets.complain(error.code.last_line(error.reason))
         return error.code
     return ExitCode.DONE
 
