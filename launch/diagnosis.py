@@ -77,14 +77,13 @@ def _running(
 ) -> tuple[Phase, str]:
     wanted = _wanted(workload)
     running = sum(mapping(pod.get("status")).get("phase") == "Running" for pod in pods)
-    count = f"{running} of {wanted} running"
-    for pod in pods:
-        if reason := stuck(pod):
-            return ("running" if running == wanted else "starting"), f"{count}; {reason}"
+    said = [f"{running} of {wanted} running"]
+    said += [reason for pod in pods if (reason := stuck(pod))][:1]
     warnings = [str(event.get("message")) for event in events if event.get("type") == "Warning"]
-    if lacks_pods(workload, pods) and warnings:
-        count = f"{count}; {'not every' if pods else 'no'} pod can be made: {warnings[-1]}"
-    return ("running" if running else "starting"), count
+    if warnings and lacks_pods(workload, pods):
+        said.append(f"{'not every' if pods else 'no'} pod can be made: {warnings[-1]}")
+    started = running == wanted or (running and len(said) == 1)
+    return ("running" if started else "starting"), "; ".join(said)
 
 
 def _job_template(workload: Document) -> Document:

@@ -22,25 +22,34 @@ def explain(status: int, body: str, request: str) -> RunError:
     return kind(_code(status), _reason(status, message, request))
 
 
-# The first row whose status and word both fit: the word is looked for in the server's message.
+_POLICY = ("admission webhook", "ValidatingAdmissionPolicy")
+# The first row whose status and one of whose words fit: words are looked for in the message.
 _REASONS = (
-    (401, "", "the cluster does not know you", "log in again; --context"),
-    (403, "exceeded quota", "the namespace's quota is used up", "ask for less, or use --queue"),
-    (400, "admission webhook", "a policy of the cluster refuses the job", "change what it names"),
-    (403, "admission webhook", "a policy of the cluster refuses the job", "change what it names"),
-    (422, "admission webhook", "a policy of the cluster refuses the job", "change what it names"),
-    (403, "violates PodSecurity", "PodSecurity refuses the pod", "--privileged, --namespace"),
-    (403, "", "you may not do that", "k8s/base/submitter.yaml grants what is needed"),
-    (404, "page not found", "the cluster lacks this kind", "`launch doctor --backend=kubernetes`"),
-    (404, "", "not found", "--name, --namespace"),
-    (409, "", "already there", "choose another --name, or delete the old job"),
-    (422, "", "the cluster refuses the manifest", "`launch lint` may say more"),
+    ((401,), ("",), "the cluster does not know you", "log in again; --context"),
+    (
+        (403,),
+        ("exceeded quota",),
+        "the namespace's quota is used up",
+        "ask for less, or use --queue",
+    ),
+    ((400, 403, 422), _POLICY, "a policy of the cluster refuses the job", "change what it names"),
+    ((403,), ("violates PodSecurity",), "PodSecurity refuses the pod", "--privileged, --namespace"),
+    ((403,), ("",), "you may not do that", "k8s/base/submitter.yaml grants what is needed"),
+    (
+        (404,),
+        ("page not found",),
+        "the cluster lacks this kind",
+        "`launch doctor --backend=kubernetes`",
+    ),
+    ((404,), ("",), "not found", "--name, --namespace"),
+    ((409,), ("",), "already there", "choose another --name, or delete the old job"),
+    ((422,), ("",), "the cluster refuses the manifest", "`launch lint` may say more"),
 )
 
 
 def _reason(status: int, message: str, request: str) -> str:
-    for known, word, problem, fix in _REASONS:
-        if status == known and word in message:
+    for statuses, words, problem, fix in _REASONS:
+        if status in statuses and any(word in message for word in words):
             return f"{problem}: {message or request} ({fix})"
     return f"the cluster answered {status} to {request}: {message}"
 

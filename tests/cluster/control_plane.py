@@ -1,9 +1,9 @@
 """A real Kubernetes control plane on this machine, built from Go modules: `up` or `down FOLDER`.
 
-Starts etcd, kube-apiserver and kube-controller-manager on loopback: admission, RBAC, garbage
-collection and the Job controller are real; there are no nodes. The definitions of JobSet and Kueue
-are installed, their controllers are not. Needs Go and openssl; the first build takes minutes and
-is kept in FOLDER.
+Starts etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback: admission,
+RBAC, garbage collection, the Job controller and the scheduler are real; there are no nodes. The
+definitions of JobSet and Kueue are installed, their controllers are not. Needs Go and openssl; the
+first build takes minutes and is kept in FOLDER.
 """
 
 import json
@@ -18,35 +18,14 @@ import time
 import urllib.request
 from pathlib import Path
 
+import control_plane_build
 import definitions
-
-KUBERNETES = "1.34.4"
-ETCD = "3.6.5"
-_ETCD_MAIN = """package main
-
-import (
-	"os"
-
-	"go.etcd.io/etcd/server/v3/etcdmain"
-)
-
-func main() { etcdmain.Main(os.Args) }
-"""
-_TOOLS = """//go:build tools
-
-package tools
-
-import (
-	_ "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	_ "k8s.io/kubernetes/cmd/kube-controller-manager/app"
-)
-"""
 
 
 def up(folder: Path) -> None:
     """Builds what is missing, starts everything and prints how to run the suite."""
     down(folder)
-    _build(folder)
+    control_plane_build.build(folder)
     state = folder / f"run-{secrets.token_hex(3)}"
     state.mkdir()
     etcd, peer, api = _free_ports(3)
@@ -56,14 +35,11 @@ def up(folder: Path) -> None:
     config = _write_config(state, api)
     _wait_ready(api)
     _define(state, api)
-    _start(
-        folder,
-        state,
-        "kube-controller-manager",
-        f"--kubeconfig={config}",
-        f"--service-account-private-key-file={state / 'account.key'}",
-        "--leader-elect=false",
-    )
+    common = (f"--kubeconfig={config}", "--leader-elect=false")
+    keys = f"--service-account-private-key-file={state / 'account.key'}"
+    manager, scheduler = _free_ports(2)
+    _start(folder, state, "kube-controller-manager", *common, keys, f"--secure-port={manager}")
+    _start(folder, state, "kube-scheduler", *common, f"--secure-port={scheduler}")
     print(f"KUBECONFIG={config} LOCKSTEP_CLUSTER_TESTS=1 python -m pytest tests/cluster")
 
 
@@ -75,49 +51,6 @@ def down(folder: Path) -> None:
         if command.exists() and str(record.parent).encode() in command.read_bytes():
             os.kill(number, signal.SIGTERM)
         record.unlink()
-
-
-def _build(folder: Path) -> None:
-    etcd, kube = folder / "etcd", folder / "kubernetes"
-    for module in (etcd, kube):
-        module.mkdir(parents=True, exist_ok=True)
-    if not (folder / "bin" / "etcd").exists():
-        (etcd / "main.go").write_text(_ETCD_MAIN)
-        (etcd / "go.mod").write_text(
-            f"module etcd\n\ngo 1.24\n\nrequire go.etcd.io/etcd/server/v3 v{ETCD}\n"
-        )
-        _go(etcd, "mod", "tidy")
-        _go(etcd, "build", "-o", "../bin/etcd", ".")
-    if not (folder / "bin" / "kube-controller-manager").exists():
-        (kube / "tools.go").write_text(_TOOLS)
-        (kube / "go.mod").write_text(_kubernetes_module(kube))
-        _go(kube, "mod", "tidy")
-        major, minor, _ = KUBERNETES.split(".")
-        version = {"gitVersion": f"v{KUBERNETES}", "gitMajor": major, "gitMinor": minor}
-        stamp = " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in version.items())
-        for name in ("kube-apiserver", "kube-controller-manager"):
-            source = f"k8s.io/kubernetes/cmd/{name}"
-            _go(kube, "build", "-ldflags", f"-s -w {stamp}", "-o", f"../bin/{name}", source)
-
-
-def _kubernetes_module(kube: Path) -> str:
-    """A module file that takes the staging repositories at the version that belongs to ours."""
-    (kube / "go.mod").write_text("module kubernetes\n\ngo 1.24\n")
-    answer = json.loads(_go(kube, "mod", "download", "-json", f"k8s.io/kubernetes@v{KUBERNETES}"))
-    lines = Path(answer["GoMod"]).read_text().splitlines()
-    staged = [line.split()[-3] for line in lines if "=> ./staging/" in line]
-    version = KUBERNETES.replace("1.", "0.", 1)
-    replaced = "\n".join(f"replace {name} => {name} v{version}" for name in staged)
-    language = next(line for line in lines if line.startswith("go "))
-    required = f"require k8s.io/kubernetes v{KUBERNETES}"
-    return f"module kubernetes\n\n{language}\n\n{required}\n\n{replaced}\n"
-
-
-def _go(directory: Path, *args: str) -> str:
-    env = os.environ | {"GOFLAGS": "-buildvcs=false -mod=mod"}
-    command = ["go", *args]
-    done = subprocess.run(command, cwd=directory, env=env, check=True, stdout=subprocess.PIPE)
-    return done.stdout.decode()
 
 
 def _keys(state: Path) -> None:
