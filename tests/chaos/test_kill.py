@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.chaos.harness import (
     LONG,
@@ -80,12 +79,16 @@ def test_goodput_is_in_the_summary_the_log_and_tensorboard(undisturbed: Path) ->
     (log,) = undisturbed.parent.glob("run-*.log")
     (line,) = [line for line in log.read_text().splitlines() if "goodput" in line]
     assert f"goodput {goodput['goodput']:.4g}" in line
+    # Imported late: TensorBoard brings TensorFlow along, which no other test here needs.
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     board = EventAccumulator(str(undisturbed / "tensorboard")).Reload()
-    assert board.Scalars("goodput")[0].step == STEPS
-    assert board.Scalars("goodput")[0].value == pytest.approx(goodput["goodput"], rel=1e-4)
-    for bucket in ("start", "compile"):
-        shown = board.Scalars(f"seconds/{bucket}")[0].value
-        assert shown == pytest.approx(goodput["seconds"][bucket], rel=1e-4)
+    shown = {"goodput": goodput["goodput"]}
+    shown |= {f"seconds/{bucket}": goodput["seconds"][bucket] for bucket in ("start", "compile")}
+    for name, value in shown.items():
+        (event,) = board.Tensors(name)
+        assert event.step == STEPS
+        assert event.tensor_proto.float_val[0] == pytest.approx(value, rel=1e-4)
 
 
 @pytest.mark.parametrize("sabotage", ["forgets_optimizer"])
@@ -112,10 +115,13 @@ def _kill_at_random(worker: Worker, rng: random.Random, kill: int, reached: int)
     assert worker.wait() == 137, worker.output
 
 
-def _check_killed_at_random(
-    workdir: Path, whole: Path, digest: str, kills: int, **options: str
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_kill_at_twenty_random_times(
+    tmp_path: Path, long_undisturbed: Path, long_digest: str
 ) -> None:
-    rng, log = random.Random(0), f"--log_examples={workdir.parent / 'examples'}"
+    workdir, kills = tmp_path / "run", 20
+    rng, log = random.Random(0), f"--log_examples={tmp_path / 'examples'}"
     reached, trained, under_way = 0, 0, False
     for kill in range(kills):
         worker = Worker(workdir, *LONG, log)
@@ -131,30 +137,12 @@ def _check_killed_at_random(
         under_way = bool(list((workdir / "checkpoints").glob(".partial_*")))
     assert trained >= kills // 2
     assert reached < LONG_STEPS
-    assert finish(workdir, *LONG, log, **options) == digest
+    assert finish(workdir, *LONG, log) == long_digest
     assert saved_steps(workdir)[-1] == LONG_STEPS
-    assert audit(workdir.parent / "examples") == audit(whole.parent / "examples")
+    assert audit(tmp_path / "examples") == audit(long_undisturbed.parent / "examples")
     goodput = _check_time(workdir)
     assert goodput["attempts"] > kills // 2
     print(f"{kills} kills: {goodput}")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_kill_at_twenty_random_times(
-    tmp_path: Path, long_undisturbed: Path, long_digest: str
-) -> None:
-    _check_killed_at_random(tmp_path / "run", long_undisturbed, long_digest, 20)
-
-
-@pytest.mark.slow
-def test_sabotage_of_random_kills_is_caught(
-    tmp_path: Path, long_undisturbed: Path, long_digest: str
-) -> None:
-    with must_fail():
-        _check_killed_at_random(
-            tmp_path / "run", long_undisturbed, long_digest, 2, sabotage="forgets_optimizer"
-        )
 
 
 @pytest.mark.slow
