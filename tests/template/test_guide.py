@@ -1,79 +1,42 @@
-"""The guide says what is so: its commands are accepted, its code is that of the sources."""
+"""The pages say what is so: their code is that of the sources, their figures those of the configs.
 
-import os
+Their commands are run by tests/docs/test_every_command.py.
+"""
+
 import re
-import shlex
-import shutil
-import subprocess
-import sys
 
 import pytest
-from absl.testing import flagsaver
-from PIL import Image
 
+from tests.docs import pages
 from tests.processes import ROOT
-from trainer import __main__ as entry
-from trainer import commands
 
-PAGES = sorted((ROOT / "docs" / "guide").glob("*.md"))
-WRITTEN_BY_NEW = "mine/experiment.py"
+GUIDE = [page for page in pages.PAGES if page.parent.name == "guide"]
+FROM_THE_SOURCES = [page for page in GUIDE if page.stem != "first_minutes"]
 
 
-def blocks(page, kind):
-    return re.findall(rf"```{kind}\n(.*?)```", page.read_text(), flags=re.DOTALL)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_every_command_is_accepted(page) -> None:
-    template = str(ROOT / "trainer" / "template" / "experiment.py")
-    for line in "".join(blocks(page, "sh")).splitlines():
-        words = shlex.split(line.replace(WRITTEN_BY_NEW, template))
-        assert words[:3] == ["python", "-m", "trainer"], line
-        if commands.find(words[2:]) is None:
-            with flagsaver.flagsaver():
-                entry.prepare(words[2:], {})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_every_command_runs_with_few_steps(page, tmp_path) -> None:
-    (tmp_path / "pictures").mkdir()
-    Image.new("L", (8, 8)).save(tmp_path / "pictures" / "black.png")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for line in "".join(blocks(page, "sh")).splitlines():
-        words = [sys.executable, *shlex.split(line)[1:]]
-        if any(word.startswith("--workdir=") for word in words):
-            words += ["--config.train_steps=3"]
-        if "compare" in words:
-            shutil.copytree(tmp_path / "runs" / "mine", tmp_path / "runs" / "other")
-        done = subprocess.run(
-            words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{line}: {done.stderr}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", pages.PAGES, ids=lambda p: p.stem)
 def test_every_link_leads_somewhere(page) -> None:
-    for target in re.findall(r"\]\(([\w./]+)\)", page.read_text()):
-        assert (page.parent / target).is_file(), target
+    for target in re.findall(r"(?:\]\(|src=\")((?!http|#)[^)\"#\s]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
 
 
-def test_every_line_of_a_step_is_in_the_sources() -> None:
-    folders = ("tasks", "losses")
-    sources = "".join(p.read_text() for f in folders for p in (ROOT / "trainer" / f).glob("*.py"))
-    shown = [b for page in PAGES if page.stem != "first_minutes" for b in blocks(page, "python")]
-    assert len(shown) >= 6
-    for block in shown:
+@pytest.mark.parametrize("page", FROM_THE_SOURCES, ids=lambda p: p.stem)
+def test_every_line_of_a_step_is_in_the_sources(page) -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "trainer").rglob("*.py"))
+    for block in pages.blocks(page, "python"):
         assert block in sources, block
 
 
 def test_states_in_the_guide_are_those_of_the_configs() -> None:
-    for page in PAGES:
+    worked = 0
+    for page in GUIDE:
         (config,) = re.findall(r"--config=(\w+) --workdir", page.read_text()) or [None]
-        if config:
+        if config and page.stem not in ("distribution", "tpu"):
+            worked += 1
             state = re.search(r"state\s+([0-9a-f]{16})", configs_text(config))
             assert state, config
             assert state[1] in page.read_text()
+    assert worked >= 7
 
 
 def configs_text(name: str) -> str:

@@ -2,7 +2,7 @@
 
 Source: Hinton et al., Distilling the Knowledge in a Neural Network, 2015; the digits that ship.
 Command: python -m trainer --config=digits_distillation --workdir=runs/distillation
-Time: 17 s of CPU on 2 shared cores, 704 steps.
+Time: 18 s of CPU on 2 shared cores (AMD EPYC, AVX-512), 704 steps, 2026-11-25.
 Result: held-out accuracy 0.9527 of the student with 16 hidden units, 1.0000 of its teacher, state
 52c731c4db720b70. The same student without a teacher: 0.9595; 2 of 296 images more, so here
 the lesson is the two phases and not the gain.

@@ -4,11 +4,12 @@ Source: Radford et al., DCGAN, ICLR 2016, made small; Adam's beta_1 of 0.5 is th
 smoothed on one side as in Salimans et al., 2016, and weights averaged as in Yazici et al., The
 Unusual Effectiveness of Averaging in GAN Training, ICLR 2019.
 Command: python -m trainer --config=digits_gan --workdir=runs/gan
-Time: 190 s on 2 busy, shared CPU cores (AMD EPYC, AVX2), 2026-11-23.
-Result: of 1,000 drawings the `digits` classifier is over 0.9 sure for 80 %, mean 0.936 (0.997 on
-real held-out images), with 55 to 150 of each of the ten classes: python -m benchmarks.drawings
-runs/gan runs/digits. Held-out loss of the discriminator 1.349 (1.386 would be a draw), of the
-generator 0.794 after 1,877 steps, state ae0b9eb7dff07697.
+Time: 103 s on 2 busy, shared CPU cores (AMD EPYC, AVX-512), 2026-11-25.
+Result: of 1,000 drawings the `digits` classifier is over 0.9 sure for 79 %, mean 0.931 (98 % and
+0.996 on real held-out images), with 60 to 143 of each of the ten classes:
+python -m benchmarks.drawings runs/gan runs/digits. Held-out loss of the discriminator 1.329 (1.386
+would be a draw), of the generator 0.817 after 1,877 steps, state e501e59e2e8e45fb. On another EPYC,
+with AVX2: 80 %, state ae0b9eb7dff07697.
 """
 
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig

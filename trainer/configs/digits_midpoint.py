@@ -2,8 +2,9 @@
 
 Source: the rule is described in `trainer/optimizers/midpoint.py`.
 Command: python -m trainer --config=digits_midpoint --workdir=runs/midpoint
-Time: 19 s on 2 CPU cores (AMD EPYC, AVX-512), 2026-11-23.
-Result: held-out accuracy 0.9932 after 1,408 steps (294 of 296 images).
+Time: 28 s of CPU on 2 shared cores (AMD EPYC, AVX-512), 2026-11-25.
+Result: held-out accuracy 0.9932 after 1,408 steps (294 of 296 images), loss 0.0195, state
+34670e4c51b030dc.
 """
 
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig

@@ -2,7 +2,7 @@
 
 Source: Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017; the digits that ship.
 Command: python -m trainer --config=digits_wgan_gp --workdir=runs/wgan_gp
-Time: 19 s of CPU on 2 shared cores, 235 steps, 940 updates.
+Time: 20 s of CPU on 2 shared cores (AMD EPYC, AVX-512), 940 updates, 2026-11-25.
 Result: estimated distance to the held-out digits 0.119, gradient penalty 0.009, state
 b2342ecebc9c6f24.
 """

@@ -2,7 +2,7 @@
 
 Source: Friedman, Multivariate Adaptive Regression Splines, 1991; made from a seed.
 Command: python -m trainer --config=regression --workdir=runs/regression
-Time: 5 s of CPU, 1,920 steps.
+Time: 7 s of CPU on 2 shared cores (AMD EPYC, AVX-512), 1,920 steps, 2026-11-25.
 Result: held-out mean squared error 1.18, mean absolute error 0.841, state 3f7212eb8f27e391. Noise
 alone leaves 1.00, and always answering the mean of the data 25.
 """

@@ -2,7 +2,7 @@
 
 Source: Vaswani et al., Attention Is All You Need, NeurIPS 2017; text made from a seed.
 Command: python -m trainer --config=text_transformer --workdir=runs/text_transformer
-Time: 23 s of CPU on 2 shared cores, 384 steps.
+Time: 30 s of CPU on 2 shared cores (AMD EPYC, AVX-512), 384 steps, 2026-11-25.
 Result: 0.464 bits a held-out character, state 508752e87241fbad. The grammar itself has 0.43 (18.1
 bits of choices in 42.0 characters a sentence), which no model can go below by more than chance.
 """
