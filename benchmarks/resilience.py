@@ -206,18 +206,25 @@ def _page(found: dict[str, Any], kills: int) -> str:
     buckets = [(name, secs) for name, secs in killed["seconds"].items() if secs >= 0.05]
     return f"""# What dying costs, {datetime.date.today()}
 
-`python -m benchmarks.resilience --kills={kills}` on {os.cpu_count()} shared CPU cores
-({platform.machine()}), load average {found["load"]:.1f} at the start. The default model on the
-digits, a checkpoint of {saves["checkpoint_bytes"] / 1024:.0f} KiB; medians of 20.
+    python {" ".join(sys.orig_argv[1:])}
+
+on {os.cpu_count()} cores of {_processor()}, load average {found["load"]:.1f} at the start.
+The default model on the digits, a checkpoint of {saves["checkpoint_bytes"] / 1024:.0f} KiB;
+medians of 20.
 
 {_table(("what", "figure"), rows)}
 
-A real run of {total:.0f} s, killed {kills} times, at most six seconds after training had begun
-again: goodput {killed["goodput"]:.1%}. Starting is most of such a run. The buckets add up to
-{booked / total:.2%}:
+A real run of {total:.0f} s, killed {kills} times, each at most six seconds after training had begun
+again: goodput {killed["goodput"]:.1%}. The buckets add up to {booked / total:.2%}:
 
 {_table(("bucket", "seconds"), [(name, f"{secs:.1f}") for name, secs in buckets])}
 """
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _row_of_resume(serve: str, part: dict[str, float]) -> tuple[str, str]:
