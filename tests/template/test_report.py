@@ -3,22 +3,26 @@
 import html.parser
 import io
 import json
+import os
 import pathlib
 import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.processes import SHORT, summary
+from tests.docs import pages
+from tests.processes import ROOT, SHORT, summary
 from tests.template import browser
 from trainer.commands import compare
 from trainer.exit_codes import RunError
 from trainer.report import page, pictures
 from trainer.report.run_files import read_run
-from trainer.report.svg import line_chart
+from trainer.report.svg import line_chart, round_numbers
 
+TOP = 1390
+"""So much of the page, in pixels, is the picture of the docs."""
 VOID = {"meta", "img", "br", "line", "circle", "polyline"}
 
 
@@ -65,6 +69,7 @@ def test_report_is_one_page_without_references(run) -> None:
     assert "python -m trainer" in seen.text
     assert "--config.seed=3" in seen.text
     assert "tensorflow" in seen.text
+    assert str(ROOT) not in text  # a page that is sent on says nothing of the machine's folders
 
 
 def test_confusion_matrix_counts_what_evaluation_counted(run) -> None:
@@ -79,17 +84,52 @@ def test_confusion_matrix_counts_what_evaluation_counted(run) -> None:
     assert right / 296 == pytest.approx(ended["eval"]["accuracy"])
 
 
-def test_report_opens_in_a_browser_without_network(run, tmp_path: pathlib.Path) -> None:
-    folder, ended = run
+@pytest.fixture(scope="module")
+def chromium() -> str:
     if (found := browser.find()) is None:
         pytest.skip("NOT SHOWN: no browser is installed here")
-    picture = tmp_path / "report.png"
-    document, said = browser.open_page(found, folder / "report.html", picture)
-    assert ended["state_digest"] in document
-    assert not said
-    with Image.open(picture) as image:
+    return found
+
+
+@pytest.mark.parametrize("width", [browser.WIDTH, 390])
+def test_report_opens_in_a_browser_without_network(run, chromium, width, tmp_path) -> None:
+    folder, ended = run
+    shown = browser.open_page(chromium, folder / "report.html", tmp_path / "report.png", width)
+    assert ended["state_digest"] in shown.document
+    assert not shown.said
+    assert not shown.faults
+    with Image.open(tmp_path / "report.png") as image:
         colors = {color for _, color in image.convert("RGB").getcolors(1 << 24)}
     assert {(37, 99, 235), (217, 119, 6)} <= colors  # the curves of training and evaluation
+
+
+def test_the_browser_sees_what_is_cut_off_or_missing(chromium, tmp_path: pathlib.Path) -> None:
+    page_file = tmp_path / "bad.html"
+    page_file.write_text(
+        '<body><svg viewBox="0 0 100 20" width="100"><text x="90" y="9">too long</text></svg>'
+        '<img src="data:image/png;base64,AAAA"><div style="width:9000px">-</div></body>'
+    )
+    shown = browser.open_page(chromium, page_file, tmp_path / "bad.png")
+    assert shown.faults == ["cut off: too long", "no image", "wider than the window"]
+
+
+@pytest.mark.slow
+def test_the_picture_of_the_docs_is_this_page(chromium, tmp_path: pathlib.Path) -> None:
+    # The command that the picture shows, in a folder of its own.
+    done = pages.run("python -m trainer --config=digits --workdir=runs/digits", tmp_path)
+    assert done.returncode == 0, done.stderr
+    picture = tmp_path / "report.png"
+    shown = browser.open_page(chromium, tmp_path / "runs/digits/report.html", picture)
+    assert not shown.faults
+    kept = ROOT / "docs" / "report.png"
+    with Image.open(picture) as whole:
+        top = whole.convert("RGB").crop((0, 0, browser.WIDTH, TOP))
+    if os.environ.get("LOCKSTEP_WRITE_PICTURES"):
+        top.save(kept, optimize=True)
+    with Image.open(kept) as shown_in_docs:
+        difference = ImageChops.difference(top, shown_in_docs.convert("RGB"))
+    # The same layout; what is drawn and written differs with the processor and its load.
+    assert np.mean(difference) < 8
 
 
 def board(folder: pathlib.Path) -> dict[str, list]:
@@ -106,6 +146,8 @@ def drawn(event) -> np.ndarray:
 
 def test_tensorboard_has_scalars_and_the_pictures_of_a_classifier(run) -> None:
     events = board(run[0])
+    # Where the time went up to each line of the log, and at the end.
+    assert [event.step for event in events["seconds/step"]] == [5, 10, 12, 12]
     assert {"learning_rate", "train/gradient_norm", "eval/accuracy", "seconds/step"} <= set(events)
     assert drawn(events["confusion"][-1]).shape == (260, 260, 3)
     assert drawn(events["worst"][-1]).shape == (4 * 49, 4 * 49)
@@ -155,7 +197,7 @@ def test_compare_says_what_differs_and_draws_every_run(tmp_path: pathlib.Path, c
     assert "seed" not in shown
     text = (tmp_path / "both.html").read_text()
     assert text.count("<polyline") == 2
-    assert "two: eval/loss" in Page(text).text
+    assert "two: held out" in Page(text).text
 
 
 def test_a_run_that_goes_on_is_shown_as_running(tmp_path: pathlib.Path) -> None:
@@ -173,6 +215,27 @@ def test_names_cannot_break_the_page() -> None:
     text = page.document("<b>", [page.table([["<script>", {"a": "<i>"}]])])
     assert "<script>" not in text
     assert Page(text).text.count("<b>") == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1, [0, 0.5, 1]),
+        (47, 1408, [0, 500, 1000, 1500]),
+        (0.767, 1.0, [0.7, 0.8, 0.9, 1.0]),
+        (3, 3, [2.4, 2.6, 2.8, 3.0, 3.2, 3.4, 3.6]),
+    ],
+)
+def test_axes_are_marked_with_round_numbers(low: float, high: float, ticks: list[float]) -> None:
+    assert round_numbers(low, high) == pytest.approx(ticks)
+
+
+def test_a_loss_is_drawn_by_its_powers_of_ten() -> None:
+    drawn = line_chart("loss", {"a": [(0, 1.0), (1, 0.1), (2, 0.01)]}, log=True)
+    (points,) = re.findall(r'points="([^"]*)"', drawn)
+    first, second, third = (float(pair.partition(",")[2]) for pair in points.split())
+    assert second - first == pytest.approx(third - second, abs=0.2)
+    assert line_chart("loss", {"a": [(0, 1.0), (1, -0.1)]}, log=True).count("<polyline") == 1
 
 
 def test_chart_leaves_out_what_is_not_finite() -> None:

@@ -2,28 +2,15 @@
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trainer.report.run_files import RunFiles
-from trainer.report.svg import line_chart
+from trainer.report.style import STYLE
+from trainer.report.svg import COLORS, line_chart
 
-_STYLE = """\
-body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;
-color:#111;background:#fff}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}
-table{border-collapse:collapse}td,th{padding:.15rem .6rem;text-align:left;vertical-align:top;
-border-bottom:1px solid #e5e7eb}
-code,pre{font:13px ui-monospace,monospace;white-space:pre-wrap;word-break:break-word}
-pre{background:#f3f4f6;padding:.6rem}
-.row{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:312px;max-width:100%}
-svg text{font-size:13px;fill:#4b5563}.grid{stroke:#e5e7eb}
-.legend{margin:.2rem 0 .6rem}.legend span{margin-right:1rem}
-.legend i{display:inline-block;width:.8rem;height:.2rem;
-margin-right:.3rem;vertical-align:middle}
-.confusion td,.confusion th{text-align:right;border:1px solid #e5e7eb}
-.worst figure{width:110px;font-size:12px}.worst img{width:96px;image-rendering:pixelated}
-"""
+KINDS = {"eval": "held out", "train": "training"}
+"""What a reader calls the two kinds of numbers."""
 
 
 def document(title: str, sections: Iterable[str]) -> str:
@@ -32,7 +19,7 @@ def document(title: str, sections: Iterable[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
         f"<body><h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
     )
 
@@ -42,12 +29,36 @@ def section(title: str, content: str) -> str:
     return f"<h2>{html.escape(title)}</h2>\n{content}" if content else ""
 
 
+def sides(*sections: str) -> str:
+    """Return sections next to each other, where the screen is wide enough."""
+    return f'<div class="sides">{"".join(f"<div>{s}</div>" for s in sections if s)}</div>'
+
+
+def columns(content: str) -> str:
+    """Return a long table in two columns, where the screen is wide enough."""
+    return f'<div class="columns">{content}</div>'
+
+
+def note(text: str) -> str:
+    """Return a line in small print."""
+    return f'<p class="soft">{html.escape(text)}</p>' if text else ""
+
+
+def tiles(facts: Iterable[tuple[str, Any]]) -> str:
+    """Return the few numbers that are looked for first, large."""
+    cells = (f'<div><b>{_cell(v)}</b><span class="soft">{_cell(n)}</span></div>' for n, v in facts)
+    return f'<div class="tiles">{"".join(cells)}</div>'
+
+
 def table(rows: Sequence[Sequence[Any]], header: Sequence[str] = ()) -> str:
-    """Return a table; floats are shortened."""
+    """Return a table; the first column names its rows, floats are shortened."""
     if not rows:
         return ""
     top = f"<tr>{''.join(f'<th>{html.escape(h)}</th>' for h in header)}</tr>" if header else ""
-    body = "".join(f"<tr>{''.join(f'<td>{_cell(c)}</td>' for c in row)}</tr>" for row in rows)
+    body = "".join(
+        f"<tr><th>{_cell(name)}</th>{''.join(f'<td>{_cell(c)}</td>' for c in cells)}</tr>"
+        for name, *cells in rows
+    )
     return f"<table>{top}{body}</table>"
 
 
@@ -62,15 +73,31 @@ def curves(runs: Sequence[RunFiles]) -> str:
     names.pop("epoch", None)  # a straight line in every run
     charts = []
     for name in names:
-        lines = {}
-        for run in runs:
-            prefix = f"{run.name}: " if len(runs) > 1 else ""
-            for kind in (f"train/{name}", f"eval/{name}", name):
-                if kind in run.curves and not name.startswith(("compile", "start", "other")):
-                    lines[prefix + kind] = run.curves[kind]
+        lines = dict(line for run in runs for line in _lines(run, name, named=len(runs) > 1))
         if max((len(points) for points in lines.values()), default=0) > 1:
-            charts.append(line_chart(name, lines))
-    return f'<div class="row">{"".join(charts)}</div>' if charts else ""
+            is_wide = name.endswith(("loss", "norm"))
+            charts.append(line_chart(name.replace("_", " "), lines, log=is_wide))
+    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+
+
+def _lines(run: RunFiles, name: str, *, named: bool) -> Iterator[tuple[str, Any]]:
+    kinds = {f"train/{name}": KINDS["train"], f"eval/{name}": KINDS["eval"], name: ""}
+    for metric, kind in kinds.items():
+        if metric in run.curves and not metric.startswith(("seconds/", "goodput")):
+            parts = (run.name if named else "", kind)
+            yield ": ".join(filter(None, parts)), run.curves[metric]
+
+
+def shares(parts: Mapping[str, float], unit: str) -> str:
+    """Return a bar that is cut in proportion to positive numbers, and its legend."""
+    total = sum(parts.values())
+    colored = [(n, value, COLORS[i % len(COLORS)]) for i, (n, value) in enumerate(parts.items())]
+    cuts = "".join(f'<i style="width:{v / total:.2%};background:{c}"></i>' for _, v, c in colored)
+    names = "".join(
+        f'<span><i style="background:{c}"></i>{html.escape(n)} <b>{v:.1f} {unit}</b></span>'
+        for n, v, c in colored
+    )
+    return f'<div class="bar">{cuts}</div><p class="legend">{names}</p>' if colored else ""
 
 
 def confusion(matrix: Sequence[Sequence[int]]) -> str:
@@ -83,19 +110,19 @@ def confusion(matrix: Sequence[Sequence[int]]) -> str:
         for true, row in enumerate(matrix)
     )
     return (
-        "<p>Rows: true class. Columns: predicted class.</p>"
         f'<table class="confusion"><tr><th></th>{top}</tr>{rows}</table>'
+        f"{note('Rows: true class. Columns: predicted class.')}"
     )
 
 
 def worst(examples: Sequence[Mapping[str, Any]]) -> str:
     """Return the examples with the largest losses, the worst first."""
     figures = [
-        f"<figure>{image(e.get('png', ''))}<figcaption>#{e['id']}: {e['label']}, predicted "
-        f"{e['predicted']}<br>loss {e['loss']:.3g}</figcaption></figure>"
+        f"<figure>{image(e.get('png', ''))}<figcaption>{e['label']}, predicted {e['predicted']}"
+        f"<br>loss {e['loss']:.3g}, #{e['id']}</figcaption></figure>"
         for e in examples
     ]
-    return f'<div class="row worst">{"".join(figures)}</div>' if figures else ""
+    return f'<div class="worst">{"".join(figures)}</div>' if figures else ""
 
 
 def image(png: str) -> str:
@@ -103,9 +130,18 @@ def image(png: str) -> str:
     return f'<img alt="example" src="data:image/png;base64,{png}">' if png else ""
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return rows "group.name", value of nested mappings, as they are written on a command line."""
+    rows: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        is_group = isinstance(value, Mapping) and value
+        rows += flat(value, f"{prefix}{name}.") if is_group else [(prefix + name, value)]
+    return rows
+
+
 def _shaded(count: int, total: int) -> str:
     share = count / total if total else 0.0
-    return f'<td style="background:rgba(37,99,235,{0.8 * share:.2f})">{count or ""}</td>'
+    return f'<td style="background:rgba(var(--blue),{0.8 * share:.2f})">{count or ""}</td>'
 
 
 def _cell(value: Any) -> str:

@@ -1,74 +1,106 @@
 """Line charts as inline SVG; standard library only."""
 
+import dataclasses
 import html
 import math
 from collections.abc import Mapping, Sequence
 
 Points = Sequence[tuple[float, float]]
 COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4b5563")
-_WIDTH, _HEIGHT = 420, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 28
+_WIDTH, _HEIGHT = 320, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 24
+_WANTED = 4
 
 
-def line_chart(title: str, lines: Mapping[str, Points]) -> str:
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """Where values lie on a line of `length` pixels that begins at `start`."""
+
+    low: float
+    high: float
+    start: float
+    length: float
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        """Return the pixel of a value."""
+        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return self.start + (at - low) / (high - low) * self.length
+
+
+def line_chart(title: str, lines: Mapping[str, Points], *, log: bool = False) -> str:
     """Return a figure with one line for each name; points that are not finite are left out.
 
     Args:
         title: of the figure.
         lines: name -> (step, value) in order of steps.
+        log: draw powers of ten at equal distances, where every value is above zero.
     """
     kept = {n: [p for p in points if math.isfinite(p[1])] for n, points in lines.items()}
     kept = {n: points for n, points in kept.items() if points}
     if not kept:
         return ""
-    every = [p for points in kept.values() for p in points]
-    xs, ys = _range([x for x, _ in every]), _range([y for _, y in every])
-    drawn = "".join(_line(points, xs, ys, COLORS[i % 8]) for i, points in enumerate(kept.values()))
+    xs, ys = ([p[i] for points in kept.values() for p in points] for i in (0, 1))
+    log = log and min(ys) > 0
+    y_ticks = _powers(min(ys), max(ys)) if log else round_numbers(min(ys), max(ys))
+    x = Axis(*_widened(min(xs), max(xs)), _LEFT, _WIDTH - _LEFT - _RIGHT)
+    low, high = _widened(min(*ys, *y_ticks), max(*ys, *y_ticks))
+    y = Axis(low, high, _HEIGHT - _BOTTOM, _TOP + _BOTTOM - _HEIGHT, log)
+    x_ticks = [t for t in round_numbers(min(xs), max(xs)) if x.low <= t <= x.high]
+    drawn = "".join(_line(p, x, y, COLORS[i % 8]) for i, p in enumerate(kept.values()))
     names = "".join(
-        f'<span><i style="background:{COLORS[i % 8]}"></i>{html.escape(name)}</span>'
-        for i, name in enumerate(kept)
+        f'<span><i style="background:{COLORS[i % 8]}"></i>{html.escape(name)} '
+        f"<b>{points[-1][1]:.4g}</b></span>"
+        for i, (name, points) in enumerate(kept.items())
     )
     return (
         f"<figure><figcaption>{html.escape(title)}</figcaption>"
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{html.escape(title)}">'
-        f'{_axes(xs, ys)}{drawn}</svg><p class="legend">{names}</p></figure>'
+        f"{_grid(x, x_ticks, y, y_ticks)}{drawn}</svg>"
+        f'<p class="legend">{names}</p></figure>'
     )
 
 
-def _line(points: Points, xs: tuple[float, float], ys: tuple[float, float], color: str) -> str:
-    places = [(_x(x, xs), _y(y, ys)) for x, y in points]
-    if len(places) == 1:
-        return f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3" fill="{color}"/>'
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    return f'<polyline fill="none" stroke="{color}" stroke-width="1.6" points="{path}"/>'
+def round_numbers(low: float, high: float) -> list[float]:
+    """Return a few multiples of 1, 2 or 5 times a power of ten that enclose [low, high]."""
+    low, high = _widened(low, high)
+    rough = (high - low) / _WANTED
+    power = 10.0 ** math.floor(math.log10(rough))
+    unit = power * next(m for m in (1, 2, 5, 10) if rough <= m * power * (1 + 1e-9))
+    first, last = math.floor(low / unit + 1e-9), math.ceil(high / unit - 1e-9)
+    return [unit * i for i in range(first, last + 1)]
 
 
-def _axes(xs: tuple[float, float], ys: tuple[float, float]) -> str:
-    parts = []
-    for share in (0.0, 0.5, 1.0):
-        y, x = ys[0] + share * (ys[1] - ys[0]), xs[0] + share * (xs[1] - xs[0])
-        parts.append(
-            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_y(y, ys):.1f}" y2="{_y(y, ys):.1f}" '
-            f'class="grid"/><text x="{_LEFT - 6}" y="{_y(y, ys) + 4:.1f}" text-anchor="end">'
-            f'{_short(y)}</text><text x="{_x(x, xs):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">'
-            f"{x:.4g}</text>"
-        )
-    return "".join(parts)
+def _powers(low: float, high: float) -> list[float]:
+    """Return powers of ten that enclose [low, high], at most a handful."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    apart = max(1, math.ceil((last - first) / _WANTED))
+    return [10.0**i for i in range(first, last + apart, apart)]
 
 
-def _short(value: float) -> str:
-    text = f"{value:.3g}"
-    return text if len(text) < 8 else f"{value:.1e}"
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
+def _widened(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _x(value: float, over: tuple[float, float]) -> float:
-    return _LEFT + (value - over[0]) / (over[1] - over[0]) * (_WIDTH - _LEFT - _RIGHT)
+def _line(points: Points, x: Axis, y: Axis, color: str) -> str:
+    places = [(x.place(a), y.place(b)) for a, b in points]
+    if len(places) == 1:
+        return f'<circle cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3" fill="{color}"/>'
+    path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+    return (
+        f'<polyline fill="none" stroke="{color}" stroke-width="1.6" stroke-linejoin="round" '
+        f'points="{path}"/>'
+    )
 
 
-def _y(value: float, over: tuple[float, float]) -> float:
-    return _HEIGHT - _BOTTOM - (value - over[0]) / (over[1] - over[0]) * (_HEIGHT - _TOP - _BOTTOM)
+def _grid(x: Axis, x_ticks: Sequence[float], y: Axis, y_ticks: Sequence[float]) -> str:
+    rows = (
+        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}" class="grid"/>'
+        f'<text x="{_LEFT - 6}" y="{at + 3.5:.1f}" text-anchor="end">{value:.4g}</text>'
+        for value, at in ((value, y.place(value)) for value in y_ticks)
+    )
+    columns = (
+        f'<text x="{x.place(value):.1f}" y="{_HEIGHT - 7}" text-anchor="middle">{value:.6g}</text>'
+        for value in x_ticks
+    )
+    return "".join((*rows, *columns))

@@ -55,33 +55,56 @@ def render(
     looked: Mapping[str, Any],
 ) -> str:
     """Return the page."""
-    summary = run.summary
-    facts = [
-        (n, summary[n]) for n in ("status", "step", "state_digest", "replicas") if n in summary
-    ]
-    kinds = ("eval", "train")
-    names = dict.fromkeys(name for kind in kinds for name in summary.get(kind, {}))
-    metrics = [(n, *(summary.get(kind, {}).get(n) for kind in kinds)) for n in names]
-    goodput = summary.get("goodput", {})
-    seconds = [(n, s) for n, s in goodput.get("seconds", {}).items() if s >= 0.05]
+    looked_at = page.sides(
+        page.section("Confusion", page.confusion(looked.get("confusion", []))),
+        page.section("Worst held-out examples", page.worst(looked.get("worst", []))),
+    )
     return page.document(
         f"Run {run.name}",
         [
-            page.table(facts),
+            page.note(f"{run.summary.get('status', 'running')} · state {_digest(run)}"),
+            page.tiles(_first_numbers(run)),
             page.code(command),
-            page.section("Metrics", page.table(metrics, ("", "held out", "training"))),
-            *(page.section(n.title(), page.image(p)) for n, p in looked.get("samples", {}).items()),
             page.section("Curves", page.curves([run])),
-            page.section("Confusion", page.confusion(looked.get("confusion", []))),
-            page.section("Worst held-out examples", page.worst(looked.get("worst", []))),
-            page.section(
-                f"Time: goodput {goodput.get('goodput', 0):.1%}",
-                page.table(seconds, ("where", "seconds")),
+            *(page.section(n.title(), page.image(p)) for n, p in looked.get("samples", {}).items()),
+            looked_at,
+            page.section("Where the time went", _time(run)),
+            page.sides(
+                page.section("Plan", page.table(plan)),
+                page.section("Environment", page.table(list(machine.items()))),
             ),
-            page.section("Plan", page.table(plan)),
-            page.section("Config", page.table(sorted(run.config.items()))),
-            page.section("Environment", page.table(sorted(machine.items()))),
+            page.section(
+                "Config", f'<div class="columns">{page.table(page.flat(run.config))}</div>'
+            ),
         ],
+    )
+
+
+def _digest(run: RunFiles) -> str:
+    return str(run.summary.get("state_digest", ""))
+
+
+def _first_numbers(run: RunFiles) -> list[tuple[str, Any]]:
+    """Return what the run reached on held-out data, or on its own, and what it took."""
+    summary = run.summary
+    kind = next((kind for kind in page.KINDS if summary.get(kind)), "")
+    facts = [
+        (f"{page.KINDS[kind]} {name.replace('_', ' ')}", float(f"{value:.4g}"))
+        for name, value in summary.get(kind, {}).items()
+    ]
+    rate = f"{summary.get('examples_per_second', 0):,.0f}"
+    replicas = f"{summary.get('replicas', 0)} for {summary.get('virtual_replicas', 0)}"
+    took = [("steps", f"{summary.get('step', 0):,}"), ("examples a second", rate)]
+    return [*facts, *took, ("replicas for lanes", replicas)]
+
+
+def _time(run: RunFiles) -> str:
+    goodput = run.summary.get("goodput", {})
+    spent = {name: s for name, s in goodput.get("seconds", {}).items() if s >= 0.05}
+    share = f"{goodput.get('goodput', 0):.0%} went into updates that are in the final state"
+    return page.shares(spent, "s") + page.note(
+        f"{goodput.get('total_seconds', 0):.1f} s in {goodput.get('attempts', 1)} process(es): "
+        f"{share}."
     )
 
 
@@ -94,7 +117,7 @@ def command() -> str:
 
 def _plan_rows(info: DatasetInfo, plan: Plan) -> list[tuple[str, Any]]:
     return [
-        ("data", info.source),
+        ("data", _shown(info.source)),
         ("data fingerprint", info.fingerprint()[:16]),
         ("training examples", plan.examples_per_epoch),
         ("evaluation examples", plan.eval_examples),
@@ -102,3 +125,9 @@ def _plan_rows(info: DatasetInfo, plan: Plan) -> list[tuple[str, Any]]:
         ("epochs", plan.epochs_done(plan.total_steps)),
         ("lanes", f"{plan.virtual_replicas} of {plan.lane_size}"),
     ]
+
+
+def _shown(source: str) -> str:
+    """Return where the data are; what ships with the trainer is shown from the repository on."""
+    root = Path(__file__).parents[2]
+    return str(Path(source).relative_to(root)) if source.startswith(f"{root}{os.sep}") else source

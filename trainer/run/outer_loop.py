@@ -7,7 +7,7 @@ from trainer import failpoints
 from trainer.cluster.agreement import Agreement
 from trainer.config import TrainConfig
 from trainer.report.samples import Pictures
-from trainer.run import edges, evaluation
+from trainer.run import edges, evaluation, summary
 from trainer.run.results import results
 from trainer.run.saves import Saves
 from trainer.run.training import Training
@@ -75,6 +75,8 @@ class OuterLoop:
         named["epoch"] = training.plan.epochs_done(progress.step)
         named["examples_per_second"] = training.examples_per_second
         self.writers.write(progress.step, named)
+        spent = {"goodput": training.phases.ledger.report()}
+        self.writers.chart(progress.step, summary.scalars(spent))
 
     def _show_progress(self) -> None:
         training, totals = self.training, self.training.progress.totals
