@@ -1,23 +1,35 @@
 """Which Lockstep this is, and what it runs on; TensorFlow is not imported for it."""
 
+import contextlib
 import os
 import platform
 from importlib import metadata
 from pathlib import Path
 
 VERSION = "0.1.0"
+# One TensorFlow comes as one of several distributions: the images have those of their hardware.
+_TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
 
 
 def environment() -> dict[str, str]:
     """Return what the numbers depend on besides the config, and what the speed depends on."""
-    packages = {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
     return {
         "lockstep": VERSION,
         "python": platform.python_version(),
-        **packages,
+        "tensorflow": _version(*_TENSORFLOWS),
+        "keras": _version("keras"),
+        "numpy": _version("numpy"),
         "machine": f"{platform.system()} {platform.machine()}",
         "processors": f"{os.cpu_count()} of {processor()}",
     }
+
+
+def _version(*names: str) -> str:
+    """Return the version of the first of these distributions that is installed."""
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return "not installed"
 
 
 def processor() -> str:

@@ -28,6 +28,7 @@ if [ "$what" = build ]; then
     tool=${CONTAINER_TOOL:-$(first docker podman buildah)}
     [ -n "$tool" ] || { echo "no docker, podman or buildah here: install one" >&2; exit 69; }
     revision=${REVISION:-$(git rev-parse HEAD 2> /dev/null || echo unknown)}
+    export DOCKER_BUILDKIT=1 # docker before 23 knows no RUN --mount without it
     # shellcheck disable=SC2086 # several options
     exec "$tool" build ${BUILD_OPTIONS:-} --target "$2" --tag "$3" \
         --build-arg "BASE_DIGEST=$BASE_DIGEST" \

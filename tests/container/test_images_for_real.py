@@ -67,6 +67,7 @@ def test_killed_and_resumed_inside_equals_untouched_outside(
 
     subprocess.run(command, capture_output=True, check=True)
     assert _summary(inside / "digits")["status"] == "done"
+    assert (inside / "digits" / "report.html").is_file()
     assert _summary(inside / "digits")["state_digest"] == _summary(outside)["state_digest"]
 
 
@@ -126,6 +127,10 @@ def test_the_image_holds_no_installers_and_no_caches(images: Engine, cpu: str) -
 
 
 def test_the_image_says_what_it_is(images: Engine, cpu: str, revision: str) -> None:
+    shown = subprocess.run(
+        images.run(cpu, "--version"), capture_output=True, text=True, check=False
+    )
+    assert re.search(r"^tensorflow +\d", shown.stdout, re.MULTILINE), shown.stderr
     config = json.loads(images.buildah("inspect", "--type=image", cpu))["OCIv1"]["config"]
     assert config["Labels"]["org.opencontainers.image.revision"] == revision
     assert config["User"] == "65532:65532"

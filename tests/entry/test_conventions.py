@@ -39,8 +39,7 @@ def test_version_names_what_a_report_of_a_mistake_needs() -> None:
     )
     assert done.returncode == 0, done.stderr
     rows = dict(line.split(None, 1) for line in done.stdout.splitlines())
-    for name in ("tensorflow", "keras"):
-        assert rows[name] == metadata.version(name)
+    assert rows["keras"] == metadata.version("keras")
     assert rows["python"] == sys.version.split()[0]
     assert rows["machine"].startswith("Linux") or sys.platform != "linux"
     assert re.fullmatch(r"\d+ of \S.*", rows["processors"])
@@ -48,6 +47,20 @@ def test_version_names_what_a_report_of_a_mistake_needs() -> None:
         assert "avx512" in rows["processors"]  # decides the last bits
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert rows["lockstep"] == version.VERSION == project["version"]
+    assert f"tensorflow=={rows['tensorflow']}" in project["dependencies"]
+
+
+@pytest.mark.parametrize("installed", ["tensorflow-cpu", "tensorflow-tpu"])
+def test_version_finds_the_tensorflow_of_an_image(
+    installed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_an_image(name: str) -> str:
+        if name.startswith("tensorflow") and name != installed:
+            raise metadata.PackageNotFoundError(name)
+        return "2.19.1"
+
+    monkeypatch.setattr(metadata, "version", of_an_image)
+    assert "tensorflow  2.19.1\n" in version.version_text()
 
 
 def complete(shell: str, line: str) -> list[str]:
