@@ -18,10 +18,10 @@ from trainer.failpoints import VARIABLE
 TINY = ("--config=tests/chaos/tiny.py",)
 STEPS = 60
 SAVE_EVERY = 6
-LONG_STEPS = 1200
+LONG_STEPS = 6000
 LONG_SAVE_EVERY = 100
 LONG = (f"--config.train_steps={LONG_STEPS}", f"--config.checkpoint_every_steps={LONG_SAVE_EVERY}",
-        "--config.log_every_steps=10", "--config.eval_every_steps=150")  # fmt: skip
+        "--config.log_every_steps=10", "--config.eval_every_steps=1500")  # fmt: skip
 ENDLESS = ("--config.train_steps=100000", "--config.eval_every_steps=100000")
 
 
@@ -77,6 +77,12 @@ class Worker:
         while text not in self.output:
             assert self.process.poll() is None, f"ended before {text!r}: {self.output}"
             assert time.monotonic() < deadline, f"no {text!r}: {self.output}"
+            time.sleep(0.02)
+
+    def wait_while_starting(self, secs: float) -> None:
+        """Wait that long, but not into the training of a process that starts quickly."""
+        deadline = time.monotonic() + secs
+        while time.monotonic() < deadline and " step " not in self.output:
             time.sleep(0.02)
 
 

@@ -110,7 +110,7 @@ def _kill_at_random(worker: Worker, rng: random.Random, kill: int, reached: int)
         worker.wait_for(f"step {(reached // 10 + rng.randrange(1, 10)) * 10}/")
         time.sleep(rng.uniform(0.0, 0.1))
     else:
-        time.sleep(rng.uniform(0.5, 5.0))
+        worker.wait_while_starting(rng.uniform(0.5, 6.0))
     worker.send(signal.SIGKILL)
     assert worker.wait() == 137, worker.output
 

@@ -164,7 +164,7 @@ def _stop_at_random(worker: Worker, rng: random.Random, number: int, reached: in
         worker.wait_for(f"step {(reached // 10 + rng.randrange(1, 8)) * 10}/")
         time.sleep(rng.uniform(0.0, 0.1))
     else:
-        time.sleep(rng.uniform(0.5, 6.0))
+        worker.wait_while_starting(rng.uniform(0.5, 6.0))
     sent = time.monotonic()
     worker.send(signal.SIGTERM)
     if number % 3 == 0:
