@@ -1,10 +1,11 @@
 """A new user's first minutes, command by command, with the seconds each took.
 
-`python -m benchmarks.first_minutes [--source=URL_OR_FOLDER]` clones the repository into a new
-folder and goes through what the guide shows; it ends with the first command that fails.
+`python -m benchmarks.first_minutes [--source=URL_OR_FOLDER] [--page=FILE]` clones the repository
+into a new folder and goes through what the guide shows; it ends with the first command that fails.
 """
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -13,25 +14,46 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainer.version import environment
+
 ROOT = Path(__file__).parent.parent
 PYTHON = ".venv/bin/python"
 CONFIG = "--config=mine/experiment.py"
 
 
+Row = tuple[str, float]
+
+
 def main() -> int:
-    """Print a line for each command, and the sum."""
+    """Print a line for each command, and the sum; write them into the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--source", default=str(ROOT), help="what is cloned")
-    source = parser.parse_args().source
+    parser.add_argument("--page", type=Path, help="where the results are written as Markdown")
+    flags = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "lockstep"
-        seconds = list(_all(source, home))
-    print(f"{sum(seconds):7.1f} s  in all, {len(seconds)} commands", flush=True)
+        rows = list(_all(flags.source, Path(folder) / "lockstep"))
+    rows.append((f"in all, {len(rows)} commands", sum(secs for _, secs in rows)))
+    print(f"{rows[-1][1]:7.1f} s  {rows[-1][0]}", flush=True)
+    if flags.page:
+        flags.page.write_text(_page(rows, load))
     return 0
 
 
-def _all(source: str, home: Path) -> Iterator[float]:
-    yield _timed(["git", "clone", "--quiet", source, str(home)], home.parent)
+def _page(rows: list[Row], load: float) -> str:
+    machine = ", ".join(f"{name} {value}" for name, value in environment().items())
+    table = "\n".join(f"| `{name}` | {secs:.1f} |" for name, secs in rows[:-1])
+    name, secs = rows[-1]
+    return (
+        "# A new user's first minutes\n\n"
+        f"`python -m benchmarks.first_minutes`, {time.strftime('%Y-%m-%d')}; load before it began "
+        f"{load:.1f}.\n{machine}.\n\n| command | seconds |\n|---|---:|\n{table}\n"
+        f"| **{name}** | **{secs:.1f}** |\n\nNone failed: the first that fails ends it.\n"
+    )
+
+
+def _all(source: str, home: Path) -> Iterator[Row]:
+    yield _timed(["git", "clone", "--quiet", source, str(home)], home.parent, shown="git clone")
     yield _timed(["make", "train"], home)
     yield _timed([PYTHON, "-m", "trainer", "new", "mine"], home)
     _change(home / "mine" / "experiment.py")
@@ -54,13 +76,18 @@ def _change(file: Path) -> None:
     file.write_text(text.replace('"filters": 32', '"filters": 48'))
 
 
-def _timed(command: list[str], folder: Path) -> float:
+def _timed(command: list[str], folder: Path, shown: str = "") -> Row:
     started = time.monotonic()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return _say(command, time.monotonic() - started, done.returncode, 0, done.stderr)
+    shown = shown or _typed(command)
+    return _say(shown, time.monotonic() - started, done.returncode, 0, done.stderr)
 
 
-def _interrupted(command: list[str], folder: Path) -> float:
+def _typed(command: list[str]) -> str:
+    return " ".join([Path(command[0]).name, *command[1:]])
+
+
+def _interrupted(command: list[str], folder: Path) -> Row:
     """Press Ctrl-C in the middle: the state is saved, and the same command goes on."""
     started = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
@@ -69,7 +96,8 @@ def _interrupted(command: list[str], folder: Path) -> float:
         line for line in iter(process.stderr.readline, "") if _stop_after_an_epoch(line, process)
     ]
     code = process.wait()
-    return _say([*command, "(Ctrl-C)"], time.monotonic() - started, code, 143, "".join(seen))
+    shown = f"{_typed(command)} (Ctrl-C)"
+    return _say(shown, time.monotonic() - started, code, 143, "".join(seen))
 
 
 def _stop_after_an_epoch(line: str, process: "subprocess.Popen[str]") -> bool:
@@ -78,11 +106,11 @@ def _stop_after_an_epoch(line: str, process: "subprocess.Popen[str]") -> bool:
     return True
 
 
-def _say(command: list[str], seconds: float, code: int, wanted: int, stderr: str) -> float:
-    print(f"{seconds:7.1f} s  {Path(command[0]).name} {' '.join(command[1:])}", flush=True)
+def _say(shown: str, seconds: float, code: int, wanted: int, stderr: str) -> Row:
+    print(f"{seconds:7.1f} s  {shown}", flush=True)
     if code != wanted:
         sys.exit(f"ended with {code}, not {wanted}:\n{stderr[-2000:]}")
-    return seconds
+    return shown, seconds
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def rule(command: Command):
 
 def real_words(command: Command) -> list[str]:
     """Return the words with something real in the place of DIR, FILE and [what may be left out]."""
-    text = re.sub(r"\[[^]]*\]", "", command.text.replace("...", "runs/x"))
+    text = re.sub(r"\[--[^]]*\]", "", command.text.replace("...", "runs/x"))
     return [
         re.sub(r"\b(DIR|FILE)\b", r"placed_\1", word) for word in shlex.split(text, comments=True)
     ]
