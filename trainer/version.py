@@ -6,18 +6,25 @@ from importlib import metadata
 from pathlib import Path
 
 VERSION = "0.1.0"
+_WHEELS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
 
 
 def environment() -> dict[str, str]:
     """Return what the numbers depend on besides the config, and what the speed depends on."""
-    packages = {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
+    packages = {name: metadata.version(name) for name in ("keras", "numpy")}
     return {
         "lockstep": VERSION,
         "python": platform.python_version(),
+        "tensorflow": tensorflow_version(),
         **packages,
         "machine": f"{platform.system()} {platform.machine()}",
         "processors": f"{os.cpu_count()} of {processor()}",
     }
+
+
+def tensorflow_version() -> str:
+    """Return the version of the one wheel of TensorFlow that is installed, by any of its names."""
+    return next(d.version for name in _WHEELS for d in metadata.distributions(name=name))
 
 
 def processor() -> str:
