@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ from absl import flags
 
 from trainer import (
     commands,
+    compile_cache,
     config_file,
     config_names,
     config_values,
@@ -128,6 +130,8 @@ def _train(request: Request, stop: StopSignal) -> list[str]:
     failpoints.check()
     ledger = goodput.Ledger(started=goodput.process_started())
     deadlines = (FLAGS.startup_deadline_secs, FLAGS.hang_deadline_secs)
+    compile_cache.keep_programs(FLAGS.compile_cache, os.environ)
+    gc.disable()  # what the start makes stays; `run.training` collects again from the first step on
     with Watchdog(*deadlines) as watchdog:
         with ledger.spend("peers"):
             rendezvous.meet(request.cluster, config_values.to_plain(request.config), deadlines[0])

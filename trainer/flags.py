@@ -33,19 +33,18 @@ flags.DEFINE_string("stage_dir", "", "folder for copies of remote data; or a tem
 flags.DEFINE_integer(
     "stage_bytes", 0, "most bytes of those copies; 0: most of the free disk", lower_bound=0
 )
+flags.DEFINE_string("compile_cache", "", "folder that keeps XLA's programs for the next start")
 flags.DEFINE_string("log_examples", "", "file for step<TAB>lane<TAB>example id lines")
 
 flags.DEFINE_string("profile", "", "START:STEPS, traced for TensorBoard into the workdir")
-flags.DEFINE_float(
-    "startup_deadline_secs", 600, "until all workers have met, and until training begins", 1
-)
+flags.DEFINE_float("startup_deadline_secs", 600, "until workers meet, and training begins", 1)
 flags.DEFINE_float("hang_deadline_secs", 1800, "longest that any later phase may take", 1)
 
 GROUPS = {
     "what": ("config", "workdir"),
     "try it first": ("dry_run", "fast_dev_run", "overfit_batches", "assume_topology"),
     "where": ("strategy", "cpu_replicas", "tpu"),
-    "data and traces": ("stage_dir", "stage_bytes", "log_examples", "profile"),
+    "data and traces": ("stage_dir", "stage_bytes", "compile_cache", "log_examples", "profile"),
     "deadlines": ("startup_deadline_secs", "hang_deadline_secs"),
 }
 _WIDTH, _INDENT = 80, 27

@@ -1,10 +1,15 @@
 """`--profile` traces the steps it was asked for, and changes no bit."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.processes import SHORT, summary, trainer
 from trainer.exit_codes import ExitCode, RunError
+from trainer.watch.goodput import Ledger
 from trainer.watch.profile import Span, parse
+from trainer.watch.step_times import StepTimes
 
 MLP = ("--config.model.name=mlp", "--config.model.args={}")
 
@@ -17,6 +22,43 @@ def test_a_trace_of_some_steps_lands_in_the_workdir_and_the_state_is_the_same(tm
     assert len(traces) == 1
     assert traces[0].stat().st_size > 1000
     assert not list((tmp_path / "plain").rglob("*.xplane.pb"))
+    assert not reports(tmp_path / "plain")
+    (report,) = reports(tmp_path / "traced")
+    assert report["step"] == 7
+    assert report["profile/reduce_ms"] == 0  # one replica
+    assert report["profile/compute_ms"] > 0
+    assert report["profile/peak_gflops_per_second"] > 1
+    assert 0 < report["profile/utilisation"] < 1
+
+
+def test_what_replicas_exchange_is_told_apart(tmp_path):
+    run = summary(tmp_path, *MLP, *SHORT, "--profile=3:4", "--cpu_replicas=2")
+    (report,) = reports(tmp_path)
+    assert report["profile/reduce_ms"] > 0
+    assert run["replicas"] == 2
+
+
+def reports(workdir: Path) -> list[dict[str, float]]:
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [line for line in lines if "profile/compute_ms" in line]
+
+
+def test_steps_count_with_the_time_of_their_call():
+    now = [0.0]
+    ledger = Ledger(clock=lambda: now[0])
+    times = StepTimes(ledger)
+    times.add(0.002, 98)
+    times.add(0.5, 2)
+    with ledger.spend("data"):
+        now[0] += 0.1
+    with ledger.spend("save"):
+        now[0] += 5.0
+    with ledger.spend("other"):
+        now[0] += 0.3
+    assert times.read() == pytest.approx(
+        {"step_ms_p50": 2.0, "step_ms_p99": 500.0, "data_ms": 1.0, "host_ms": 3.0}
+    )
+    assert times.read() == {}
 
 
 def test_calls_end_at_both_edges_of_the_span():

@@ -37,17 +37,22 @@ class ResidentFeed:
         self._lane_size = lane_size
         self._rows = rows
         self._tensors = {name: self._place(array) for name, array in arrays.items()}
+        # One graph for all of it: what nobody asks of the order is not worked out.
+        self._served = tf.function(self._serve, autograph=False)
 
     def prepare(self, first_step: int, num_steps: int) -> Any:
         """Return ids and weights [rows, B] of the call, and the tensors they point into."""
-        start, stop = first_step * self._batch_size, (first_step + num_steps) * self._batch_size
-        positions = tf.range(start, stop, dtype=tf.int64)
+        ids, weights = self._served(tf.constant(first_step, tf.int64), tf.constant(num_steps))
+        return ids, weights, self._tensors
+
+    def _serve(self, first_step: tf.Tensor, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        num = tf.cast(num_steps, tf.int64) * self._batch_size
+        positions = first_step * self._batch_size + tf.range(num)
         # The same shape for every call, so that the loop is traced once.
-        padding = [[0, (self._rows - num_steps) * self._batch_size]]
+        padding = [[0, self._rows * self._batch_size - num]]
         shape = [self._rows, self._batch_size]
         ids = tf.reshape(tf.pad(self._order.serve(positions).ids, padding), shape)
-        weights = tf.reshape(tf.pad(self._order.weights(positions), padding), shape)
-        return ids, weights, self._tensors
+        return ids, tf.reshape(tf.pad(self._order.weights(positions), padding), shape)
 
     def select(self, prepared: Any, index: tf.Tensor) -> Any:
         """Return ids [B] and weights [B] of one step."""

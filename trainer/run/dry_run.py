@@ -10,7 +10,7 @@ from trainer import build
 from trainer.config import TrainConfig
 from trainer.data import feeds, preprocess
 from trainer.data.info import DatasetInfo
-from trainer.engine import step
+from trainer.engine import flops, step
 from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import Plan, lanes_per_replica
 from trainer.task import Task
@@ -19,11 +19,7 @@ Row = tuple[str, str]
 
 
 def rows(config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int) -> list[Row]:
-    """Return the plan as (name, value) rows; builds the task on the CPU.
-
-    FLOPs count multiplications and additions of a forward pass, three times for training.
-    """
-    tf.get_logger().setLevel("ERROR")  # the profiler announces its own deprecation
+    """Return the plan as (name, value) rows; builds the task on the CPU."""
     task = _build(config, info, plan)
     num_lanes = lanes_per_replica(config.virtual_replicas, num_replicas)
     weights = sum(_num_bytes(m.weights) for m in task.models.values())
@@ -31,7 +27,7 @@ def rows(config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int) 
     slots += _num_bytes(v for _, v in task.average.state()) if task.average else 0
     grads = sum(_num_bytes(m.trainable_variables) for m in task.models.values())
     data = (plan.examples_per_epoch + plan.eval_examples) * info.example_bytes
-    forward = [_forward_graph(m, plan.lane_size) for m in task.models.values()]
+    forward = [flops.forward_graph(m, plan.lane_size) for m in task.models.values()]
     return [
         ("data", f"{info.source}"),
         ("training examples", f"{plan.examples_per_epoch:,}"),
@@ -45,7 +41,7 @@ def rows(config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int) 
         ("execution", f"{config.execution}, {config.precision}, {config.reduction} reduction"),
         ("CPU threads an operation", f"{config.intra_op_threads}"),
         ("parameters", f"{sum(m.count_params() for m in task.models.values()):,}"),
-        ("FLOPs a step", f"{3 * config.virtual_replicas * sum(map(_flops, forward)):.3g}"),
+        ("FLOPs a step", f"{flops.step_flops(forward, config.virtual_replicas):.3g}"),
         ("memory: weights and slots", _mib(weights + slots)),
         ("memory: gradients", _mib(grads * (num_lanes + 1))),
         ("memory: activations, at most", _mib(sum(map(_activation_bytes, forward)))),
@@ -67,7 +63,7 @@ def check_tpu(config: TrainConfig, info: DatasetInfo, plan: Plan, topology: str)
     lanes_per_replica(config.virtual_replicas, num_replicas)
     task = _build(config, info, plan)
     for model in task.models.values():
-        _refuse_dynamic_shapes(_forward_graph(model, plan.lane_size), model.name)
+        _refuse_dynamic_shapes(flops.forward_graph(model, plan.lane_size), model.name)
     train = step.make_train_step(task, build.step_plan(config))
     features = preprocess.seen_features(info.features, config.augment)
     shape = [1, plan.lane_size]
@@ -109,14 +105,6 @@ def _chips(topology: str) -> int:
     return math.prod(map(int, dimensions))
 
 
-def _forward_graph(model: keras.Model, lane_size: int) -> tf.Graph:
-    spec = tf.nest.map_structure(
-        lambda x: tf.TensorSpec([lane_size, *x.shape[1:]], x.dtype), model.input
-    )
-    forward = tf.function(lambda x: model(x, training=False), autograph=False)
-    return forward.get_concrete_function(spec).graph
-
-
 def _refuse_dynamic_shapes(graph: tf.Graph, model: str) -> None:
     for op in graph.get_operations():
         for output in op.outputs:
@@ -126,12 +114,6 @@ def _refuse_dynamic_shapes(graph: tf.Graph, model: str) -> None:
                     f"model {model!r} has a shape that depends on the data: {op.name} gives "
                     f"{output.shape}; a TPU compiles static shapes only (mask with tf.where)",
                 )
-
-
-def _flops(graph: tf.Graph) -> int:
-    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["output"] = "none"
-    return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
 
 
 def _activation_bytes(graph: tf.Graph) -> int:

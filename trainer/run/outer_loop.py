@@ -7,7 +7,7 @@ from trainer import failpoints
 from trainer.cluster.agreement import Agreement
 from trainer.config import TrainConfig
 from trainer.report.samples import Pictures
-from trainer.run import edges, evaluation, summary
+from trainer.run import edges, evaluation, step_report, summary
 from trainer.run.results import results
 from trainer.run.saves import Saves
 from trainer.run.training import Training
@@ -48,6 +48,7 @@ class OuterLoop:
             if not self._evaluation_is_due(self.training.progress):
                 self.training.advance()
                 self._show_progress()
+                self._report_if_traced()
         failpoints.reach("loop.before_last_save")
         self.saves.save_last()
 
@@ -74,9 +75,20 @@ class OuterLoop:
         named["learning_rate"] = float(training.live.task.optimizers["main"].learning_rate)
         named["epoch"] = training.plan.epochs_done(progress.step)
         named["examples_per_second"] = training.examples_per_second
+        named |= {f"time/{name}": value for name, value in self._timed().items()}
         self.writers.write(progress.step, named)
         spent = {"goodput": training.phases.ledger.report()}
         self.writers.chart(progress.step, summary.scalars(spent))
+
+    def _timed(self) -> dict[str, float]:
+        rate = self.training.examples_per_second / self.training.live.strategy.num_replicas_in_sync
+        return {"examples_per_second_per_replica": rate, **self.training.times.read()}
+
+    def _report_if_traced(self) -> None:
+        if self.training.profiler.has_ended():
+            report = step_report.step_report(self.training)
+            step = self.training.progress.step
+            self.writers.write(step, {f"profile/{name}": v for name, v in report.items()})
 
     def _show_progress(self) -> None:
         training, totals = self.training, self.training.progress.totals

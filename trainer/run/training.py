@@ -1,6 +1,7 @@
 """The steps themselves: calls of the inner loop, and the way back from numbers gone bad."""
 
 import dataclasses
+import gc
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from trainer.run.session import Session
 from trainer.watch.phases import Phases
 from trainer.watch.profile import Profiler
 from trainer.watch.progress import Progress
+from trainer.watch.step_times import StepTimes
 
 
 @dataclasses.dataclass
@@ -28,6 +30,7 @@ class Training:
         secs_per_step: of the last call, as all workers agree; 0 where nothing was measured, None
             before the first call, which compiles.
         num_steps: made by this process.
+        times: of the calls of the inner loop.
     """
 
     config: TrainConfig
@@ -43,6 +46,10 @@ class Training:
     progress: Progress = dataclasses.field(default_factory=Progress)
     secs_per_step: float | None = None
     num_steps: int = 0
+    times: StepTimes = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.times = StepTimes(self.phases.ledger)
 
     @property
     def is_complete(self) -> bool:
@@ -80,6 +87,10 @@ class Training:
             sums = self.live.train(step, num_steps)
         self.phases.ledger.move(bucket, "data", self.live.data_wait() - waited)
         self.secs_per_step = 0.0 if is_first else (time.monotonic() - started) / num_steps
+        if is_first:
+            _collect_garbage_again()
+        else:
+            self.times.add(self.secs_per_step, num_steps)
         self.num_steps += num_steps
         return sums
 
@@ -120,3 +131,9 @@ class Training:
         restored.step, restored.rollbacks = failed.step, failed.rollbacks + 1
         restored.totals, restored.skipped_in_row = None, 0
         self.progress = restored
+
+
+def _collect_garbage_again() -> None:
+    """End the start: what it made stays for the whole run and need not be looked at any more."""
+    gc.freeze()
+    gc.enable()

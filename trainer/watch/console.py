@@ -9,8 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def describe(step: int, total_steps: int, values: Mapping[str, float]) -> str:
-    """Return "12:00:01 step 500/2350  train/loss 0.0312  train/accuracy 0.991"."""
-    shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+    """Return "12:00:01 step 500/2350  train/loss 0.0312  train/accuracy 0.991".
+
+    Names below "time/" are left to the files and charts: they would fill the screen.
+    """
+    named = {n: value for n, value in values.items() if not n.startswith("time/")}
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in named.items())
     return f"{time.strftime('%H:%M:%S')} step {step}/{total_steps}  {shown}"
 
 

@@ -52,6 +52,7 @@ class Profiler:
         self.span = span
         self._folder = folder
         self._is_open = False
+        self._is_new = False
 
     @contextlib.contextmanager
     def call(self, step: int, num_steps: int) -> Iterator[None]:
@@ -71,4 +72,9 @@ class Profiler:
 
         if self._is_open:
             profiler.experimental.stop()
-            self._is_open = False
+            self._is_open, self._is_new = False, True
+
+    def has_ended(self) -> bool:
+        """Return whether a trace was written since this was last asked."""
+        ended, self._is_new = self._is_new, False
+        return ended
