@@ -10,8 +10,6 @@ import optax
 
 from benchmarks.peers import work
 
-MANY = 256
-
 
 def initial(name: str) -> list[Any]:
     """Return weights and biases, layer by layer."""
@@ -40,14 +38,14 @@ def forward(name: str, layers: list[Any], x: jax.Array, key: jax.Array) -> jax.A
     x = x.reshape(x.shape[0], -1)
     (w, b), (out_w, out_b) = layers[-2:]
     x = jax.nn.relu(x @ w + b)
-    if rate := work.DROPOUT[name]:
+    if rate := work.WORKS[name].dropout:
         x = jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
     return x @ out_w + out_b
 
 
 def main(name: str) -> None:
-    images, labels = map(jnp.asarray, work.images())
-    batch, many = work.BATCH[name], MANY if name != "cnn" else 16
+    images, labels = map(jnp.asarray, work.images(name))
+    batch, many = work.WORKS[name].batch, work.WORKS[name].many
     optimizer, rng = optax.adam(work.RATE), np.random.default_rng(1)
 
     def loss_fn(layers: Any, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:

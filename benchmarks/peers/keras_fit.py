@@ -1,36 +1,83 @@
 """Keras `fit`: `python -m benchmarks.peers.keras_fit WORK STEPS_PER_EXECUTION`."""
 
 import sys
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from benchmarks.peers import work
 from trainer.models.cnn import cnn
 from trainer.models.mlp import mlp
+from trainer.models.resnet import resnet
+
+
+def pooled(input_shape: tuple[int, int, int], num_outputs: int) -> keras.Model:
+    """Return a model that hardly computes: what is measured is the input."""
+    inputs = keras.Input(input_shape)
+    x = keras.layers.AveragePooling2D(32)(inputs)
+    outputs = keras.layers.Dense(num_outputs)(keras.layers.Flatten()(x))
+    return keras.Model(inputs, outputs)
 
 
 def model(name: str) -> keras.Model:
     """Return the model that all TensorFlow contenders train."""
+    shape = work.WORKS[name].shape
     if name == "cnn":
-        return cnn((28, 28, 1), 10, padding="valid")
-    return mlp((28, 28, 1), 10, dropout=work.DROPOUT[name])
+        return cnn(shape, 10, padding="valid")
+    if name == "resnet":
+        return resnet(shape, 10, depth=8)
+    if name == "jpeg":
+        return pooled(shape, 10)
+    return mlp(shape, 10, dropout=work.WORKS[name].dropout)
+
+
+def jpegs() -> tf.data.Dataset:
+    """Return shuffled batches of decoded images from the records, without an end."""
+    spec = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], "int64"),
+    }
+
+    def decode(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.io.parse_single_example(record, spec)
+        image = tf.io.decode_jpeg(found["image"], channels=3)
+        return tf.ensure_shape(image, work.WORKS["jpeg"].shape), found["label"]
+
+    files = sorted(str(path) for path in work.jpeg_folder().glob("*.tfrecord"))
+    found = tf.data.TFRecordDataset(files).repeat().shuffle(work.NUM_JPEGS)
+    found = found.map(decode, tf.data.AUTOTUNE).batch(work.WORKS["jpeg"].batch, drop_remainder=True)
+    scaled = found.map(lambda x, y: (tf.cast(x, tf.float32) / 255, y), tf.data.AUTOTUNE)
+    return scaled.prefetch(tf.data.AUTOTUNE)
 
 
 def main(name: str, steps_per_execution: str) -> None:
-    made, (x, y), batch = model(name), work.images(), work.BATCH[name]
+    made, kind = model(name), work.WORKS[name]
     made.compile(
         keras.optimizers.Adam(work.RATE),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=int(steps_per_execution),
     )
-    many = min(len(x), 100 * batch)
+    if name == "jpeg":
+        data = jpegs()
 
-    def fit(count: int) -> int:
-        made.fit(x[:count], y[:count], batch_size=batch, verbose=0)
-        return count // batch
+        def fit(steps: int) -> Any:
+            return made.fit(data, steps_per_epoch=steps, verbose=0)
+    else:
+        x, y = work.images(name)
 
-    work.serve(lambda: fit(batch), lambda: fit(many))
+        def fit(steps: int) -> Any:
+            count = steps * kind.batch
+            return made.fit(x[:count], y[:count], batch_size=kind.batch, verbose=0)
+
+    many = max(int(steps_per_execution), min(100, 6 * kind.many))
+
+    def run() -> int:
+        fit(many)
+        return many
+
+    work.serve(lambda: fit(1), run)
 
 
 if __name__ == "__main__":

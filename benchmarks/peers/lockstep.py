@@ -1,49 +1,88 @@
-"""This project: `python -m benchmarks.peers.lockstep WORK EXECUTION PRECISION THREADS`."""
+"""This project: `python -m benchmarks.peers.lockstep WORK [FIELD=VALUE ...]`.
 
+FIELD is one of the config, or `cpu_replicas=R`, or `feed=constant`: every step is given the same
+examples, so that what remains is the step. Workers of TF_CONFIG are driven call by call, all alike.
+"""
+
+import os
 import sys
 
 import numpy as np
 
 from benchmarks.peers import work
 
+JPEG_FEATURES = {
+    "image": {"dtype": "uint8", "shape": [224, 224, 3], "encoding": "image"},
+    "label": {"num_classes": 10},
+}
+MODELS = {
+    "mlp": ("mlp", {}),
+    "cnn": ("cnn", {"padding": "valid"}),
+    "resnet": ("resnet", {"depth": 8}),
+    "jpeg": ("benchmarks.peers.keras_fit:pooled", {}),
+}
 
-def build() -> dict[str, dict[str, np.ndarray]]:
-    """Return the dataset."""
-    x, y = work.images()
+
+def build(name: str) -> dict[str, dict[str, np.ndarray]]:
+    """Return the dataset of a work."""
+    x, y = work.images(name)
     return {"train": {"image": x, "label": y}}
 
 
-def main(name: str, execution: str, precision: str = "float32", threads: str = "1") -> None:
+def main(name: str, *settings: str) -> None:
+    from trainer import config_values
+    from trainer.cluster.description import read_cluster
     from trainer.cluster.strategy import Placement
     from trainer.config import DatasetConfig, OptimizerConfig, PartConfig, TrainConfig
     from trainer.data import sources
     from trainer.plan import make_plan
     from trainer.run.session import open_session
 
-    model = name.partition("_")[0]
-    options = {"padding": "valid"} if model == "cnn" else {"dropout": work.DROPOUT[name]}
+    given = dict(setting.split("=") for setting in settings)
+    cpu_replicas, is_constant = int(given.pop("cpu_replicas", 0)), given.pop("feed", "")
+    kind = work.WORKS[name]
+    model, options = MODELS[name.partition("_")[0]]
+    data = DatasetConfig("benchmarks.peers.lockstep:build", eval_split="", args={"name": name})
+    if name == "jpeg":
+        pattern = str(work.jpeg_folder() / "{split}-*")
+        arguments = {"features": JPEG_FEATURES}
+        data = DatasetConfig(pattern, eval_split="", serve="stream", args=arguments)
     config = TrainConfig(
         train_steps=1_000_000,
-        global_batch_size=work.BATCH[name],
-        execution=execution,
-        precision=precision,
-        intra_op_threads=int(threads),
-        dataset=DatasetConfig("benchmarks.peers.lockstep:build", eval_split=""),
-        model=PartConfig(model, options),
+        global_batch_size=kind.batch,
+        dataset=data,
+        model=PartConfig(model, {**options, **({"dropout": kind.dropout} if kind.dropout else {})}),
         optimizer=OptimizerConfig("adam", learning_rate=work.RATE),
     )
+    config = config_values.override(config, given.items())
+    if is_constant:
+        _feed_the_same()
     info = sources.describe(config.dataset)
-    live = open_session(config, info, make_plan(config, info), Placement("cpu"))
-    many = 256 if model == "mlp" else 16
+    placement = Placement(cpu_replicas=cpu_replicas, cluster=read_cluster(os.environ))
+    live = open_session(config, info, make_plan(config, info), placement)
     done = 1
 
     def run() -> int:
         nonlocal done
-        live.train(done, many)
-        done += many
-        return many
+        live.train(done, kind.many)
+        done += kind.many
+        return kind.many
 
     work.serve(lambda: live.train(0, 1), run)
+
+
+def _feed_the_same() -> None:
+    import tensorflow as tf
+
+    from trainer.data.resident import ResidentFeed
+
+    def batch(feed: ResidentFeed, selected: tuple, _: tf.Tensor, num_lanes: int) -> tuple:
+        shape = [num_lanes, feed._lane_size]
+        size = num_lanes * feed._lane_size
+        same = {n: tf.reshape(x[:size], [*shape, *x.shape[1:]]) for n, x in selected[2].items()}
+        return same, tf.ones(shape)
+
+    ResidentFeed.batch = batch
 
 
 if __name__ == "__main__":

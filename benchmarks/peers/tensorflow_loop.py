@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks.peers import work
-from benchmarks.peers.keras_fit import model
+from benchmarks.peers.keras_fit import jpegs, model
 
 Step = Callable[[Any], None]
 
@@ -45,8 +45,11 @@ def make_step(name: str) -> tuple[Step, Callable[[], Any]]:
 
 def dataset(name: str) -> tf.data.Dataset:
     """Return shuffled batches without an end."""
-    made = tf.data.Dataset.from_tensor_slices(work.images()).cache().shuffle(work.NUM_EXAMPLES)
-    return made.repeat().batch(work.BATCH[name], drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    if name == "jpeg":
+        return jpegs()
+    made = tf.data.Dataset.from_tensor_slices(work.images(name)).cache().shuffle(work.NUM_EXAMPLES)
+    batches = made.repeat().batch(work.WORKS[name].batch, drop_remainder=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def bare(name: str) -> None:
@@ -59,7 +62,7 @@ def bare(name: str) -> None:
         read()
         return count
 
-    work.serve(lambda: run(1), lambda: run(64 if name != "cnn" else 16))
+    work.serve(lambda: run(1), lambda: run(min(64, work.WORKS[name].many)))
 
 
 def with_orbit(name: str) -> None:
@@ -80,7 +83,7 @@ def with_orbit(name: str) -> None:
         trainer.train(tf.constant(count))
         return count
 
-    work.serve(lambda: run(1), lambda: run(256 if name != "cnn" else 16))
+    work.serve(lambda: run(1), lambda: run(work.WORKS[name].many))
 
 
 if __name__ == "__main__":

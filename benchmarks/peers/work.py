@@ -4,8 +4,10 @@ A contender is a process that starts, makes one step, warms up and then waits: t
 after another run for a moment, round by round, so that a noisy machine slows all of them alike.
 """
 
+import dataclasses
 import json
 import os
+import pathlib
 import resource
 import sys
 import time
@@ -13,21 +15,52 @@ from collections.abc import Callable
 
 import numpy as np
 
-NUM_EXAMPLES = 12_800
-BATCH = {"mlp": 32, "mlp_dropout": 32, "cnn": 128}
-DROPOUT = {"mlp": 0.0, "mlp_dropout": 0.2, "cnn": 0.0}
 RATE = 1e-3
 
 
-def images() -> tuple[np.ndarray, np.ndarray]:
-    """Return made images of MNIST's size, float32[N, 28, 28, 1], and labels int64[N]."""
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What is trained.
+
+    Attributes:
+        batch: examples a step.
+        shape: of an image.
+        many: steps in one call, for those who can make many.
+        dropout: share of the hidden units that are dropped.
+    """
+
+    batch: int
+    shape: tuple[int, int, int] = (28, 28, 1)
+    many: int = 256
+    dropout: float = 0.0
+
+
+WORKS = {
+    "mlp": Work(32),
+    "mlp_dropout": Work(32, dropout=0.2),
+    "cnn": Work(128, many=16),
+    "resnet": Work(64, (32, 32, 3), many=8),
+    "jpeg": Work(32, (224, 224, 3), many=8),
+}
+NUM_EXAMPLES = 12_800
+NUM_JPEGS = 1024
+"""Files NNNN.jpg, and the same bytes in train-N.tfrecord, in the folder that JPEGS names."""
+
+
+def images(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return made images float32[N, height, width, channels], and labels int64[N]."""
     rng = np.random.default_rng(0)
-    shape = (NUM_EXAMPLES, 28, 28, 1)
+    shape = (NUM_EXAMPLES, *WORKS[name].shape)
     return rng.uniform(size=shape).astype(np.float32), rng.integers(0, 10, NUM_EXAMPLES)
 
 
+def jpeg_folder() -> pathlib.Path:
+    """Return where the driver put the JPEG images."""
+    return pathlib.Path(os.environ["JPEGS"])
+
+
 def serve(first: Callable[[], object], run: Callable[[], int]) -> None:
-    """Answer the driver: the start, then one rate for each line read.
+    """Answer the driver: the start, then one rate for each line read, seconds or "calls=N".
 
     Args:
         first: makes one step; everything is compiled afterwards or here.
@@ -39,12 +72,25 @@ def serve(first: Callable[[], object], run: Callable[[], int]) -> None:
     run()
     _say(peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     for line in sys.stdin:
-        seconds, done = float(line), 0
-        started, spent = time.perf_counter(), time.process_time()
-        while (passed := time.perf_counter() - started) < seconds:
-            done += run()
-        cpu_ms = 1000 * (time.process_time() - spent) / done
-        _say(steps_per_second=done / passed, cpu_ms_per_step=cpu_ms)
+        kind, _, calls = line.strip().partition("=")
+        _say(**(_counted(run, int(calls)) if calls else _timed(run, float(kind))))
+
+
+def _timed(run: Callable[[], int], seconds: float) -> dict[str, float]:
+    started, spent, done = time.perf_counter(), time.process_time(), 0
+    while (passed := time.perf_counter() - started) < seconds:
+        done += run()
+    return _rates(done, passed, time.process_time() - spent)
+
+
+def _counted(run: Callable[[], int], calls: int) -> dict[str, float]:
+    started, spent = time.perf_counter(), time.process_time()
+    done = sum(run() for _ in range(calls))
+    return _rates(done, time.perf_counter() - started, time.process_time() - spent)
+
+
+def _rates(steps: int, seconds: float, cpu_seconds: float) -> dict[str, float]:
+    return {"steps_per_second": steps / seconds, "cpu_ms_per_step": 1000 * cpu_seconds / steps}
 
 
 def _say(**values: float) -> None:

@@ -1,0 +1,184 @@
+"""Who is compared on what, and the processes that run it."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+from benchmarks.peers.work import NUM_JPEGS, WORKS
+from tests.processes import free_ports
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A contender.
+
+    Attributes:
+        name: shown.
+        module: of `benchmarks.peers`.
+        arguments: after the work.
+        environment: folder of its Python; empty: this one.
+        cores: for every worker process the cores it may use; one process on all of them.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    environment: str = ""
+    cores: tuple[tuple[int, ...], ...] = ()
+
+
+def _ours(name: str, *settings: str, cores: tuple[tuple[int, ...], ...] = ()) -> Spec:
+    return Spec(f"Lockstep {name}", "lockstep", settings, cores=cores)
+
+
+_OURS = (
+    _ours("graph", "execution=graph"),
+    _ours("graph 2 threads", "execution=graph", "intra_op_threads=2"),
+    _ours("xla_loop", "execution=xla_loop"),
+    _ours("xla_loop 2 threads", "execution=xla_loop", "intra_op_threads=2"),
+)
+_BFLOAT16 = (
+    _ours("graph bfloat16", "execution=graph", "precision=bfloat16"),
+    _ours(
+        "graph bfloat16 2 threads", "execution=graph", "precision=bfloat16", "intra_op_threads=2"
+    ),
+)
+_CONSTANT = (
+    _ours("graph 2 threads same batch", "execution=graph", "intra_op_threads=2", "feed=constant"),
+)
+_JAX = (Spec("JAX scan", "jax_scan", environment="jax"),)
+_LIGHTNING = (Spec("Lightning", "pytorch", ("lightning",), "torch"),)
+_PEERS = (
+    Spec("Orbit", "tensorflow_loop", ("orbit",), "orbit"),
+    Spec("bare tf.function", "tensorflow_loop", ("bare",)),
+    Spec("PyTorch", "pytorch", ("loop",), "torch"),
+    Spec("Keras fit 50 steps a call", "keras_fit", ("50",)),
+    Spec("Keras fit", "keras_fit", ("1",)),
+)
+_STREAMED = (
+    _ours("graph", "execution=graph"),
+    _ours("graph 2 threads", "execution=graph", "intra_op_threads=2"),
+)
+_REPLICAS = (
+    _ours("1 replica", "virtual_replicas=2"),
+    _ours("2 replicas fast", "virtual_replicas=2", "cpu_replicas=2", "reduction=fast"),
+    _ours("2 replicas exact", "virtual_replicas=2", "cpu_replicas=2"),
+)
+_WORKERS = (
+    _ours("2 workers a core each fast", "virtual_replicas=2", "reduction=fast", cores=((0,), (1,))),
+    _ours("2 workers a core each exact", "virtual_replicas=2", cores=((0,), (1,))),
+    _ours("1 process on one core", "virtual_replicas=2", cores=((0,),)),
+)
+COMPARISONS: dict[str, tuple[str, tuple[Spec, ...]]] = {
+    "mlp": ("mlp", (*_OURS, *_JAX, *_LIGHTNING, *_PEERS)),
+    "mlp_dropout": ("mlp_dropout", (*_OURS, *_JAX, *_LIGHTNING, *_PEERS)),
+    "cnn": ("cnn", (*_OURS, *_BFLOAT16, *_CONSTANT, *_JAX, *_LIGHTNING, *_PEERS)),
+    "resnet": ("resnet", (*_OURS, *_BFLOAT16, *_LIGHTNING, *_PEERS)),
+    "jpeg": ("jpeg", (*_STREAMED, *_PEERS)),
+    "replicas": ("cnn", _REPLICAS),
+    "workers": ("cnn", _WORKERS),
+}
+"""Title -> (work, contenders); the last one is what the others are compared with."""
+
+
+class Contender:
+    """The processes of a contender, warmed up; the first of them is measured."""
+
+    def __init__(self, spec: Spec, work: str, environments: pathlib.Path) -> None:
+        self.spec = spec
+        self._many = WORKS[work].many
+        own = environments / spec.environment / "bin/python"
+        python = str(own) if spec.environment else sys.executable
+        command = [python, "-m", f"benchmarks.peers.{spec.module}", work, *spec.arguments]
+        self._processes = _start(command, spec.cores or (tuple(os.sched_getaffinity(0)),))
+        self.facts = {**self._answer(), **self._answer()}
+        self.rates: list[float] = []
+        self.cpu_ms: list[float] = []
+
+    def run(self, seconds: float) -> None:
+        """Measure for so long; several workers have to make the same number of calls."""
+        line = f"{seconds}"
+        if len(self._processes) > 1:
+            rate = self.rates[-1] if self.rates else 1.0
+            line = f"calls={max(1, round(seconds * rate / self._many))}"
+        for process in self._processes:
+            assert process.stdin
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+        found = self._answer()
+        self.rates.append(found["steps_per_second"])
+        self.cpu_ms.append(found["cpu_ms_per_step"])
+
+    def close(self) -> None:
+        """End the processes; workers end by themselves when their input does."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+    def result(self) -> dict[str, Any]:
+        """Return the median and spread of the rounds, and what was seen at the start."""
+        return {
+            "steps_per_second": statistics.median(self.rates),
+            "spread": (min(self.rates), max(self.rates)),
+            "cpu_ms": statistics.median(self.cpu_ms),
+            **self.facts,
+        }
+
+    def _answer(self) -> dict[str, float]:
+        first = self._processes[0]
+        assert first.stdout
+        for line in first.stdout:
+            if line.startswith("@"):
+                return json.loads(line[1:])
+        raise SystemExit(f"{self.spec.name}: ended with {first.wait()}")
+
+
+def _start(command: list[str], cores: tuple[tuple[int, ...], ...]) -> list[subprocess.Popen[str]]:
+    ports = free_ports(len(cores)) if len(cores) > 1 else []
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    before, started = os.sched_getaffinity(0), []
+    for index, own in enumerate(cores):
+        environment = {**os.environ, "STARTED": str(time.time()), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        if addresses:
+            task = {"type": "worker", "index": index}
+            cluster = {"cluster": {"worker": addresses}, "task": task}
+            environment["TF_CONFIG"] = json.dumps(cluster)
+        os.sched_setaffinity(0, own)  # a process is born on the cores of its parent
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        )
+        os.sched_setaffinity(0, before)
+    return started
+
+
+def write_jpegs(folder: pathlib.Path) -> None:
+    """Write the images as files and, the same bytes, as records in four shards."""
+    import numpy as np
+    import tensorflow as tf
+
+    from benchmarks.data import random_jpeg, serialize
+
+    rng = np.random.default_rng(0)
+    made = [random_jpeg(rng) for _ in range(64)]
+    for index in range(NUM_JPEGS):
+        (folder / f"{index:04d}.jpg").write_bytes(made[index % 64])
+    for shard in range(4):
+        with tf.io.TFRecordWriter(str(folder / f"train-{shard}.tfrecord")) as writer:
+            for index in range(shard, NUM_JPEGS, 4):
+                writer.write(serialize(made[index % 64], index % 10))
