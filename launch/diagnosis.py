@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from launch.documents import Document
 from launch.lint.workload import mapping, sequence
-from launch.pod_state import first_failure, stuck
+from launch.pod_state import first_failure, stuck, waits_silently, worker_name
 from launch.status import JobStatus, Phase
 from launch.trial_results import indexes
 
@@ -22,7 +22,7 @@ def diagnose(
     Args:
         workload: the Job or JobSet.
         pods: all its pods, of every attempt.
-        events: events about the workload, for what keeps pods from being made.
+        events: events about the workload and its pods, for what keeps them from starting.
         queue: what Kueue says about it, verbatim, or "".
     """
     phase, detail = _phase(workload, pods, events, queue)
@@ -79,11 +79,21 @@ def _running(
     running = sum(mapping(pod.get("status")).get("phase") == "Running" for pod in pods)
     said = [f"{running} of {wanted} running"]
     said += [reason for pod in pods if (reason := stuck(pod))][:1]
-    warnings = [str(event.get("message")) for event in events if event.get("type") == "Warning"]
-    if warnings and lacks_pods(workload, pods):
-        said.append(f"{'not every' if pods else 'no'} pod can be made: {warnings[-1]}")
+    if (warning := _warning(events, workload)) and lacks_pods(workload, pods):
+        said.append(f"{'not every' if pods else 'no'} pod can be made: {warning}")
+    for pod in filter(waits_silently, pods):
+        if warning := _warning(events, pod):
+            said.append(f"{worker_name(pod)} waits: {warning}")
     started = running == wanted or (running and len(said) == 1)
     return ("running" if started else "starting"), "; ".join(said)
+
+
+def _warning(events: Sequence[Document], document: Document) -> str:
+    """The newest warning about one object, or ""."""
+    name = document["metadata"]["name"]
+    about = [one for one in events if mapping(one.get("involvedObject")).get("name") == name]
+    warnings = [one for one in about if one.get("type") == "Warning"]
+    return " ".join(str(warnings[-1].get("message")).split()) if warnings else ""
 
 
 def _job_template(workload: Document) -> Document:

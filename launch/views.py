@@ -131,6 +131,8 @@ def lint_files(values: flags.FlagValues, operands: list[str], _: list[str]) -> i
             parsed = documents.load(text)
         except yaml.YAMLError as error:
             raise RunError(ExitCode.BAD_FLAG, f"{operand} is not YAML: {error}") from None
+        if not parsed:
+            raise RunError(ExitCode.BAD_FLAG, f"{operand} holds no Kubernetes document")
         found += lint(parsed)
         found += check_schemas(parsed) if values["schemas"].value else []
     page = "\n".join(map(str, found)) or "no faults"
