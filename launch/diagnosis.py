@@ -1,5 +1,6 @@
 """From the objects of a cluster to the state of a job: pure functions of what the server said."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from launch.documents import Document
@@ -76,22 +77,24 @@ def _running(
     workload: Document, pods: Sequence[Document], events: Sequence[Document]
 ) -> tuple[Phase, str]:
     wanted = _wanted(workload)
-    running = sum(mapping(pod.get("status")).get("phase") == "Running" for pod in pods)
-    said = [f"{running} of {wanted} running"]
+    phases = Counter(mapping(pod.get("status")).get("phase") for pod in pods)
+    running, done = phases["Running"], phases["Succeeded"]
+    said = [f"{running} of {wanted} running{f', {done} done' if done else ''}"]
     said += [reason for pod in pods if (reason := stuck(pod))][:1]
-    if (warning := _warning(events, workload)) and lacks_pods(workload, pods):
+    if (warning := _warning(events, workload, "FailedCreate")) and lacks_pods(workload, pods):
         said.append(f"{'not every' if pods else 'no'} pod can be made: {warning}")
     for pod in filter(waits_silently, pods):
         if warning := _warning(events, pod):
             said.append(f"{worker_name(pod)} waits: {warning}")
-    started = running == wanted or (running and len(said) == 1)
+    started = running + done >= wanted or (running + done and len(said) == 1)
     return ("running" if started else "starting"), "; ".join(said)
 
 
-def _warning(events: Sequence[Document], document: Document) -> str:
-    """The newest warning about one object, or ""."""
+def _warning(events: Sequence[Document], document: Document, reason: str = "") -> str:
+    """The newest warning about one object, of one reason or of any, or ""."""
     name = document["metadata"]["name"]
     about = [one for one in events if mapping(one.get("involvedObject")).get("name") == name]
+    about = [one for one in about if one.get("reason") == reason or not reason]
     warnings = [one for one in about if one.get("type") == "Warning"]
     return " ".join(str(warnings[-1].get("message")).split()) if warnings else ""
 

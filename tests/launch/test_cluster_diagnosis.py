@@ -122,6 +122,9 @@ def test_pods_that_cannot_be_made_are_explained_by_events(cluster_backend, api):
     assert said == "1 of 2 running; not every pod can be made: exceeded quota: gpus"
     put(api, running(1))
     assert cluster_backend.status("cpu-smoke").detail == "2 of 2 running"
+    put(api, pod(0, "Succeeded", terminated=ended(0)))
+    assert cluster_backend.status("cpu-smoke").detail == "1 of 2 running, 1 done"
+    assert cluster_backend.status("cpu-smoke").phase == "running"
 
 
 def test_a_pod_that_waits_is_explained_by_its_events(cluster_backend, api):
@@ -139,7 +142,8 @@ def test_a_pod_that_waits_is_explained_by_its_events(cluster_backend, api):
 
 def warning(about: str, message: str) -> dict:
     involved = {"involvedObject": {"name": about}}
-    return {"metadata": {}, "type": "Warning", "message": message, **involved}
+    event = {"metadata": {}, "type": "Warning", "reason": "FailedCreate", "message": message}
+    return {**event, **involved}
 
 
 def test_a_queued_job_shows_place_and_conditions_verbatim(cluster_backend, api):
