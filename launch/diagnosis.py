@@ -39,7 +39,7 @@ def diagnose(
         phase=phase,
         detail=detail,
         created=str(metadata.get("creationTimestamp", "")),
-        command=" ".join(word if "\n" not in word else "..." for word in words),
+        command=" ".join("..." if "\n" in word or len(word) > 200 else word for word in words),
         workdir=workdirs[-1] if workdirs else "",
         restarts=_restarts(workload, phase),
         max_restarts=_max_restarts(workload),
