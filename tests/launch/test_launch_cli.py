@@ -162,7 +162,7 @@ def test_lint_takes_manifests_of_every_kind(capsys, tmp_path):
     assert "CronJob/x spec.jobTemplate.spec.template.spec.restartPolicy: 'OnFailure'" in said
     assert "Deployment/x: starts training again that has ended" in said
     path.write_text("")
-    assert "holds no Kubernetes document" in refused(capsys, "lint", str(path))[1]
+    assert "no Kubernetes object" in refused(capsys, "lint", str(path))[1]
 
 
 def test_the_life_of_a_job_can_be_read_by_programs(capsys, tmp_path, monkeypatch):
