@@ -1,18 +1,22 @@
 """How fast examples are served in exact order, against the plain way and the bare ceiling.
 
-    python -m benchmarks.data [--records=60000] [--images=512] [--window=4096] [--rounds=5]
+    python -m benchmarks.data [PART] [--records=240000] [--images=2048] [--window=4096] [--rounds=5]
 
 Everything that is compared takes turns, so that a noisy machine slows all of it; medians of the
-rounds are printed as JSON, and the ratio of each round's pair as [lowest, median, highest].
+rounds are printed as JSON, and the ratio of each round's pair as [lowest, median, highest]. Each
+part runs in a process of its own.
 
-    records/s      784 bytes and a label, batches of 256, parsed; `tf_shuffle` is
-                   TFRecordDataset.shuffle with the same window, `parse_only` reads nothing
-    images/s       JPEG images of 224 x 224; `decode_only` is the decoder alone, in parallel
-    digits/s       the embedded digits: streamed, resident and `tfds.as_dataset`
-    resume_secs    from nothing to the first batch, at step 0 and at step 10^9
-    step_secs      a training step of the default config, streamed and resident: what is more is
-                   waiting for data
-    staging_mb/s   a bucket on the emulator: staged shards, and one plain download after another
+    records    records/s of 784 bytes and a label, batches of 256, parsed; `tf_shuffle` is
+               TFRecordDataset.shuffle with the same window, `parse_only` reads nothing
+    images     images/s of JPEG images of 224 x 224 in batches of 32; `decode_only` is the decoder
+               alone, in parallel: it keeps one pixel of each image
+    digits     examples/s of the embedded digits: streamed, resident, and `tfds.as_dataset`, which
+               caches small data decoded, and with its cache off
+    resume     seconds from nothing to the first batch, at step 0 and at step 10^9
+    steps      seconds of a training step of the default config, streamed and resident, and the
+               share of a streamed step that waits for data
+    staging    MB/s from a bucket on the emulator: staged shards, and one plain download after
+               another through the same client
 """
 
 import argparse
@@ -21,6 +25,8 @@ import json
 import os
 import pathlib
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -36,9 +42,10 @@ from trainer.data.info import DatasetInfo
 from trainer.data.staging import Stager
 from trainer.data.stream import LocalLanes, StreamFeed
 
-BATCH = 256
+BATCH, IMAGES = 256, 32
 SHARDS = 8
 DIGITS_STEPS = 200
+TRAIN_STEPS = 64
 SHARD_BYTES = 16 << 20
 ROWS = {
     "image": {"dtype": "uint8", "shape": [784], "encoding": "raw"},
@@ -53,26 +60,24 @@ Kinds = dict[str, Callable[[], float]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=60_000)
-    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("part", nargs="?", choices=list(PARTS))
+    parser.add_argument("--records", type=int, default=240_000)
+    parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--window", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=5)
     flags = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        rows = sources.describe(write(folder / "rows", flags.records, random_row, ROWS))
-        images = sources.describe(write(folder / "jpeg", flags.images, random_jpeg, JPEGS))
-        report("records/s", record_kinds(rows, flags.window), flags.rounds, "tf_shuffle")
-        report("images/s", image_kinds(images, flags.images // 2), flags.rounds, "decode_only")
-        report("digits/s", digit_kinds(), flags.rounds, "tfds")
-        report("resume_secs", resume_kinds(rows, flags.window), flags.rounds, "step_0")
-        report("step_secs", step_kinds(), flags.rounds, "resident")
-        with bucket(folder / "stage") as kinds:
-            report("staging_mb/s", kinds, flags.rounds, "plain_download")
+    if flags.part is None:
+        for part in PARTS:
+            command = [sys.executable, "-m", "benchmarks.data", part, *sys.argv[1:]]
+            subprocess.run(command, check=True)
+        return
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ending:
+        kinds, base = PARTS[flags.part](flags, pathlib.Path(folder), ending)
+        print(json.dumps({flags.part: compare(kinds, flags.rounds, base)}), flush=True)
 
 
-def report(title: str, kinds: Kinds, rounds: int, base: str) -> None:
-    """Print the median of each kind and its ratio to `base` in the same round."""
+def compare(kinds: Kinds, rounds: int, base: str) -> dict[str, object]:
+    """Return the median of each kind, and its ratio to `base` in the same round."""
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
     for measure in kinds.values():
         measure()  # traced, and in the page cache
@@ -85,27 +90,32 @@ def report(title: str, kinds: Kinds, rounds: int, base: str) -> None:
             ratios = sorted(value / other for value, other in zip(values, found[base], strict=True))
             spread = (ratios[0], statistics.median(ratios), ratios[-1])
             result[f"{kind} / {base}"] = [round(ratio, 3) for ratio in spread]
-    print(json.dumps({title: result}), flush=True)
+    return result
 
 
-def record_kinds(info: DatasetInfo, window: int) -> Kinds:
-    return {
-        "exact_window": lambda: rate(exact(info, window)),
+def record_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> tuple[Kinds, str]:
+    info = sources.describe(write(folder / "rows", flags.records, random_row, ROWS))
+    kinds: Kinds = {
+        "exact_window": lambda: rate(exact(info, flags.window)),
         "exact_global": lambda: rate(exact(info, 0)),
-        "tf_shuffle": lambda: rate(shuffled(info, window)),
+        "tf_shuffle": lambda: rate(shuffled(info, flags.window)),
         "parse_only": lambda: rate(parse_only(info)),
     }
+    return kinds, "tf_shuffle"
 
 
-def image_kinds(info: DatasetInfo, window: int) -> Kinds:
-    return {
-        "exact_window": lambda: rate(exact(info, window, batch=32)),
-        "tf_shuffle": lambda: rate(shuffled(info, window, batch=32)),
+def image_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> tuple[Kinds, str]:
+    info = sources.describe(write(folder / "jpeg", flags.images, random_jpeg, JPEGS))
+    window = flags.images // 2
+    kinds: Kinds = {
+        "exact_window": lambda: rate(exact(info, window, IMAGES)),
+        "tf_shuffle": lambda: rate(shuffled(info, window, IMAGES)),
         "decode_only": lambda: rate(decode_only(info)),
     }
+    return kinds, "decode_only"
 
 
-def digit_kinds() -> Kinds:
+def digit_kinds(*_: object) -> tuple[Kinds, str]:
     info = sources.describe(DatasetConfig())
     resident = feeds.make_feed(
         tf.distribute.get_strategy(),
@@ -119,49 +129,72 @@ def digit_kinds() -> Kinds:
         stage=Stage(),
         compiled=False,
     )
-    return {
+    kinds: Kinds = {
         "stream": lambda: rate(exact(info, 0, steps=DIGITS_STEPS)),
         "resident": lambda: rate(gathered(resident)),
-        "tfds": lambda: rate(plain_tfds(info.source)),
+        "tfds": lambda: rate(plain_tfds(info.source, cached=True)),
+        "tfds_uncached": lambda: rate(plain_tfds(info.source, cached=False)),
     }
+    return kinds, "tfds_uncached"
 
 
-def resume_kinds(info: DatasetInfo, window: int) -> Kinds:
-    return {
-        f"step_{step}": lambda step=step: first_batch(info, window, step) for step in (0, 10**9)
+def resume_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> tuple[Kinds, str]:
+    info = sources.describe(write(folder / "rows", flags.records, random_row, ROWS))
+    time.sleep(2)  # indexes of files that were written a moment ago are not kept
+    kinds: Kinds = {
+        f"step_{step}": lambda step=step: first_batch(info, flags.window, step)
+        for step in (0, 10**9)
     }
+    return kinds, "step_0"
 
 
-def step_kinds() -> Kinds:
+def step_kinds(*_: object) -> tuple[Kinds, str]:
     from benchmarks import resilience
 
     sessions = {kind: resilience._session(kind) for kind in ("stream", "resident")}
-    at = dict.fromkeys(sessions, 0)
+    at, shares = dict.fromkeys(sessions, 0), [0.0]
 
     def secs(kind: str) -> float:
-        started = time.perf_counter()
-        sessions[kind].train(at[kind], 64)
-        at[kind] += 64
-        return (time.perf_counter() - started) / 64
+        session = sessions[kind]
+        started, waited = time.perf_counter(), session.data_wait()
+        session.train(at[kind], TRAIN_STEPS)
+        at[kind] += TRAIN_STEPS
+        took = time.perf_counter() - started
+        if kind == "stream":
+            shares.append((session.data_wait() - waited) / took)
+        return took / TRAIN_STEPS
 
-    return {kind: lambda kind=kind: secs(kind) for kind in sessions}
+    kinds: Kinds = {kind: lambda kind=kind: secs(kind) for kind in sessions}
+    return {**kinds, "wait_share": lambda: shares[-1]}, "resident"
 
 
-@contextlib.contextmanager
-def bucket(stage: pathlib.Path) -> Iterator[Kinds]:
+def staging_kinds(
+    _: object, folder: pathlib.Path, ending: contextlib.ExitStack
+) -> tuple[Kinds, str]:
     from tests.storage.emulator import running_emulator
 
-    with running_emulator("bench") as emulator:
-        os.environ["STORAGE_EMULATOR_HOST"] = emulator.url  # no proxy between
-        storage.close()
-        urls = [f"gs://bench/shard-{i}" for i in range(SHARDS)]
-        for url in urls:
-            storage.write_bytes(url, os.urandom(SHARD_BYTES))
-        turns = iter(range(10**6))
-        yield {
-            "staged": lambda: staged(urls, stage / str(next(turns))),
-            "plain_download": lambda: downloaded(urls, stage / str(next(turns))),
-        }
+    emulator = ending.enter_context(running_emulator("bench"))
+    os.environ["STORAGE_EMULATOR_HOST"] = emulator.url  # no proxy between
+    storage.close()
+    urls = [f"gs://bench/shard-{i}" for i in range(SHARDS)]
+    for url in urls:
+        storage.write_bytes(url, os.urandom(SHARD_BYTES))
+    turns = iter(range(10**6))
+    kinds: Kinds = {
+        "staged": lambda: staged(urls, folder / str(next(turns))),
+        "plain_download": lambda: downloaded(urls, folder / str(next(turns))),
+    }
+    return kinds, "plain_download"
+
+
+PARTS: dict[str, Callable[..., tuple[Kinds, str]]] = {
+    "records": record_kinds,
+    "images": image_kinds,
+    "digits": digit_kinds,
+    "resume": resume_kinds,
+    "steps": step_kinds,
+    "staging": staging_kinds,
+}
 
 
 def rate(batches: Iterator[int]) -> float:
@@ -214,18 +247,18 @@ def parsed(blocks: tf.data.Dataset, info: DatasetInfo, batch: int) -> Iterator[i
 
 
 def decode_only(info: DatasetInfo) -> Iterator[int]:
-    """Decode the first shard's images again and again; no records, no batches."""
+    """Decode the first shard's images again and again; no records, no batches of images."""
     features = {"image": tf.io.FixedLenFeature([], tf.string)}
     shard = tf.data.TFRecordDataset(info.train.shards[0].url)
     images = [tf.io.parse_single_example(record, features)["image"] for record in shard]
-    decoded = (
+    pixels = (
         tf.data.Dataset.from_tensor_slices(tf.stack(images))
         .repeat(SHARDS)
-        .map(tf.io.decode_jpeg, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(64)
+        .map(lambda image: tf.io.decode_jpeg(image)[0, 0, 0], num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(IMAGES)
     )
-    for _ in decoded:
-        yield 1
+    for batch in pixels.prefetch(4):
+        yield len(batch)
 
 
 def gathered(feed: object) -> Iterator[int]:
@@ -243,10 +276,12 @@ def gathered(feed: object) -> Iterator[int]:
     yield BATCH * DIGITS_STEPS
 
 
-def plain_tfds(folder: str) -> Iterator[int]:
+def plain_tfds(folder: str, *, cached: bool) -> Iterator[int]:
     import tensorflow_datasets as tfds
 
-    dataset = tfds.builder_from_directory(folder).as_dataset(split="train")
+    options = tfds.ReadConfig(try_autocache=cached)
+    builder = tfds.builder_from_directory(folder)
+    dataset = builder.as_dataset(split="train", read_config=options)
     batches = dataset.shuffle(1501).repeat().batch(BATCH).take(DIGITS_STEPS).prefetch(4)
     for examples in batches:
         yield int(examples["label"].shape[0])
@@ -296,8 +331,14 @@ def random_row(rng: np.random.Generator) -> bytes:
 
 
 def random_jpeg(rng: np.random.Generator) -> bytes:
-    coarse = rng.integers(0, 256, [14, 14, 3], np.uint8)
-    return tf.io.encode_jpeg(np.kron(coarse, np.ones([16, 16, 1], np.uint8))).numpy()
+    """Return noise that falls off with its frequency, as photographs do: about 38 KB."""
+    axis = np.fft.fftfreq(224)
+    falloff = np.maximum(np.hypot(axis[:, np.newaxis], axis), 1 / 224) ** -1.2
+    noise = np.exp(2j * np.pi * rng.random([3, 224, 224])) * falloff
+    planes = np.fft.ifft2(noise).real
+    planes /= planes.std(axis=(1, 2), keepdims=True)
+    image = 128 + 50 * (planes[:1] + 0.3 * planes).transpose(1, 2, 0)
+    return bytes(tf.io.encode_jpeg(np.uint8(np.clip(image, 0, 255))).numpy())
 
 
 if __name__ == "__main__":

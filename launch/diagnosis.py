@@ -1,10 +1,11 @@
 """From the objects of a cluster to the state of a job: pure functions of what the server said."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from launch.documents import Document
 from launch.lint.workload import mapping, sequence
-from launch.pod_state import first_failure, stuck
+from launch.pod_state import first_failure, stuck, waits_silently, worker_name
 from launch.status import JobStatus, Phase
 from launch.trial_results import indexes
 
@@ -22,7 +23,7 @@ def diagnose(
     Args:
         workload: the Job or JobSet.
         pods: all its pods, of every attempt.
-        events: events about the workload, for what keeps pods from being made.
+        events: events about the workload and its pods, for what keeps them from starting.
         queue: what Kueue says about it, verbatim, or "".
     """
     phase, detail = _phase(workload, pods, events, queue)
@@ -38,7 +39,7 @@ def diagnose(
         phase=phase,
         detail=detail,
         created=str(metadata.get("creationTimestamp", "")),
-        command=" ".join(word if "\n" not in word else "..." for word in words),
+        command=" ".join("..." if "\n" in word or len(word) > 200 else word for word in words),
         workdir=workdirs[-1] if workdirs else "",
         restarts=_restarts(workload, phase),
         max_restarts=_max_restarts(workload),
@@ -76,14 +77,26 @@ def _running(
     workload: Document, pods: Sequence[Document], events: Sequence[Document]
 ) -> tuple[Phase, str]:
     wanted = _wanted(workload)
-    running = sum(mapping(pod.get("status")).get("phase") == "Running" for pod in pods)
-    said = [f"{running} of {wanted} running"]
+    phases = Counter(mapping(pod.get("status")).get("phase") for pod in pods)
+    running, done = phases["Running"], phases["Succeeded"]
+    said = [f"{running} of {wanted} running{f', {done} done' if done else ''}"]
     said += [reason for pod in pods if (reason := stuck(pod))][:1]
-    warnings = [str(event.get("message")) for event in events if event.get("type") == "Warning"]
-    if warnings and lacks_pods(workload, pods):
-        said.append(f"{'not every' if pods else 'no'} pod can be made: {warnings[-1]}")
-    started = running == wanted or (running and len(said) == 1)
+    if (warning := _warning(events, workload, "FailedCreate")) and lacks_pods(workload, pods):
+        said.append(f"{'not every' if pods else 'no'} pod can be made: {warning}")
+    for pod in filter(waits_silently, pods):
+        if warning := _warning(events, pod):
+            said.append(f"{worker_name(pod)} waits: {warning}")
+    started = running + done >= wanted or (running + done and len(said) == 1)
     return ("running" if started else "starting"), "; ".join(said)
+
+
+def _warning(events: Sequence[Document], document: Document, reason: str = "") -> str:
+    """The newest warning about one object, of one reason or of any, or ""."""
+    name = document["metadata"]["name"]
+    about = [one for one in events if mapping(one.get("involvedObject")).get("name") == name]
+    about = [one for one in about if one.get("reason") == reason or not reason]
+    warnings = [one for one in about if one.get("type") == "Warning"]
+    return " ".join(str(warnings[-1].get("message")).split()) if warnings else ""
 
 
 def _job_template(workload: Document) -> Document:

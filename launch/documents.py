@@ -39,12 +39,12 @@ def dump(documents: Iterable[object]) -> str:
 
 
 def load(text: str) -> list[Document]:
-    """Every document of a YAML stream that is an object; the members of a List one by one."""
+    """Every object of a YAML stream; the members of a List one by one, no Kustomization."""
     return [part for whole in yaml.safe_load_all(text) for part in _members(whole)]
 
 
 def _members(document: object) -> Iterator[Document]:
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or document.get("kind") == "Kustomization":
         return
     if str(document.get("kind", "")).endswith("List") and isinstance(document.get("items"), list):
         for item in document["items"]:

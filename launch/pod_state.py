@@ -57,6 +57,11 @@ def has_started(pod: Document) -> bool:
     return bool({"running", "terminated"} & set(trainer_state(pod)))
 
 
+def waits_silently(pod: Document) -> bool:
+    """Whether a pod does not start and its status does not say why: its events may."""
+    return mapping(pod.get("status")).get("phase") == "Pending" and not stuck(pod)
+
+
 def stuck(pod: Document) -> str:
     """Why a pod does not start, or ""."""
     status = mapping(pod.get("status"))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from launch.policy import explain_exit
 from trainer.exit_codes import ExitCode, RunError
 
 MAX_BYTES = 120_000  # one argument of a Linux process holds 128 KiB
+MAX_TRIALS = 10_000
 _KEYS = ("grid", "list")
 Trials = Sequence[Sequence[str]]
 
@@ -103,6 +105,11 @@ def _combine(path: Path, grid: object) -> list[dict[str, Any]]:
     if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
         raise RunError(
             ExitCode.BAD_FLAG, f"--sweep={path}: every field of `grid` needs a list of values"
+        )
+    count = math.prod(map(len, grid.values()))
+    if count > MAX_TRIALS:
+        raise RunError(
+            ExitCode.BAD_FLAG, f"--sweep={path}: {count} trials are too many; at most {MAX_TRIALS}"
         )
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -118,24 +118,32 @@ def doctor(values: flags.FlagValues, _: list[str], __: list[str]) -> int:
 
 def lint_files(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
     """Prints every fault of the manifests in files."""
-    import yaml
-
-    from launch import documents
     from launch.lint import lint
     from launch.lint.schemas import check_schemas
 
+    files = {operand: _documents(operand) for operand in operands}
+    if not any(files.values()):
+        raise RunError(
+            ExitCode.BAD_FLAG, f"{', '.join(operands)}: no Kubernetes object is in there"
+        )
     found = []
-    for operand in operands:
-        text = text_files.read(Path(operand), operand)
-        try:
-            parsed = documents.load(text)
-        except yaml.YAMLError as error:
-            raise RunError(ExitCode.BAD_FLAG, f"{operand} is not YAML: {error}") from None
+    for parsed in files.values():
         found += lint(parsed)
         found += check_schemas(parsed) if values["schemas"].value else []
     page = "\n".join(map(str, found)) or "no faults"
     show([dataclasses.asdict(one) for one in found], page, values)
     return 1 if found else 0
+
+
+def _documents(operand: str) -> list[dict[str, Any]]:
+    import yaml
+
+    from launch import documents
+
+    try:
+        return documents.load(text_files.read(Path(operand), operand))
+    except yaml.YAMLError as error:
+        raise RunError(ExitCode.BAD_FLAG, f"{operand} is not YAML: {error}") from None
 
 
 def _warn(line: str) -> None:

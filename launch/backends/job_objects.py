@@ -1,6 +1,5 @@
 """What a cluster holds of our jobs: workloads, their pods, and the events about them."""
 
-from collections.abc import Sequence
 from urllib.parse import quote
 
 from launch.backends.api_errors import NotFoundError
@@ -63,10 +62,11 @@ class JobObjects:
             for workload in self._workloads(version, kind)
         ]
 
-    def events(self, name: str) -> Sequence[Document]:
-        """The events about the workload of this name."""
+    def events(self, document: Document) -> list[Document]:
+        """The events about a workload or a pod."""
         path = f"/api/v1/namespaces/{self._namespace}/events"
-        return self._cluster.items(path, fieldSelector=f"involvedObject.name={name}")
+        selector = f"involvedObject.name={document['metadata']['name']}"
+        return self._cluster.items(path, fieldSelector=selector)
 
     def _pods(self, selector: str) -> list[Document]:
         path = f"/api/v1/namespaces/{self._namespace}/pods"

@@ -14,7 +14,7 @@ from launch.diagnosis import CANCELLED, diagnose, lacks_pods
 from launch.doctor import Check
 from launch.documents import Document
 from launch.patience import patiently
-from launch.pod_state import has_started, worker_name
+from launch.pod_state import has_started, waits_silently, worker_name
 from launch.spec import JobSpec
 from launch.status import ENDED, JobStatus
 from trainer.exit_codes import ExitCode, RunError
@@ -183,6 +183,7 @@ class KubernetesBackend:
         return [pod for pod in pods if index < 0 or worker_name(pod).endswith(f" {index}")]
 
     def _diagnose(self, workload: Document, pods: Sequence[Document]) -> JobStatus:
-        name = workload["metadata"]["name"]
-        events = self._objects.events(name) if lacks_pods(workload, pods) else ()
+        unclear = [workload] if lacks_pods(workload, pods) else []
+        unclear += list(filter(waits_silently, pods))[:1]  # the others wait for the same, as a rule
+        events = [event for one in unclear for event in self._objects.events(one)]
         return diagnose(workload, pods, events, kueue.explain(self._cluster, workload))

@@ -15,6 +15,11 @@ _QUEUE = "kueue.x-k8s.io/queue-name"
 _CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "ClusterQueue", "ResourceFlavor"}
 
 
+_LASTING = "starts training again that has ended"
+_NO_JOB = dict.fromkeys(("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"), _LASTING)
+_NO_JOB["Pod"] = "is gone for good with its node, and nothing restarts it"
+
+
 def check_documents(documents: Sequence[Document]) -> Iterator[Finding]:
     """Every document has a kind, a name, a namespace and valid labels; no name comes twice."""
     keys = Counter((doc.get("kind"), _namespace(doc), title(doc)) for doc in documents)
@@ -24,6 +29,8 @@ def check_documents(documents: Sequence[Document]) -> Iterator[Finding]:
         for field in ("apiVersion", "kind"):
             if not document.get(field):
                 yield Finding(title(document), f"has no {field}", f"write {field}")
+        if problem := _NO_JOB.get(str(document.get("kind"))):
+            yield Finding(title(document), problem, "run training as a Job or a JobSet")
         if not LABEL.fullmatch(str(metadata.get("name", ""))):
             yield Finding(
                 f"{where}.name",

@@ -56,13 +56,7 @@ def _check_limits(workload: Workload) -> Iterator[Finding]:
         yield workload.of_job(
             "activeDeadlineSeconds", "without it a stopped job restarts for ever", "set a deadline"
         )
-    keeper = workload.document if workload.group else {"spec": job}
-    if whole(mapping(keeper.get("spec")).get("ttlSecondsAfterFinished"), -1) < 0:
-        yield Finding(
-            f"{title(workload.document)} spec.ttlSecondsAfterFinished",
-            "finished jobs would pile up",
-            "set it, for example to 604800",
-        )
+    yield from _check_ttl(workload)
     limit = job.get("backoffLimitPerIndex" if workload.is_sweep else "backoffLimit")
     if whole(limit, -1) < 0:
         yield workload.of_job("backoffLimit", f"{limit!r} sets no number of restarts", "set it")
@@ -78,6 +72,17 @@ def _check_limits(workload: Workload) -> Iterator[Finding]:
         )
 
 
+def _check_ttl(workload: Workload) -> Iterator[Finding]:
+    spec = mapping(workload.document.get("spec")) if workload.group else workload.job
+    where = "spec" if workload.group else workload.path
+    if whole(spec.get("ttlSecondsAfterFinished"), -1) < 0:
+        yield Finding(
+            f"{title(workload.document)} {where}.ttlSecondsAfterFinished",
+            "finished jobs would pile up",
+            "set it, for example to 604800",
+        )
+
+
 def _check_rules(workload: Workload) -> Iterator[Finding]:
     rules = [
         mapping(rule)
@@ -85,14 +90,18 @@ def _check_rules(workload: Workload) -> Iterator[Finding]:
     ]
     fail = "FailIndex" if workload.is_sweep else "FailJob"
     stopped = "FailJob" if workload.group else "Ignore"
-    for code in (*PERMANENT_CODES, *IGNORED_CODES, *_COUNTED):
-        wanted = fail if code in PERMANENT_CODES else stopped if code in IGNORED_CODES else "Count"
-        if (action := _action(rules, code)) != wanted:
-            yield workload.of_job(
-                "podFailurePolicy.rules",
-                f"exit code {code} leads to {action}",
-                f"it must lead to {wanted}",
-            )
+    wanted = dict.fromkeys(PERMANENT_CODES, fail) | dict.fromkeys(IGNORED_CODES, stopped)
+    wanted |= dict.fromkeys(_COUNTED, "Count")
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for code, right in wanted.items():
+        if (action := _action(rules, code)) != right:
+            wrong.setdefault((str(action), right), []).append(str(code))
+    for (action, right), codes in wrong.items():
+        yield workload.of_job(
+            "podFailurePolicy.rules",
+            f"exit code {', '.join(codes)} leads to {action}",
+            f"it must lead to {right}",
+        )
     if not _disruption_first(rules, stopped):
         yield workload.of_job(
             "podFailurePolicy.rules[0]",

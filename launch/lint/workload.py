@@ -69,12 +69,15 @@ class Workload:
 
 
 def workloads(document: Document) -> Iterator[Workload]:
-    """The Jobs of a document: one, the replicated ones of a JobSet, or none."""
+    """The Jobs of a document: one, that of a CronJob, the replicated ones of a JobSet, or none."""
     spec = mapping(document.get("spec"))
     name = str(mapping(document.get("metadata")).get("name", ""))
     if document.get("kind") == "Job":
         pod = mapping(mapping(spec.get("template")).get("spec"))
         yield Workload(document, "spec", name, str(pod.get("subdomain", "")), spec)
+    elif document.get("kind") == "CronJob":
+        job = mapping(mapping(spec.get("jobTemplate")).get("spec"))
+        yield Workload(document, "spec.jobTemplate.spec", name, "", job)
     elif document.get("kind") == "JobSet":
         subdomain = str(mapping(spec.get("network")).get("subdomain", name))
         for index, group in enumerate(sequence(spec.get("replicatedJobs"))):

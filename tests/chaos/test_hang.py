@@ -20,7 +20,7 @@ def _check_hang(workdir: Path, failpoint: str, phase: str, *args: str, **options
                 assert worker.process.poll() is None, worker.output
                 time.sleep(0.02)
         else:
-            worker.wait_for("step 5/")
+            worker.wait_for("step 5/" if phase != "step" else "step 100/")
         deadline = STARTUP_DEADLINE if phase == "start" else DEADLINE
         assert worker.wait(deadline + 5) == 202, worker.output
         assert not processes_of(workdir)

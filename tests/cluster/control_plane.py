@@ -49,7 +49,7 @@ def down(folder: Path) -> None:
         number = int(record.read_text())
         command = Path(f"/proc/{number}/cmdline")
         if command.exists() and str(record.parent).encode() in command.read_bytes():
-            os.kill(number, signal.SIGTERM)
+            os.kill(number, signal.SIGKILL)  # an API server without etcd would linger for a minute
         record.unlink()
 
 

@@ -42,17 +42,17 @@ def test_a_stop_is_replaced_and_not_counted(backend, cluster, namespace, kubelet
 
 
 def test_an_evicted_worker_is_replaced_and_not_counted(backend, cluster, namespace, kubelet):
-    backend.submit(spec(namespace, "evicted", max_restarts=0))
-    [first] = kubelet.wait("evicted", 1)
+    backend.submit(spec(namespace, "displaced", max_restarts=0))
+    [first] = kubelet.wait("displaced", 1)
     kubelet.run(first)
     kubelet.evict(first)
     kubelet.end(first, 137)
-    [second] = kubelet.wait("evicted", 1)
+    [second] = kubelet.wait("displaced", 1)
     assert second["metadata"]["name"] != first["metadata"]["name"]
-    job = cluster.get(f"/apis/batch/v1/namespaces/{namespace}/jobs/evicted")
+    job = cluster.get(f"/apis/batch/v1/namespaces/{namespace}/jobs/displaced")
     assert not job["status"].get("failed")
     kubelet.end(second, 0)
-    assert until_phase(backend, "evicted", "succeeded").restarts == 0
+    assert until_phase(backend, "displaced", "succeeded").restarts == 0
 
 
 def test_a_transient_code_is_counted_and_capped(backend, namespace, kubelet):

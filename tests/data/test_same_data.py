@@ -56,22 +56,26 @@ def test_two_workers_stream_what_one_keeps(tmp_path, window):
 
 
 @pytest.mark.slow
-def test_a_killed_stream_serves_the_same_examples(tmp_path):
+def test_two_epochs_are_the_same_with_two_workers_and_after_a_kill(tmp_path):
     args = [STREAM, WINDOW, "--config.epochs=2", "--config.checkpoint_every_steps=10"]
     args += ["--config.log_every_steps=5"]
-    whole, killed = tmp_path / "whole.tsv", tmp_path / "killed.tsv"
-    expected = summary(tmp_path / "whole", *args, f"--log_examples={whole}")["state_digest"]
-    command = [f"--workdir={tmp_path / 'killed'}", *args, f"--log_examples={killed}"]
+    logs = {name: tmp_path / f"{name}.tsv" for name in ("whole", "workers", "killed")}
+    expected, workers = (
+        summary(tmp_path / name, *args, f"--log_examples={logs[name]}", workers=count)
+        for name, count in (("whole", 1), ("workers", 2))
+    )
+    command = [f"--workdir={tmp_path / 'killed'}", *args, f"--log_examples={logs['killed']}"]
     process = subprocess.Popen([sys.executable, "-m", "trainer", *command], cwd=ROOT)
     while not list((tmp_path / "killed").glob("checkpoints/step_*")) and process.poll() is None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert (
-        summary(tmp_path / "killed", *args, f"--log_examples={killed}")["state_digest"] == expected
-    )
-    assert sorted(set(log_of(killed))) == log_of(whole)
-    ids = [int(line.split("\t")[2]) for line in whole.read_text().splitlines()]
+    resumed = summary(tmp_path / "killed", *args, f"--log_examples={logs['killed']}")
+    assert workers["state_digest"] == resumed["state_digest"] == expected["state_digest"]
+    whole = log_of(logs["whole"])
+    assert log_of(logs["workers"]) == whole
+    assert sorted(set(log_of(logs["killed"]))) == whole
+    ids = [int(line.split("\t")[2]) for line in logs["whole"].read_text().splitlines()]
     assert sorted(ids[:1501]) == sorted(ids[1501:3002]) == list(range(1501))
 
 

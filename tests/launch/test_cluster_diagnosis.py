@@ -113,7 +113,7 @@ def test_pods_that_cannot_be_made_are_explained_by_events(cluster_backend, api):
     cluster_backend.submit(spec())
     api.put(
         f"/api/v1/namespaces/{NAMESPACE}/events/x",
-        {"metadata": {}, "type": "Warning", "message": "exceeded quota: gpus"},
+        warning("cpu-smoke", "exceeded quota: gpus"),
     )
     said = cluster_backend.status("cpu-smoke").detail
     assert said == "0 of 2 running; no pod can be made: exceeded quota: gpus"
@@ -122,6 +122,28 @@ def test_pods_that_cannot_be_made_are_explained_by_events(cluster_backend, api):
     assert said == "1 of 2 running; not every pod can be made: exceeded quota: gpus"
     put(api, running(1))
     assert cluster_backend.status("cpu-smoke").detail == "2 of 2 running"
+    put(api, pod(0, "Succeeded", terminated=ended(0)))
+    assert cluster_backend.status("cpu-smoke").detail == "1 of 2 running, 1 done"
+    assert cluster_backend.status("cpu-smoke").phase == "running"
+
+
+def test_a_pod_that_waits_is_explained_by_its_events(cluster_backend, api):
+    cluster_backend.submit(spec())
+    waiting = pod(0, "Pending", waiting={"reason": "ContainerCreating"})
+    put(api, waiting)
+    put(api, running(1))
+    missing = 'MountVolume.SetUp failed: configmap "cpu-smoke-code" not found'
+    api.put(
+        f"/api/v1/namespaces/{NAMESPACE}/events/x", warning(waiting["metadata"]["name"], missing)
+    )
+    said = cluster_backend.status("cpu-smoke").detail
+    assert said == f"1 of 2 running; worker 0 waits: {missing}"
+
+
+def warning(about: str, message: str) -> dict:
+    involved = {"involvedObject": {"name": about}}
+    event = {"metadata": {}, "type": "Warning", "reason": "FailedCreate", "message": message}
+    return {**event, **involved}
 
 
 def test_a_queued_job_shows_place_and_conditions_verbatim(cluster_backend, api):

@@ -145,6 +145,26 @@ def test_lint_names_the_fault_of_a_file(capsys, tmp_path):
     assert "containers[0].image" in capsys.readouterr().out
 
 
+def test_lint_takes_manifests_of_every_kind(capsys, tmp_path):
+    path = tmp_path / "foreign.yaml"
+    head = "apiVersion: {}\nkind: {}\nmetadata: {{name: x, namespace: y}}\n"
+    unknown = head.format("trainer.kubeflow.org/v1alpha1", "TrainJob")
+    path.write_text(unknown)
+    assert main(["lint", str(path)]) == 0
+    assert capsys.readouterr().out == "no faults\n"
+    job = "{template: {spec: {restartPolicy: OnFailure, containers: [{name: c, image: a}]}}}"
+    cron = head.format("batch/v1", "CronJob")
+    cron += f"spec: {{schedule: '* * * * *', jobTemplate: {{spec: {job}}}}}"
+    lasting = head.format("apps/v1", "Deployment")
+    path.write_text(f"{cron}\n---\n{lasting}")
+    assert main(["lint", str(path)]) == 1
+    said = capsys.readouterr().out
+    assert "CronJob/x spec.jobTemplate.spec.template.spec.restartPolicy: 'OnFailure'" in said
+    assert "Deployment/x: starts training again that has ended" in said
+    path.write_text("")
+    assert "no Kubernetes object" in refused(capsys, "lint", str(path))[1]
+
+
 def test_the_life_of_a_job_can_be_read_by_programs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     backend = LocalBackend(tmp_path / "state")

@@ -15,7 +15,6 @@ from launch.accelerators import TABLE
 from launch.lint import lint
 from launch.lint.schemas import check_schemas
 from launch.spec import CodeBundle, JobSpec, Mount, SecretVariable
-from trainer.exit_codes import ExitCode, RunError
 
 K8S = Path(__file__).parents[2] / "k8s"
 BASE = JobSpec(
@@ -214,92 +213,3 @@ TRAPS += [
 def test_text_that_yaml_or_the_kubelet_would_read_as_something_else(text):
     container = round_trip(change(args=(*BASE.args, text)))
     assert expand(container["args"][-1], {"HOME": "/root"}) == text
-
-
-REFUSED = {
-    "unknown accelerator": ({"accelerator": "h10"}, "did you mean 'h100'"),
-    "GPUs no machine has": ({"accelerator": "h100", "devices_per_worker": 3}, "nearest: 2, 4"),
-    "no GPUs": ({"accelerator": "t4"}, "nearest: 1, 2"),
-    "topology of no TPU": ({"accelerator": "v5e", "topology": "3x3"}, "nearest: 2x4"),
-    "no topology": ({"accelerator": "v5e"}, "needs a topology"),
-    "endless topology": ({"accelerator": "v5e", "topology": "9" * 99}, "has no topology"),
-    "topology of a GPU": ({"accelerator": "t4", "topology": "2x2"}, "is for TPUs"),
-    "GPUs of a TPU": (
-        {"accelerator": "v4", "topology": "2x2x1", "devices_per_worker": 4},
-        "is for GPUs",
-    ),
-    "TPU without TensorFlow": ({"accelerator": "v7", "topology": "2x2x1"}, "nearest: v6e, v5p"),
-    "GPUs of no plain machine": (
-        {"accelerator": "h200", "devices_per_worker": 9, "platform": "plain"},
-        "nearest: 7, 8",
-    ),
-    "topology in capitals": ({"accelerator": "v5e", "topology": "4X4"}, "nearest: 4x4"),
-    "lanes of a slice": (
-        {
-            "accelerator": "v5e",
-            "topology": "4x4",
-            "args": (*BASE.args, "--config.virtual_replicas=8"),
-        },
-        "nearest: --topology=2x2 or --topology=2x4 or --config.virtual_replicas=16",
-    ),
-    "lanes of one trial": (
-        {
-            "accelerator": "l4",
-            "devices_per_worker": 2,
-            "trials": (("--config.virtual_replicas=3",),),
-        },
-        "--config.virtual_replicas=2 or --config.virtual_replicas=4",
-    ),
-    "lanes beyond counting": (
-        {"workers": 3, "args": (*BASE.args, "--config.virtual_replicas=1000000000000")},
-        "nearest: --workers=2 or --workers=4",
-    ),
-    "multislice": ({"accelerator": "v5e", "topology": "2x4", "workers": 2}, "no multislice"),
-    "lanes": (
-        {"workers": 3, "args": (*BASE.args, "--config.virtual_replicas=8")},
-        "nearest: --workers=2 or --workers=4 or --config.virtual_replicas=6",
-    ),
-    "image of another accelerator": (
-        {"accelerator": "t4", "devices_per_worker": 1},
-        "is built for cpu",
-    ),
-    "latest": ({"image": "lockstep:latest"}, "other than latest"),
-    "no tag": ({"image": "host:5000/lockstep"}, "other than latest"),
-    "no image": ({"image": ""}, "--image is missing"),
-    "workdir in the pod": ({"args": ("--workdir=/tmp/x",)}, "is lost with the pod"),
-    "no workdir": ({"args": ()}, "is lost with the pod"),
-    "long name": ({"name": "a" * 60}, "leaves room for 55"),
-    "long name of many": ({"name": "a" * 55, "workers": 11}, "leaves room for 54"),
-    "odd name": ({"name": "Run_1"}, "lower-case"),
-    "negative": ({"max_restarts": -1}, "--max_restarts=-1 must be at least 0"),
-    "secret variable": ({"env": (("HUB_TOKEN", "canary"),)}, "--secret_env=HUB_TOKEN"),
-    "secret flag": ({"args": (*BASE.args, "--api_key=canary")}, "secret in plain text"),
-    "secret URL": ({"args": (*BASE.args, "--data=s3://me:canary@host/x")}, "plain text"),
-    "NUL": ({"args": (*BASE.args, "a\0b")}, "NUL"),
-    "no UTF-8": ({"args": (*BASE.args, "\udcff")}, "no UTF-8"),
-    "sweep of workers": ({"trials": ((),), "workers": 2}, "one worker each"),
-}
-
-
-@pytest.mark.parametrize(("fields", "message"), REFUSED.values(), ids=REFUSED)
-def test_impossible_jobs_are_refused_with_the_nearest_possible(fields, message):
-    with pytest.raises(RunError) as refused:
-        manifest.render(change(**fields))
-    assert message in refused.value.reason
-    assert refused.value.code == ExitCode.BAD_FLAG
-    assert "canary" not in refused.value.reason
-
-
-@pytest.mark.parametrize(("count", "platform"), [(1, "plain"), (7, "plain"), (8, "gke")])
-def test_a_worker_takes_a_whole_machine_on_gke_and_a_part_elsewhere(count, platform):
-    spec = change(
-        accelerator="h200", devices_per_worker=count, platform=platform, image="lockstep:1-gpu"
-    )
-    limits = pod_of(spec)["containers"][0]["resources"]["limits"]
-    assert limits["nvidia.com/gpu"] == str(count)
-
-
-def test_the_longest_pod_name_fits():
-    spec = change(name="a" * 54, workers=11)
-    assert len(f"{spec.name}-10-abcde") <= 63
-    assert lint(manifest.render(spec)) == []

@@ -45,6 +45,7 @@ def test_a_list_is_taken_as_it_is(tmp_path):
         ("[", "is not YAML"),
         ("grid: {a: [!!python/object:os.system x]}", "is not YAML"),
         (f"grid: {{a: {list(range(6000))}}}", "too many"),
+        (f"grid: {{{', '.join(f'f{i}: {list(range(20))}' for i in range(12))}}}", "too many"),
     ],
 )
 def test_a_wrong_sweep_is_refused(tmp_path, text, shown):

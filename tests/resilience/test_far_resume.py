@@ -1,6 +1,7 @@
 """R9: going on far into a run costs what its start costs, in time and in what is saved for it."""
 
 import json
+import statistics
 import time
 
 import pytest
@@ -17,13 +18,14 @@ def test_the_first_batch_comes_as_soon(tmp_path, serve) -> None:
     pattern = write_shards(tmp_path / "data", [7, 1, 12, 5])
     feed = feed_of(config_of(pattern, serve=serve), num_steps=2 * FAR)
     secs: dict[int, list[float]] = {NEAR: [], FAR: []}
-    for _ in range(20):
+    served(feed, [(0, 1)])
+    for _ in range(11):
         for step, found in secs.items():
             started = time.perf_counter()
             served(feed, [(step, 1)])
             found.append(time.perf_counter() - started)
-    # The best of many, in turn: a loaded machine makes some of them slower, never faster.
-    assert min(secs[FAR]) <= 1.2 * min(secs[NEAR])
+    # In turn, and the median: what else runs on the machine slows both alike.
+    assert statistics.median(secs[FAR]) <= 1.2 * statistics.median(secs[NEAR])
 
 
 def test_what_is_saved_of_the_data_is_one_number() -> None:

@@ -146,8 +146,7 @@ def drawn(event) -> np.ndarray:
 
 def test_tensorboard_has_scalars_and_the_pictures_of_a_classifier(run) -> None:
     events = board(run[0])
-    # Where the time went up to each line of the log, and at the end.
-    assert [event.step for event in events["seconds/step"]] == [5, 10, 12, 12]
+    assert {"time/step_ms_p50", "time/data_ms", "time/host_ms"} <= set(events)
     assert {"learning_rate", "train/gradient_norm", "eval/accuracy", "seconds/step"} <= set(events)
     assert drawn(events["confusion"][-1]).shape == (260, 260, 3)
     assert drawn(events["worst"][-1]).shape == (4 * 49, 4 * 49)
@@ -223,7 +222,7 @@ def test_names_cannot_break_the_page() -> None:
         (0, 1, [0, 0.5, 1]),
         (47, 1408, [0, 500, 1000, 1500]),
         (0.767, 1.0, [0.7, 0.8, 0.9, 1.0]),
-        (3, 3, [2.4, 2.6, 2.8, 3.0, 3.2, 3.4, 3.6]),
+        (3, 3, [2.5, 3.0, 3.5]),
     ],
 )
 def test_axes_are_marked_with_round_numbers(low: float, high: float, ticks: list[float]) -> None:

@@ -9,6 +9,8 @@ from trainer.data.reader import Record
 from trainer.exit_codes import ExitCode, RunError
 
 Example = dict[str, tf.Tensor]
+# Large enough that starting a task costs little, small enough that a few dozen fit into memory.
+_IMAGES_A_TASK = 32
 _STORED = {"float64": tf.float32, "float32": tf.float32, "string": tf.string}
 
 
@@ -23,11 +25,18 @@ def decode_blocks(
         a dataset of feature -> [block_size, ...].
     """
     parse = make_parser(features)
-    if not any(feature.encoding == "image" for feature in features.values()):
+    size = block_size
+    if any(feature.encoding == "image" for feature in features.values()):
+        size = max(n for n in range(1, _IMAGES_A_TASK + 1) if block_size % n == 0)
+    if size == block_size:
         return blocks.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-    # An image is worth a task of its own, a row of numbers is not.
-    decoded = blocks.unbatch().batch(1).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-    return decoded.unbatch().batch(block_size, drop_remainder=True)
+    parts = blocks.map(lambda block: tf.reshape(block, [-1, size])).unbatch()
+    decoded = parts.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(block_size // size)
+
+    def join(example: Example) -> Example:
+        return {n: tf.reshape(x, [block_size, *x.shape[2:]]) for n, x in example.items()}
+
+    return decoded.map(join)
 
 
 def make_parser(features: Mapping[str, Feature]) -> Callable[[tf.Tensor], Example]:
@@ -105,8 +114,8 @@ def _decode_images(values: tf.Tensor, feature: Feature) -> tf.Tensor:
             image = tf.clip_by_value(tf.round(image), 0, 255)
         return tf.ensure_shape(tf.cast(image, feature.dtype), feature.shape)
 
-    signature = tf.TensorSpec(feature.shape, feature.dtype)
-    return tf.map_fn(decode, values, fn_output_signature=signature)
+    # An operation for each image: they run in parallel, and a loop costs more than a small image.
+    return tf.stack([decode(value) for value in tf.unstack(values)])
 
 
 def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:

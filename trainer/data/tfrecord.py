@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -22,8 +23,8 @@ _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 GAP = _FOOTER.size + _HEADER.size
 """Bytes between the data of two neighbours."""
-# Small records are found many at a read; of large ones hardly more than the headers is read.
-_BLOCK_BYTES = 16 << 10
+# What follows a record: its checksum and the next header. Where all data are read, many at a read.
+_HEADERS_BYTES, _DATA_BYTES = GAP, 16 << 10
 _ADVICE = (
     "bring back the file, or set config.dataset.skip_bad_records=true to go on without the record"
 )
@@ -59,15 +60,15 @@ def scan(path: Path, name: str, *, skip_bad: bool = False) -> Index:
     """
     try:
         with path.open("rb", buffering=0) as file:
-            return _scan(_Bytes(file.fileno()), name, skip_bad)
+            block_bytes = _DATA_BYTES if skip_bad else _HEADERS_BYTES
+            return _scan(_Bytes(file.fileno(), block_bytes), name, skip_bad)
     except OSError as error:
         raise RunError(ExitCode.BAD_DATA, f"{name}: {error.strerror}") from error
 
 
 def masked_crcs(payloads: Sequence[bytes]) -> np.ndarray:
     """Return uint32[n]: the checksum that a file holds for each of these records."""
-    crcs = np.fromiter(map(google_crc32c.value, payloads), np.uint32, len(payloads))
-    return ((crcs >> 15) | (crcs << 17)) + np.uint32(0xA282EAD8)
+    return _mask(np.fromiter(map(google_crc32c.value, payloads), np.uint32, len(payloads)))
 
 
 def damage(name: str, record: int, offset: int, reason: str) -> RunError:
@@ -79,9 +80,10 @@ def damage(name: str, record: int, offset: int, reason: str) -> RunError:
 class _Bytes:
     """An open file, read in blocks; not mapped, as it may be larger than the address space."""
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, block_bytes: int) -> None:
         self.size = os.fstat(file).st_size
         self._file = file
+        self._block_bytes = block_bytes
         self._start = 0
         self._block = b""
 
@@ -89,7 +91,7 @@ class _Bytes:
         """Return the few bytes at `offset`."""
         start = offset - self._start
         if not 0 <= start <= len(self._block) - count:
-            self._start, self._block = offset, os.pread(self._file, _BLOCK_BYTES, offset)
+            self._start, self._block = offset, os.pread(self._file, self._block_bytes, offset)
             start = 0
         return self._block[start : start + count]
 
@@ -145,4 +147,9 @@ def _next_header(file: _Bytes, offset: int) -> int:
 
 
 def _masked_crc(data: bytes) -> int:
-    return int(masked_crcs([data])[0])
+    return _mask(google_crc32c.value(data))
+
+
+def _mask(crcs: Any) -> Any:
+    """Mask a CRC, an int or uint32[n], as the format does: a sum of sums would be weak."""
+    return ((crcs >> 15 | crcs << 17) + 0xA282EAD8) & 0xFFFFFFFF

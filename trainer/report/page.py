@@ -77,7 +77,16 @@ def curves(runs: Sequence[RunFiles]) -> str:
         if max((len(points) for points in lines.values()), default=0) > 1:
             is_wide = name.endswith(("loss", "norm"))
             charts.append(line_chart(name.replace("_", " "), lines, log=is_wide))
-    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+    charts += [_step_times(run) for run in runs if len(runs) == 1]
+    drawn = "".join(charts)
+    return f'<div class="charts">{drawn}</div>' if drawn else ""
+
+
+def _step_times(run: RunFiles) -> str:
+    """Return how long steps took, and what they waited for."""
+    times = {n.removeprefix("time/"): points for n, points in run.curves.items() if "_ms" in n}
+    shown = {n.replace("_ms", "").replace("_", " "): points for n, points in times.items()}
+    return line_chart("milliseconds a step", shown)
 
 
 def _lines(run: RunFiles, name: str, *, named: bool) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from trainer import failpoints
 from trainer.cluster.agreement import Agreement
 from trainer.config import TrainConfig
 from trainer.report.samples import Pictures
-from trainer.run import edges, evaluation, step_report, summary
+from trainer.run import edges, evaluation, step_report
 from trainer.run.results import results
 from trainer.run.saves import Saves
 from trainer.run.training import Training
@@ -77,8 +77,6 @@ class OuterLoop:
         named["examples_per_second"] = training.examples_per_second
         named |= {f"time/{name}": value for name, value in self._timed().items()}
         self.writers.write(progress.step, named)
-        spent = {"goodput": training.phases.ledger.report()}
-        self.writers.chart(progress.step, summary.scalars(spent))
 
     def _timed(self) -> dict[str, float]:
         rate = self.training.examples_per_second / self.training.live.strategy.num_replicas_in_sync

@@ -142,6 +142,7 @@ class StageDir:
                 partial=claim.path,
                 retry=self._retry,
                 flag=FLAG,
+                durable=False,  # every process checks the sum of a copy that it finds
             )
             # Changing a lock lets go of it for a moment; evictors need the directory's lock.
             with self._locked():

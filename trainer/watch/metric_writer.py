@@ -98,12 +98,6 @@ class Writers:
         if self._console:
             self._console.write(step, values)
 
-    def chart(self, step: int, values: Mapping[str, float]) -> None:
-        """Record values whose course only TensorBoard shows."""
-        if self._board:
-            with _writing(self._workdir):
-                self._board.write(step, values)
-
     def draw(self, step: int, make_pictures: Callable[[], Mapping[str, np.ndarray]]) -> None:
         """Record what is to be seen, uint8[height, width, channels], for TensorBoard."""
         if self._board:

@@ -1,0 +1,54 @@
+"""What streaming asks of the disk: no worker reads the lanes of others, and headers cost little."""
+
+import contextlib
+import os
+import pathlib
+
+import pytest
+
+from tests.data.shards import example, write_file
+from trainer.config import DatasetConfig
+from trainer.data import feeds, sources
+from trainer.data.files import Stage
+from trainer.data.stream import LocalLanes, StreamFeed
+
+BATCH, RECORDS, RECORD_BYTES = 16, 480, 4096
+SPEC = {"image": {"dtype": "uint8", "shape": [RECORD_BYTES], "encoding": "raw"}}
+
+
+@pytest.fixture
+def info(tmp_path):
+    for shard in range(4):
+        records = [example(image=os.urandom(RECORD_BYTES)) for _ in range(RECORDS // 4)]
+        write_file(tmp_path / f"train-{shard}.tfrecord", records)
+    return sources.describe(
+        DatasetConfig(str(tmp_path / "{split}-*"), eval_split="", args={"features": SPEC})
+    )
+
+
+def read_epoch(info, stage, lanes, window):
+    steps = RECORDS // BATCH
+    order = feeds.make_order(info.train, seed=0, window=window)
+    examples = feeds.make_examples(info, info.train, order, RECORDS, stage, skip_bad=False)
+    feed = StreamFeed(
+        lanes, examples, order, batch_size=BATCH, lane_size=lanes.size, num_steps=steps
+    )
+    with contextlib.closing(feed):
+        assert len(list(feed.prepare(0, steps))) == steps
+
+
+def bytes_read():
+    """Return the bytes that this process has asked the system for."""
+    fields = pathlib.Path("/proc/self/io").read_text().split()
+    return int(fields[fields.index("rchar:") + 1])
+
+
+@pytest.mark.parametrize("window", [0, 100])
+@pytest.mark.parametrize("num_workers", [1, 2, 4])
+def test_workers_together_read_the_data_once(info, tmp_path, num_workers, window):
+    size, before = BATCH // num_workers, bytes_read()
+    for worker in range(num_workers):
+        stage = Stage(str(tmp_path / f"host-{worker}"))  # nothing is shared, as on as many hosts
+        read_epoch(info, stage, LocalLanes(worker * size, size), window)
+    data = sum(shard.num_bytes for shard in info.train.shards)
+    assert 0.95 * data < bytes_read() - before <= 1.1 * data
