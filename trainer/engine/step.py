@@ -117,7 +117,7 @@ class ReplicaStep:
         the update of a weight reads the new slots, and XLA copies the old ones if it needs both.
         """
         done = self._kept.get(id(value), (None, None))[1] is self.accepted
-        return value if done else tf.where(self.accepted, value, old)
+        return value if done else pure_optimizer.choose(self.accepted, value, old)
 
     def judge_loss(self) -> None:
         """Leave the whole step out if its loss is a spike."""
