@@ -38,8 +38,8 @@ class Work:
 WORKS = {
     "mlp": Work(32),
     "mlp_dropout": Work(32, dropout=0.2),
-    "cnn": Work(128, many=16),
-    "resnet": Work(64, (32, 32, 3), many=8),
+    "cnn": Work(128, many=4),
+    "resnet": Work(64, (32, 32, 3), many=4),
     "jpeg": Work(32, (224, 224, 3), many=8),
 }
 NUM_EXAMPLES = 12_800
