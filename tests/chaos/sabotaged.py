@@ -5,6 +5,7 @@ python -m tests.chaos.sabotaged NAME --workdir=...
 
 import dataclasses
 import os
+import signal
 import sys
 
 
@@ -206,6 +207,8 @@ def trusts_the_bucket() -> None:
 
 
 if __name__ == "__main__":
+    # A planted bug may import TensorFlow, whose threads must not take the signals of the run.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     name = sys.argv.pop(1)
     globals()[name]()
     from trainer.__main__ import main

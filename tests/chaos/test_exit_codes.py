@@ -100,7 +100,7 @@ FAILURES: dict[str, tuple[Callable[[Path], Worker], ExitCode, str]] = {
     "damaged data": (_damaged_data, ExitCode.BAD_DATA, "train-1.tfrecord"),
     "damaged checkpoints": (_damaged_checkpoints, ExitCode.BAD_DATA, "no checkpoint is whole"),
     "diverged": (_diverged, ExitCode.BUG, "config.max_rollbacks=2"),
-    "own bug": (_own_bug, ExitCode.BUG, "truediv"),
+    "own bug": (_own_bug, ExitCode.BUG, "must have the same dtype"),
     "another model": (_another_model, ExitCode.BAD_CONFIG, "model.args.hidden"),
     "full disk": (_full_disk, ExitCode.BAD_CONFIG, "No space left on device"),
     "failing disk": (_failing_disk, ExitCode.TRANSIENT, "Input/output error"),
