@@ -89,6 +89,7 @@ def test_a_signal_during_the_start_is_heard(images: Engine, cpu: str, tmp_path: 
     assert started.returncode == 143, errors
 
 
+@pytest.mark.timeout(4 * 3600)
 def test_the_test_image_trains_and_tests_itself(images: Engine, test_image: str) -> None:
     done = subprocess.run(
         images.run(test_image),
