@@ -26,7 +26,7 @@ def find_directory(name: str, data_dir: str) -> str:
     """Return the folder of a prepared dataset: `DIRECTORY`, or the newest `data_dir/NAME/VERSION`.
 
     Raises:
-        RunError: BAD_CONFIG where nothing prepared is there, with the command that prepares it.
+        RunError: BAD_CONFIG where nothing prepared is there, with what to do.
     """
     root = data_dir or str(pathlib.Path("~/tensorflow_datasets").expanduser())
     places = [name.rstrip("/")]
@@ -35,10 +35,14 @@ def find_directory(name: str, data_dir: str) -> str:
     for folder in places:
         if found := _prepared(folder):
             return found
+    advice = (
+        "copy the whole folder of a prepared dataset there"
+        if storage.is_remote(name)
+        else f"prepare it once: python -m trainer.data prepare --name={name} --data_dir={root}"
+    )
     raise RunError(
         ExitCode.BAD_CONFIG,
-        f"config.dataset.name='tfds:{name}': nothing prepared at {places[-1]}; prepare it once: "
-        f"python -m trainer.data prepare --name={name} --data_dir={root}",
+        f"config.dataset.name='tfds:{name}': nothing prepared at {places[-1]}; {advice}",
     )
 
 
