@@ -4,6 +4,7 @@ FIELD is one of the config, or `cpu_replicas=R`, or `feed=constant`: every step 
 examples, so that what remains is the step. Workers of TF_CONFIG are driven call by call, all alike.
 """
 
+import gc
 import os
 import sys
 
@@ -30,6 +31,7 @@ def build(name: str) -> dict[str, dict[str, np.ndarray]]:
 
 
 def main(name: str, *settings: str) -> None:
+    gc.disable()  # as `trainer.__main__` does while it starts
     from trainer import config_values
     from trainer.cluster.description import read_cluster
     from trainer.cluster.strategy import Placement
@@ -68,7 +70,12 @@ def main(name: str, *settings: str) -> None:
         done += kind.many
         return kind.many
 
-    work.serve(lambda: live.train(0, 1), run)
+    def first() -> None:
+        live.train(0, 1)
+        gc.freeze()
+        gc.enable()
+
+    work.serve(first, run)
 
 
 def _feed_the_same() -> None:
