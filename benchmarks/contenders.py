@@ -42,7 +42,8 @@ def _ours(name: str, *settings: str, cores: tuple[tuple[int, ...], ...] = ()) ->
 _OURS = (
     _ours("graph", "execution=graph"),
     _ours("graph 2 threads", "execution=graph", "intra_op_threads=2"),
-    _ours("xla_loop", "execution=xla_loop"),
+    _ours("xla_loop", "execution=xla_loop", "programs=kept"),
+    _ours("xla_loop next start", "execution=xla_loop", "programs=kept"),
     _ours("xla_loop 2 threads", "execution=xla_loop", "intra_op_threads=2"),
 )
 _BFLOAT16 = (

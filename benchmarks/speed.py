@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("--page", type=pathlib.Path)
     flags = parser.parse_args()
     found = []
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["JPEGS"] = folder
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as programs:
+        os.environ |= {"JPEGS": folder, "PROGRAMS": programs}
         for title in flags.works.split(","):
             if COMPARISONS[title][0] == "jpeg":
                 write_jpegs(pathlib.Path(folder))

@@ -1,7 +1,8 @@
 """This project: `python -m benchmarks.peers.lockstep WORK [FIELD=VALUE ...]`.
 
-FIELD is one of the config, or `cpu_replicas=R`, or `feed=constant`: every step is given the same
-examples, so that what remains is the step. Workers of TF_CONFIG are driven call by call, all alike.
+FIELD is one of the config, or `cpu_replicas=R`, or `programs=kept`: as `--compile_cache` does, in
+the folder that PROGRAMS names, or `feed=constant`: every step is given the same examples, so that
+what remains is the step. Workers of TF_CONFIG are driven call by call, all alike.
 """
 
 import gc
@@ -11,6 +12,7 @@ import sys
 import numpy as np
 
 from benchmarks.peers import work
+from trainer import compile_cache
 
 JPEG_FEATURES = {
     "image": {"dtype": "uint8", "shape": [224, 224, 3], "encoding": "image"},
@@ -32,6 +34,9 @@ def build(name: str) -> dict[str, dict[str, np.ndarray]]:
 
 def main(name: str, *settings: str) -> None:
     gc.disable()  # as `trainer.__main__` does while it starts
+    given = dict(setting.split("=") for setting in settings)
+    if given.pop("programs", ""):
+        compile_cache.keep_programs(os.environ["PROGRAMS"], os.environ)
     from trainer import config_values
     from trainer.cluster.description import read_cluster
     from trainer.cluster.strategy import Placement
@@ -40,7 +45,6 @@ def main(name: str, *settings: str) -> None:
     from trainer.plan import make_plan
     from trainer.run.session import open_session
 
-    given = dict(setting.split("=") for setting in settings)
     cpu_replicas, is_constant = int(given.pop("cpu_replicas", 0)), given.pop("feed", "")
     kind = work.WORKS[name]
     model, options = MODELS[name.partition("_")[0]]
