@@ -9,7 +9,7 @@ from typing import Any
 
 from trainer import version
 
-_BAR, _NAME, _ROW = 360, 220, 20
+_BAR, _NAME, _ROW = 360, 260, 20
 
 
 @dataclasses.dataclass(frozen=True)
