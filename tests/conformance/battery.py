@@ -26,6 +26,7 @@ CLASSES = 10
 IMAGE = Feature((8, 8, 1), "float32")
 LABEL = Feature((), "int64", num_classes=CLASSES)
 ONE_HOT = Feature((CLASSES,), "float32")
+TOKENS = Feature((7,), "int64")
 DENSE_LABELS = {"categorical_crossentropy", "kl_divergence", "binary_crossentropy"}
 DENSE_LABELS |= {"mse", "mae", "huber"}
 SMALL = {
@@ -49,6 +50,23 @@ GAN = dataclasses.replace(
     models={"discriminator": PartConfig("discriminator")},
     optimizers={"discriminator": RATE},
 )
+TASKS = {
+    "supervised": PLAIN,
+    "gan": GAN,
+    "wgan_gp": dataclasses.replace(GAN, task=PartConfig("wgan_gp", {"critic_updates": 2})),
+    "sharpness_aware": dataclasses.replace(PLAIN, task=PartConfig("sharpness_aware")),
+    "distillation": dataclasses.replace(
+        PLAIN,
+        task=PartConfig("distillation"),
+        models={"teacher": PartConfig("mlp", {"hidden": [16]})},
+        optimizers={"teacher": RATE},
+    ),
+    "language_model": dataclasses.replace(
+        PLAIN,
+        task=PartConfig("language_model", {"vocabulary": CLASSES}),
+        model=PartConfig("transformer", {"width": 8, "depth": 1, "heads": 2}),
+    ),
+}
 
 
 def configs(kind):
@@ -60,7 +78,8 @@ def configs(kind):
         return {n: dataclasses.replace(PLAIN, loss=PartConfig(n)) for n in registry.LOSSES}
     if kind == "optimizers":
         return {n: optimizer(n) for n in registry.OPTIMIZERS}
-    return {"supervised": PLAIN, "gan": GAN}
+    assert set(TASKS) == set(registry.TASKS), "a task has no example here"
+    return TASKS
 
 
 def model(name):
@@ -79,13 +98,14 @@ def examples(dense):
     return {
         "image": images,
         "label": np.eye(CLASSES, dtype=np.float32)[labels] if dense else labels,
+        "tokens": rng.integers(0, CLASSES, (BATCH * STEPS, *TOKENS.shape)),
     }
 
 
 def train(config, distribution):
     """Return the digest after STEPS steps, saved, overwritten and restored on the way."""
     dense = config.loss.name in DENSE_LABELS
-    features = {"image": IMAGE, "label": ONE_HOT if dense else LABEL}
+    features = {"image": IMAGE, "label": ONE_HOT if dense else LABEL, "tokens": TOKENS}
     keras.backend.clear_session()
     with distribution.scope():
         scale = keras.Variable(1.0, trainable=False)

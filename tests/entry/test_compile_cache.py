@@ -16,11 +16,15 @@ def test_the_next_start_compiles_nothing_and_ends_the_same(tmp_path):
     plain = summary(tmp_path / "plain", *COMPILED, *SHORT)
     first = summary(tmp_path / "first", *COMPILED, *SHORT, f"--compile_cache={cache}")
     kept = programs(cache)
-    second = summary(tmp_path / "second", *COMPILED, *SHORT, f"--compile_cache={cache}")
+    log = tmp_path / "examples.tsv"
+    again = (f"--compile_cache={cache}", f"--log_examples={log}")
+    second = summary(tmp_path / "second", *COMPILED, *SHORT, *again)
     assert len(kept) == 2  # training and evaluation
     assert programs(cache) == kept
     digests = {run["state_digest"] for run in (plain, first, second)}
     assert len(digests) == 1
+    served = [line.split("\t")[0] for line in log.read_text().splitlines()]
+    assert [served.count(str(step)) for step in range(12)] == [32] * 12
     (own,) = cache.iterdir()
     assert own.stat().st_mode & 0o077 == 0
 

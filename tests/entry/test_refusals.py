@@ -201,3 +201,10 @@ def test_no_thread_is_started_before_signals_are_taken():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "1"
+
+
+def test_a_folder_is_no_log_of_examples(tmp_path):
+    shown = trainer(f"--workdir={tmp_path / 'run'}", f"--log_examples={tmp_path}")
+    assert shown.code == 78
+    assert f"cannot write '{tmp_path}': Is a directory" in shown.last_line
+    assert "Traceback" not in shown.stderr

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from trainer.data.order import Order
 from trainer.data.stream import LocalLanes
+from trainer.storage.failures import local_io
 
 
 class ExampleLog:
@@ -55,8 +56,9 @@ class ExampleLog:
             f"{step}\t{first_lane + place // self._lane_size}\t{example}\n"
             for place, example in enumerate(ids)
         ]
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(file, "".join(lines).encode())
-        finally:
-            os.close(file)
+        with local_io(self._path, "--log_examples"):
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                os.write(file, "".join(lines).encode())
+            finally:
+                os.close(file)

@@ -45,6 +45,12 @@ class ResidentFeed:
         ids, weights = self._served(tf.constant(first_step, tf.int64), tf.constant(num_steps))
         return ids, weights, self._tensors
 
+    def signature(self) -> Any:
+        """Return what `prepare` returns, as specs."""
+        shape = [self._rows, self._batch_size]
+        specs = (tf.TensorSpec(shape, tf.int64), tf.TensorSpec(shape, tf.float32))
+        return *specs, self._tensors
+
     def _serve(self, first_step: tf.Tensor, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         num = tf.cast(num_steps, tf.int64) * self._batch_size
         positions = first_step * self._batch_size + tf.range(num)

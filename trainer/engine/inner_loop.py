@@ -17,6 +17,9 @@ class Feed(Protocol):
     def prepare(self, first_step: int, num_steps: int) -> Any:
         """Return, on the host, what one call needs for steps `first_step` and following."""
 
+    def signature(self) -> Any:
+        """Return what `prepare` returns, as specs; a feed that reads while training has none."""
+
     def select(self, prepared: Any, index: tf.Tensor) -> Any:
         """Return, in the graph, what the replicas get for the `index`-th step of the call."""
 
@@ -88,8 +91,8 @@ def make_inner_loop(
     if compiled:
         # The cache of programs knows them by a name that counts all that was made before: trace
         # while that is the same at every start.
-        start = (tf.constant(0, tf.int64), tf.constant(0))
-        run.get_concrete_function(*start, feed.prepare(0, 1))
+        numbers = (tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32))
+        run.get_concrete_function(*numbers, feed.signature())
 
     def call(first_step: int, num_steps: int) -> StepSums:
         prepared = feed.prepare(first_step, num_steps)
