@@ -7,6 +7,7 @@ from absl.testing import flagsaver
 
 from launch.__main__ import main as launch
 from tests.processes import SHORT, trainer
+from trainer import __main__ as entry
 from trainer.__main__ import prepare
 from trainer.exit_codes import ExitCode, RunError, find_secret, holds_secret
 
@@ -185,6 +186,30 @@ def test_a_local_job_leaves_no_secret_in_its_folder(
     assert _CANARY not in shown.out + shown.err
     assert list(state.rglob("*.log"))
     assert _holders(state) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError(f"401 for Bearer {_CANARY}"), ExitCode.BUG),
+        (RunError(ExitCode.TRANSIENT, f"no access with {_CANARY}"), ExitCode.TRANSIENT),
+    ],
+)
+def test_an_error_that_quotes_a_variable_is_told_without_it(
+    error: Exception,
+    code: ExitCode,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setenv("HUB_TOKEN", _CANARY)
+    monkeypatch.setattr(entry, "prepare", fail)
+    assert entry.main(["trainer"]) == code
+    shown = capsys.readouterr()
+    assert shown.err.count("$HUB_TOKEN") == (2 if code == ExitCode.BUG else 1)
+    assert _CANARY not in shown.out + shown.err
 
 
 _ENDS = {
