@@ -32,7 +32,7 @@ from pathlib import Path
 from tests.processes import free_ports
 from trainer.watch.goodput import young_interval
 
-_RUN = ("--config=digits", "--config.virtual_replicas=2", "--config.epochs=40")
+_RUN = ("--config=digits", "--config.virtual_replicas=2", "--config.train_steps=800")
 _QUIET = ("--config.eval_every_steps=100000", "--profile=100:20")
 _BYTES = 4 * 90_410  # the gradients of that model
 _WORKERS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -103,27 +103,33 @@ class Measured:
 
 
 def _check() -> tuple[list[str], float]:
-    """Compare the prediction for two workers with what they reach; one core each.
+    """Find what an exchange costs beyond the wire, and predict a run with a larger batch by it.
 
     Returns:
-        Lines, and the seconds of a collective beyond the wire.
+        Lines, and that cost in seconds.
     """
     latency, bandwidth = _loopback()
-    one, two = _measure(1), _measure(2)
-    predicted = one.step / 2 + two.exchange
     wire = gather(2, _BYTES, latency, bandwidth)
+    one, two = _measure(1, 64), _measure(2, 64)
+    overhead = max(0.0, two.step - one.step / 2 - wire)
+    large, both = _measure(1, 512), _measure(2, 512)
+    predicted = large.step / 2 + wire + overhead
     lines = [
         "# Scale: predicted, and checked on one and two workers",
         "",
-        f"`digits`, two lanes, on one worker: {one.step * 1e3:.2f} ms a step; on two, one core "
-        f"each: {two.step * 1e3:.2f} ms, predicted {predicted * 1e3:.2f} ms "
-        f"({predicted / two.step:.2f} of it): half of one and {two.exchange * 1e3:.2f} ms for the "
-        f"exchange of {_BYTES / 1024:.0f} KiB, measured alone. The wire would take "
-        f"{wire * 1e3:.2f} ms ({latency * 1e6:.0f} us and {bandwidth / 1e9:.1f} GB/s between two "
-        "processes here); the rest is what TensorFlow's collective over gRPC costs a CPU core, and "
-        "it is part of every prediction below. NCCL on GPUs costs less; it was not measured.",
+        f"`digits`, two lanes, batch 64: {one.step * 1e3:.2f} ms a step on one worker, "
+        f"{two.step * 1e3:.2f} ms on two, a core each. Half of one, and {wire * 1e3:.2f} ms for "
+        f"{_BYTES / 1024:.0f} KiB on the wire ({latency * 1e6:.0f} us and {bandwidth / 1e9:.1f} "
+        f"GB/s between two processes here), leave {overhead * 1e3:.2f} ms: what a collective of "
+        "TensorFlow costs a CPU core, and what workers lose by waiting for each other. Measured "
+        f"alone, without steps, the exchange takes {two.exchange * 1e3:.2f} ms.",
+        "",
+        f"Predicted with that for batch 512: {predicted * 1e3:.2f} ms; measured "
+        f"{both.step * 1e3:.2f} ms ({large.step * 1e3:.2f} ms on one): {predicted / both.step:.2f} "
+        "of it. The same cost is part of every prediction below. NCCL on GPUs costs less; it was "
+        "not measured.",
     ]
-    return lines, max(0.0, two.exchange - wire)
+    return lines, overhead
 
 
 def _predict(options: argparse.Namespace, overhead: float) -> list[str]:
@@ -152,11 +158,11 @@ def _predict(options: argparse.Namespace, overhead: float) -> list[str]:
     return lines
 
 
-def _measure(workers: int) -> Measured:
+def _measure(workers: int, batch: int) -> Measured:
     """Train on so many workers, each pinned to a core."""
     with tempfile.TemporaryDirectory() as folder:
         addresses = [f"localhost:{port}" for port in free_ports(workers)]
-        processes = [_start(Path(folder), addresses, index) for index in range(workers)]
+        processes = [_start(Path(folder), addresses, index, batch) for index in range(workers)]
         for process in processes:
             assert process.wait() == 0
         lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
@@ -166,8 +172,9 @@ def _measure(workers: int) -> Measured:
     return Measured(values["time/step_ms_p50"] / 1e3, values["profile/reduce_ms"] / 1e3)
 
 
-def _start(workdir: Path, addresses: list[str], index: int) -> subprocess.Popen[bytes]:
+def _start(workdir: Path, addresses: list[str], index: int, batch: int) -> subprocess.Popen[bytes]:
     command = ["taskset", "-c", str(index), sys.executable, "-m", "trainer", *_RUN, *_QUIET]
+    command.append(f"--config.global_batch_size={batch}")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if len(addresses) > 1:
         task = {"type": "worker", "index": index}

@@ -232,7 +232,7 @@ def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
         "import dataclasses, os\n"
         "from trainer.configs import digits\n"
         "from trainer.exit_codes import ExitCode, RunError\n"
-        "def build(**_):\n"
+        "def build(*_, **__):\n"
         f"    message = {message!r}.format_map(os.environ)\n"
         f"    raise RunError(78, message) if {code == 78} else RuntimeError(message)\n"
         "def get_config():\n"
