@@ -245,7 +245,7 @@ def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
     environment = _environment(tmp_path)
     if end == "hung":
         asked.append("--hang_deadline_secs=60")
-        environment["LOCKSTEP_FAILPOINT"] = "loop.edge:hang"
+        environment["LOCKSTEP_FAILPOINT"] = "evaluate.edge:hang"
     ended = trainer(*asked, environment=environment)
     assert ended.code == code, ended.stderr
     assert ("Traceback" in ended.stderr) == (code == 70)
