@@ -234,7 +234,7 @@ def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
         "from trainer.exit_codes import ExitCode, RunError\n"
         "def build(*_, **__):\n"
         f"    message = {message!r}.format_map(os.environ)\n"
-        f"    raise RunError(78, message) if {code == 78} else RuntimeError(message)\n"
+        f"    raise RunError(ExitCode(78), message) if {code == 78} else RuntimeError(message)\n"
         "def get_config():\n"
         "    config = digits.get_config()\n"
         "    raises = dataclasses.replace(config.model, name='own:build')\n"
