@@ -1,6 +1,7 @@
 """`--dry_run` says what a run would take and touches nothing."""
 
 import json
+import os
 
 from tests.processes import trainer
 from trainer.run.expected_time import expected_time
@@ -23,6 +24,7 @@ def test_the_plan_of_the_digits(tmp_path):
     assert plan["training examples"] == "1,501"
     assert plan["served"] == "resident (config.dataset.serve=auto)"
     assert plan["lanes"] == "4 of 8, 2 a replica"
+    assert plan["CPU cores of this process"] == str(len(os.sched_getaffinity(0)))
     assert plan["steps"] == "1,408 (30.0 epochs)"
     assert plan["parameters"] == f"{64 * 128 + 128 + 128 * 10 + 10:,}"
     # A multiplication and an addition for each weight, three passes, 32 examples.

@@ -1,6 +1,7 @@
 """`--dry_run`: what a run would take, said before it takes it."""
 
 import math
+import os
 from collections.abc import Iterable
 
 import keras
@@ -40,6 +41,7 @@ def rows(config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int) 
         ("steps", f"{plan.total_steps:,} ({plan.epochs_done(plan.total_steps):.1f} epochs)"),
         ("execution", f"{config.execution}, {config.precision}, {config.reduction} reduction"),
         ("CPU threads an operation", f"{config.intra_op_threads}"),
+        ("CPU cores of this process", f"{len(os.sched_getaffinity(0))}"),
         ("parameters", f"{sum(m.count_params() for m in task.models.values()):,}"),
         ("FLOPs a step", f"{flops.step_flops(forward, config.virtual_replicas):.3g}"),
         ("memory: weights and slots", _mib(weights + slots)),
