@@ -186,6 +186,8 @@ def test_the_commands_of_a_page_run_in_their_order(page: pathlib.Path, tmp_path)
     for command in pages.commands(page):
         if not TRAINS.match(command.text) or command.text.startswith(tuple(NOT_HERE)):
             continue
+        if command.text == "python -m trainer":
+            continue  # a sentence that names the program
         words = real_words(command)
         if words[0] == "source":
             words = ["bash", "-c", f"{command.text} && complete -p python"]
