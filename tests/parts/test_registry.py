@@ -22,6 +22,7 @@ HELPERS = {
     "losses/shapes.py",
     "models/blocks.py",
     "optimizers/plateau.py",
+    "optimizers/loss_spike.py",
     "optimizers/unsafe_args.py",
     "optimizers/weight_average.py",
 }
