@@ -35,7 +35,7 @@ def summarize(config: TrainConfig, training: Training) -> dict[str, Any]:
 def scalars(report: dict[str, Any]) -> dict[str, float]:
     """Return the goodput as scalars for the writers; empty buckets are left out."""
     goodput = report["goodput"]
-    seconds = {f"seconds/{name}": s for name, s in goodput["seconds"].items() if s >= 0.05}
+    seconds = {f"seconds/{name}": s for name, s in goodput["seconds"].items() if s > 0}
     return {"goodput": goodput["goodput"], **seconds}
 
 
