@@ -60,7 +60,8 @@ _LANES = (
 _CONSTANT = (
     _ours("graph 2 threads same batch", "execution=graph", "intra_op_threads=2", "feed=constant"),
 )
-_JAX = (Spec("JAX scan", "jax_scan", environment="jax"),)
+_JAX = (Spec("JAX scan", "jax_loop", environment="jax"),)
+_GRAIN = (Spec("JAX and Grain", "jax_loop", environment="jax"),)
 _LIGHTNING = (Spec("Lightning", "pytorch", ("lightning",), "torch"),)
 _PEERS = (
     Spec("Orbit", "tensorflow_loop", ("orbit",), "orbit"),
@@ -87,8 +88,8 @@ COMPARISONS: dict[str, tuple[str, tuple[Spec, ...]]] = {
     "mlp": ("mlp", (*_OURS, *_JAX, *_LIGHTNING, *_PEERS)),
     "mlp_dropout": ("mlp_dropout", (*_OURS, *_JAX, *_LIGHTNING, *_PEERS)),
     "cnn": ("cnn", (*_OURS, *_LANES, *_BFLOAT16, *_CONSTANT, *_JAX, *_LIGHTNING, *_PEERS)),
-    "resnet": ("resnet", (*_OURS, *_BFLOAT16, *_LIGHTNING, *_PEERS)),
-    "jpeg": ("jpeg", (*_STREAMED, *_PEERS)),
+    "resnet": ("resnet", (*_OURS, *_BFLOAT16, *_JAX, *_LIGHTNING, *_PEERS)),
+    "jpeg": ("jpeg", (*_STREAMED, *_GRAIN, *_LIGHTNING, *_PEERS)),
     "replicas": ("cnn", _REPLICAS),
     "workers": ("cnn", _WORKERS),
 }

@@ -73,12 +73,17 @@ def tensors(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y)
 
 
+def jpegs() -> torch.utils.data.DataLoader:
+    """Return shuffled batches of images that two processes decode."""
+    options = {"batch_size": work.WORKS["jpeg"].batch, "shuffle": True, "drop_last": True}
+    return torch.utils.data.DataLoader(Jpegs(), num_workers=2, persistent_workers=True, **options)
+
+
 def batches(name: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield shuffled batches without an end."""
     batch = work.WORKS[name].batch
     if name == "jpeg":
-        options = {"batch_size": batch, "shuffle": True, "num_workers": 2, "drop_last": True}
-        loader = torch.utils.data.DataLoader(Jpegs(), persistent_workers=True, **options)
+        loader = jpegs()
         while True:
             yield from loader
     x, y = tensors(name)
@@ -125,7 +130,9 @@ def with_lightning(name: str) -> None:
             return torch.optim.Adam(self.parameters(), work.RATE)
 
     module, batch = Module(), work.WORKS[name].batch
-    data = DataLoader(TensorDataset(*tensors(name)), batch_size=batch, shuffle=True)
+    data = jpegs()
+    if name != "jpeg":
+        data = DataLoader(TensorDataset(*tensors(name)), batch_size=batch, shuffle=True)
     quiet = dict.fromkeys(
         ("enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False
     )
