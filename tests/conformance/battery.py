@@ -18,7 +18,7 @@ from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature, Shard, Split
 from trainer.data.order import SequentialOrder
 from trainer.data.resident import ResidentFeed
-from trainer.engine.inner_loop import make_inner_loop
+from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import make_train_step, zero_sums
 
 STEPS, BATCH, V = 3, 8, 4
@@ -112,7 +112,7 @@ def train(config, distribution):
         task = build.build_task(config, features, total_steps=STEPS, rate_scale=scale)
 
     order = SequentialOrder(Split("train", (Shard("unused", BATCH * STEPS),), 0, BATCH * STEPS))
-    run = make_inner_loop(
+    run = InnerLoop(
         distribution,
         make_train_step(task, build.step_plan(config)),
         ResidentFeed(

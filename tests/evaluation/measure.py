@@ -12,7 +12,7 @@ from trainer.cluster import strategy
 from trainer.data.info import Shard, Split
 from trainer.data.order import SequentialOrder
 from trainer.data.resident import ResidentFeed
-from trainer.engine.inner_loop import make_inner_loop
+from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import StepPlan, make_eval_step, zero_sums
 from trainer.engine.step_sums import add
 from trainer.run.results import results
@@ -47,7 +47,7 @@ def main(replicas, sizes):
     for n in sizes:
         steps = -(-n // BATCH)
         order = SequentialOrder(Split("test", (Shard("unused", n),), 0, n))
-        run = make_inner_loop(
+        run = InnerLoop(
             distribution,
             step,
             ResidentFeed(

@@ -1,6 +1,5 @@
 """Many steps in one call: the host does nothing between them."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -39,17 +38,8 @@ StepFn = Callable[[Lanes], Sums]
 Preprocess = Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
 
 
-def make_inner_loop(
-    strategy: tf.distribute.Strategy,
-    step_fn: StepFn,
-    feed: Feed,
-    preprocess: Preprocess,
-    *,
-    lanes_per_replica: int,
-    zero: Sums,
-    compiled: bool,
-) -> Callable[[int, int], StepSums]:
-    """Return run(first_step, num_steps) -> sums of those steps, num_steps <= data.feeds.CHUNK.
+class InnerLoop:
+    """Steps of a run: `loop(first_step, num_steps)` makes them and returns their sums.
 
     Args:
         strategy: of the run.
@@ -61,57 +51,79 @@ def make_inner_loop(
         compiled: make the whole call one XLA program; needs one replica.
     """
 
-    def on_replica(selected: Any, step: tf.Tensor) -> Sums:
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        first = tf.cast(replica, tf.int64) * lanes_per_replica
-        batch, weights = feed.batch(selected, first, lanes_per_replica)
-        batch = preprocess(batch, _positions(step, first, weights.shape, strategy))
-        return step_fn(Lanes(batch, weights, first, step))
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        step_fn: StepFn,
+        feed: Feed,
+        preprocess: Preprocess,
+        *,
+        lanes_per_replica: int,
+        zero: Sums,
+        compiled: bool,
+    ) -> None:
+        self._strategy, self._step_fn = strategy, step_fn
+        self._feed, self._preprocess = feed, preprocess
+        self._num_lanes = lanes_per_replica
+        self._scalars = [name for name, value in zero.items() if value.shape.rank == 0]
+        self._others = {name: value for name, value in zero.items() if value.shape.rank}
+        self._run = tf.function(self._steps, jit_compile=compiled or None, autograph=False)
+        if compiled:
+            self._trace()
 
-    scalars = [name for name, value in zero.items() if value.shape.rank == 0]
-    others = {name: value for name, value in zero.items() if value.shape.rank}
+    def __call__(self, first_step: int, num_steps: int) -> StepSums:
+        """Make steps `first_step` and following, at most data.feeds.CHUNK of them."""
+        prepared = self._feed.prepare(first_step, num_steps)
+        numbers = (tf.constant(first_step, tf.int64), tf.constant(num_steps))
+        try:
+            rows, sums = self._run(*numbers, prepared)
+        except tf.errors.OpError:
+            self._feed.explain(first_step, num_steps)
+            raise
+        each = dict(zip(self._scalars, rows.numpy()[:num_steps].T, strict=True))
+        return StepSums(num_steps, each, {name: value.numpy() for name, value in sums.items()})
 
-    @functools.partial(tf.function, jit_compile=compiled or None, autograph=False)
-    def run(first_step: tf.Tensor, num_steps: tf.Tensor, prepared: Any) -> tuple[tf.Tensor, Sums]:
-        def body(index: tf.Tensor, rows: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, ...]:
-            selected = feed.select(prepared, index)
-            step = first_step + tf.cast(index, tf.int64)
-            out = strategy.run(on_replica, args=(selected, step))
-            # Every replica holds the same reduced sums: the first one's will do.
-            mine = {n: strategy.experimental_local_results(x)[0] for n, x in out.items()}
-            row = tf.stack([tf.cast(mine[name], tf.float32) for name in scalars])
-            rows = tf.tensor_scatter_nd_update(rows, [[index]], [row])
-            sums = {n: s + tf.cast(mine[n], tf.float32) for n, s in sums.items()}
-            return index + 1, rows, sums
-
-        start = (tf.constant(0), tf.zeros([CHUNK, len(scalars)]), others)
-        loop = tf.while_loop(lambda i, *_: i < num_steps, body, start, parallel_iterations=1)
-        return loop[1], loop[2]
-
-    if compiled:
+    def _trace(self) -> None:
         # The cache of programs knows them by a name that counts all that was made before: trace
         # while that is the same at every start.
         numbers = (tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32))
-        run.get_concrete_function(*numbers, feed.signature())
+        self._run.get_concrete_function(*numbers, self._feed.signature())
 
-    def call(first_step: int, num_steps: int) -> StepSums:
-        prepared = feed.prepare(first_step, num_steps)
-        try:
-            rows, sums = run(tf.constant(first_step, tf.int64), tf.constant(num_steps), prepared)
-        except tf.errors.OpError:
-            feed.explain(first_step, num_steps)
-            raise
-        each = dict(zip(scalars, rows.numpy()[:num_steps].T, strict=True))
-        return StepSums(num_steps, each, {name: value.numpy() for name, value in sums.items()})
+    def _steps(
+        self, first_step: tf.Tensor, num_steps: tf.Tensor, prepared: Any
+    ) -> tuple[tf.Tensor, Sums]:
+        """Return, in the graph, a row of scalars for each step [CHUNK, scalars], and other sums."""
 
-    return call
+        def body(index: tf.Tensor, rows: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, ...]:
+            selected = self._feed.select(prepared, index)
+            made = self._step(selected, first_step + tf.cast(index, tf.int64))
+            row = tf.stack([tf.cast(made[name], tf.float32) for name in self._scalars])
+            rows = tf.tensor_scatter_nd_update(rows, [[index]], [row])
+            sums = {n: s + tf.cast(made[n], tf.float32) for n, s in sums.items()}
+            return index + 1, rows, sums
 
+        start = (tf.constant(0), tf.zeros([CHUNK, len(self._scalars)]), self._others)
+        loop = tf.while_loop(lambda i, *_: i < num_steps, body, start, parallel_iterations=1)
+        return loop[1], loop[2]
 
-def _positions(
-    step: tf.Tensor, first_lane: tf.Tensor, shape: tf.TensorShape, strategy: tf.distribute.Strategy
-) -> tf.Tensor:
-    """Return the position in the run of every example of a replica's lanes, int64[k, b]."""
-    num_lanes, lane_size = shape
-    batch_size = num_lanes * lane_size * strategy.num_replicas_in_sync
-    start = step * batch_size + first_lane * lane_size
-    return tf.reshape(start + tf.range(num_lanes * lane_size, dtype=tf.int64), shape)
+    def _step(self, selected: Any, step: tf.Tensor) -> Sums:
+        """Make one step on all replicas."""
+        made = self._strategy.run(self._on_replica, args=(selected, step))
+        # Every replica holds the same reduced sums: the first one's will do.
+        return {n: self._strategy.experimental_local_results(x)[0] for n, x in made.items()}
+
+    def _on_replica(self, selected: Any, step: tf.Tensor) -> Sums:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        first = tf.cast(replica, tf.int64) * self._num_lanes
+        batch, weights = self._feed.batch(selected, first, self._num_lanes)
+        batch = self._preprocess(batch, self._positions(step, first, weights.shape))
+        return self._step_fn(Lanes(batch, weights, first, step))
+
+    def _positions(
+        self, step: tf.Tensor, first_lane: tf.Tensor, shape: tf.TensorShape
+    ) -> tf.Tensor:
+        """Return the position in the run of every example of a replica's lanes, int64[k, b]."""
+        num_lanes, lane_size = shape
+        batch_size = num_lanes * lane_size * self._strategy.num_replicas_in_sync
+        start = step * batch_size + first_lane * lane_size
+        return tf.reshape(start + tf.range(num_lanes * lane_size, dtype=tf.int64), shape)

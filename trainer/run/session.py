@@ -13,14 +13,11 @@ from trainer.cluster import strategy
 from trainer.config import TrainConfig
 from trainer.data import feeds, preprocess
 from trainer.data.info import DatasetInfo, Split
-from trainer.engine.inner_loop import Feed, make_inner_loop
+from trainer.engine.inner_loop import Feed, InnerLoop
 from trainer.engine.step import Sums, make_eval_step, make_train_step, zero_sums
-from trainer.engine.step_sums import StepSums
 from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import Plan, lanes_per_replica
 from trainer.task import Task
-
-InnerLoop = Callable[[int, int], StepSums]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +143,7 @@ class _Loops:
         )
 
     def _loop(self, *parts: Any, zero: Sums) -> InnerLoop:
-        return make_inner_loop(
+        return InnerLoop(
             self.strategy,
             *parts,
             lanes_per_replica=self.num_lanes,
