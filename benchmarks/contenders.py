@@ -179,7 +179,7 @@ def write_jpegs(folder: pathlib.Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from benchmarks.data import random_jpeg, serialize
+    from benchmarks.made_data import random_jpeg, serialize
 
     rng = np.random.default_rng(0)
     made = [random_jpeg(rng) for _ in range(64)]

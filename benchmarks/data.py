@@ -29,32 +29,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
+from benchmarks import readers, sessions
+from benchmarks.made_data import (
+    JPEGS,
+    ROWS,
+    SHARDS,
+    random_jpeg,
+    random_row,
+    write,
+)
 from trainer import storage
 from trainer.config import DatasetConfig
-from trainer.data import feeds, records, sources
+from trainer.data import feeds, sources
 from trainer.data.files import Stage
-from trainer.data.info import DatasetInfo
-from trainer.data.staging import Stager
-from trainer.data.stream import LocalLanes, StreamFeed
 
-BATCH, IMAGES = 256, 32
-SHARDS = 8
-DIGITS_STEPS = 200
 TRAIN_STEPS = 64
-SHARD_BYTES = 16 << 20
-ROWS = {
-    "image": {"dtype": "uint8", "shape": [784], "encoding": "raw"},
-    "label": {"num_classes": 10},
-}
-JPEGS = {
-    "image": {"dtype": "uint8", "shape": [224, 224, 3], "encoding": "image"},
-    "label": {"num_classes": 10},
-}
 Kinds = dict[str, Callable[[], float]]
 
 
@@ -96,10 +89,10 @@ def compare(kinds: Kinds, rounds: int, base: str) -> dict[str, object]:
 def record_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> tuple[Kinds, str]:
     info = sources.describe(write(folder / "rows", flags.records, random_row, ROWS))
     kinds: Kinds = {
-        "exact_window": lambda: rate(exact(info, flags.window)),
-        "exact_global": lambda: rate(exact(info, 0)),
-        "tf_shuffle": lambda: rate(shuffled(info, flags.window)),
-        "parse_only": lambda: rate(parse_only(info)),
+        "exact_window": lambda: readers.rate(readers.exact(info, flags.window)),
+        "exact_global": lambda: readers.rate(readers.exact(info, 0)),
+        "tf_shuffle": lambda: readers.rate(readers.shuffled(info, flags.window)),
+        "parse_only": lambda: readers.rate(readers.parse_only(info)),
     }
     return kinds, "tf_shuffle"
 
@@ -108,9 +101,9 @@ def image_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> 
     info = sources.describe(write(folder / "jpeg", flags.images, random_jpeg, JPEGS))
     window = flags.images // 2
     kinds: Kinds = {
-        "exact_window": lambda: rate(exact(info, window, IMAGES)),
-        "tf_shuffle": lambda: rate(shuffled(info, window, IMAGES)),
-        "decode_only": lambda: rate(decode_only(info)),
+        "exact_window": lambda: readers.rate(readers.exact(info, window, readers.IMAGES)),
+        "tf_shuffle": lambda: readers.rate(readers.shuffled(info, window, readers.IMAGES)),
+        "decode_only": lambda: readers.rate(readers.decode_only(info)),
     }
     return kinds, "decode_only"
 
@@ -123,17 +116,17 @@ def digit_kinds(*_: object) -> tuple[Kinds, str]:
         DatasetConfig(serve="resident"),
         split=info.train,
         seed=0,
-        batch_size=BATCH,
-        lane_size=BATCH,
-        num_steps=DIGITS_STEPS,
+        batch_size=readers.BATCH,
+        lane_size=readers.BATCH,
+        num_steps=readers.DIGITS_STEPS,
         stage=Stage(),
         compiled=False,
     )
     kinds: Kinds = {
-        "stream": lambda: rate(exact(info, 0, steps=DIGITS_STEPS)),
-        "resident": lambda: rate(gathered(resident)),
-        "tfds": lambda: rate(plain_tfds(info.source, cached=True)),
-        "tfds_uncached": lambda: rate(plain_tfds(info.source, cached=False)),
+        "stream": lambda: readers.rate(readers.exact(info, 0, steps=readers.DIGITS_STEPS)),
+        "resident": lambda: readers.rate(readers.gathered(resident)),
+        "tfds": lambda: readers.rate(readers.plain_tfds(info.source, cached=True)),
+        "tfds_uncached": lambda: readers.rate(readers.plain_tfds(info.source, cached=False)),
     }
     return kinds, "tfds_uncached"
 
@@ -142,20 +135,18 @@ def resume_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) ->
     info = sources.describe(write(folder / "rows", flags.records, random_row, ROWS))
     time.sleep(2)  # indexes of files that were written a moment ago are not kept
     kinds: Kinds = {
-        f"step_{step}": lambda step=step: first_batch(info, flags.window, step)
+        f"step_{step}": lambda step=step: readers.first_batch(info, flags.window, step)
         for step in (0, 10**9)
     }
     return kinds, "step_0"
 
 
 def step_kinds(*_: object) -> tuple[Kinds, str]:
-    from benchmarks import resilience
-
-    sessions = {kind: resilience._session(kind) for kind in ("stream", "resident")}
-    at, shares = dict.fromkeys(sessions, 0), [0.0]
+    opened = {kind: sessions.open_digits(kind) for kind in ("stream", "resident")}
+    at, shares = dict.fromkeys(opened, 0), [0.0]
 
     def secs(kind: str) -> float:
-        session = sessions[kind]
+        session = opened[kind]
         started, waited = time.perf_counter(), session.data_wait()
         session.train(at[kind], TRAIN_STEPS)
         at[kind] += TRAIN_STEPS
@@ -164,7 +155,7 @@ def step_kinds(*_: object) -> tuple[Kinds, str]:
             shares.append((session.data_wait() - waited) / took)
         return took / TRAIN_STEPS
 
-    kinds: Kinds = {kind: lambda kind=kind: secs(kind) for kind in sessions}
+    kinds: Kinds = {kind: lambda kind=kind: secs(kind) for kind in opened}
     return {**kinds, "wait_share": lambda: shares[-1]}, "resident"
 
 
@@ -178,11 +169,11 @@ def staging_kinds(
     storage.close()
     urls = [f"gs://bench/shard-{i}" for i in range(SHARDS)]
     for url in urls:
-        storage.write_bytes(url, os.urandom(SHARD_BYTES))
+        storage.write_bytes(url, os.urandom(readers.SHARD_BYTES))
     turns = iter(range(10**6))
     kinds: Kinds = {
-        "staged": lambda: staged(urls, folder / str(next(turns))),
-        "plain_download": lambda: downloaded(urls, folder / str(next(turns))),
+        "staged": lambda: readers.staged(urls, folder / str(next(turns))),
+        "plain_download": lambda: readers.downloaded(urls, folder / str(next(turns))),
     }
     return kinds, "plain_download"
 
@@ -195,150 +186,6 @@ PARTS: dict[str, Callable[..., tuple[Kinds, str]]] = {
     "steps": step_kinds,
     "staging": staging_kinds,
 }
-
-
-def rate(batches: Iterator[int]) -> float:
-    """Return examples/s from the first batch to the last: opening, tracing, closing left out."""
-    next(batches)
-    count, started = 0, time.perf_counter()
-    ended = started
-    for size in batches:
-        count, ended = count + size, time.perf_counter()
-    return count / (ended - started)
-
-
-def exact(info: DatasetInfo, window: int, batch: int = BATCH, steps: int = 0) -> Iterator[int]:
-    steps = steps or info.train.num_examples // batch
-    with contextlib.closing(make_stream(info, window, batch, steps)) as feed:
-        for examples, _ in feed.prepare(0, steps):
-            yield int(examples["label"].shape[0])
-
-
-def make_stream(info: DatasetInfo, window: int, batch: int, steps: int) -> StreamFeed:
-    order = feeds.make_order(info.train, seed=0, window=window)
-    read = feeds.make_examples(info, info.train, order, steps * batch, Stage(), skip_bad=False)
-    lanes = LocalLanes(0, batch)
-    return StreamFeed(lanes, read, order, batch_size=batch, lane_size=batch, num_steps=steps)
-
-
-def first_batch(info: DatasetInfo, window: int, step: int) -> float:
-    started = time.perf_counter()
-    with contextlib.closing(make_stream(info, window, BATCH, 2 * 10**9)) as feed:
-        next(feed.prepare(step, 1))
-        return time.perf_counter() - started
-
-
-def shuffled(info: DatasetInfo, window: int, batch: int = BATCH) -> Iterator[int]:
-    files = tf.data.Dataset.from_tensor_slices([s.url for s in info.train.shards]).shuffle(SHARDS)
-    plain = tf.data.TFRecordDataset(files).shuffle(window)
-    yield from parsed(plain.batch(batch, drop_remainder=True), info, batch)
-
-
-def parse_only(info: DatasetInfo) -> Iterator[int]:
-    """Parse the same batch again and again: nothing is read."""
-    first = next(iter(tf.data.TFRecordDataset(info.train.shards[0].url).batch(BATCH)))
-    steps = info.train.num_examples // BATCH
-    yield from parsed(tf.data.Dataset.from_tensors(first).repeat(steps), info, BATCH)
-
-
-def parsed(blocks: tf.data.Dataset, info: DatasetInfo, batch: int) -> Iterator[int]:
-    for examples in records.decode_blocks(blocks, info.features, batch).prefetch(4):
-        yield int(examples["label"].shape[0])
-
-
-def decode_only(info: DatasetInfo) -> Iterator[int]:
-    """Decode the first shard's images again and again; no records, no batches of images."""
-    features = {"image": tf.io.FixedLenFeature([], tf.string)}
-    shard = tf.data.TFRecordDataset(info.train.shards[0].url)
-    images = [tf.io.parse_single_example(record, features)["image"] for record in shard]
-    pixels = (
-        tf.data.Dataset.from_tensor_slices(tf.stack(images))
-        .repeat(SHARDS)
-        .map(lambda image: tf.io.decode_jpeg(image)[0, 0, 0], num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(IMAGES)
-    )
-    for batch in pixels.prefetch(4):
-        yield len(batch)
-
-
-def gathered(feed: object) -> Iterator[int]:
-    @tf.function
-    def run(prepared: object) -> tf.Tensor:
-        total = tf.constant(0.0)
-        for index in tf.range(DIGITS_STEPS):
-            batch, _ = feed.batch(feed.select(prepared, index), tf.constant(0, tf.int64), 1)
-            total += tf.reduce_sum(tf.cast(batch["image"], tf.float32))
-        return total
-
-    run(feed.prepare(0, DIGITS_STEPS))
-    yield 0
-    run(feed.prepare(0, DIGITS_STEPS)).numpy()
-    yield BATCH * DIGITS_STEPS
-
-
-def plain_tfds(folder: str, *, cached: bool) -> Iterator[int]:
-    import tensorflow_datasets as tfds
-
-    options = tfds.ReadConfig(try_autocache=cached)
-    builder = tfds.builder_from_directory(folder)
-    dataset = builder.as_dataset(split="train", read_config=options)
-    batches = dataset.shuffle(1501).repeat().batch(BATCH).take(DIGITS_STEPS).prefetch(4)
-    for examples in batches:
-        yield int(examples["label"].shape[0])
-
-
-def staged(urls: list[str], folder: pathlib.Path) -> float:
-    started = time.perf_counter()
-    with Stager(urls, folder, 2 * len(urls) * SHARD_BYTES) as stager:
-        for visit in range(len(urls)):
-            with stager.open(visit):
-                pass
-    return len(urls) * SHARD_BYTES / 1e6 / (time.perf_counter() - started)
-
-
-def downloaded(urls: list[str], folder: pathlib.Path) -> float:
-    folder.mkdir(parents=True)
-    started = time.perf_counter()
-    for i, url in enumerate(urls):
-        filesystem, name = storage.filesystems.open_url(url)
-        filesystem.get_file(name, str(folder / str(i)))
-    return len(urls) * SHARD_BYTES / 1e6 / (time.perf_counter() - started)
-
-
-def write(
-    folder: pathlib.Path, count: int, make: Callable[[np.random.Generator], bytes], spec: object
-) -> DatasetConfig:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    made = [make(rng) for _ in range(64)]
-    for shard in range(SHARDS):
-        with tf.io.TFRecordWriter(str(folder / f"train-{shard}.tfrecord")) as writer:
-            for i in range(shard, count, SHARDS):
-                writer.write(serialize(made[i % len(made)], i % 10))
-    return DatasetConfig(str(folder / "{split}-*"), eval_split="", args={"features": spec})
-
-
-def serialize(image: bytes, label: int) -> bytes:
-    features = {
-        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
-        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def random_row(rng: np.random.Generator) -> bytes:
-    return rng.integers(0, 256, 784, np.uint8).tobytes()
-
-
-def random_jpeg(rng: np.random.Generator) -> bytes:
-    """Return noise that falls off with its frequency, as photographs do: about 38 KB."""
-    axis = np.fft.fftfreq(224)
-    falloff = np.maximum(np.hypot(axis[:, np.newaxis], axis), 1 / 224) ** -1.2
-    noise = np.exp(2j * np.pi * rng.random([3, 224, 224])) * falloff
-    planes = np.fft.ifft2(noise).real
-    planes /= planes.std(axis=(1, 2), keepdims=True)
-    image = 128 + 50 * (planes[:1] + 0.3 * planes).transpose(1, 2, 0)
-    return bytes(tf.io.encode_jpeg(np.uint8(np.clip(image, 0, 255))).numpy())
 
 
 if __name__ == "__main__":

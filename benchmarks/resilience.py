@@ -28,7 +28,6 @@ from trainer.watch.goodput import young_interval
 
 _RUN = ("--config=digits", "--config.log_every_steps=100000")
 _MTBF = 3 * 3600.0
-_FAR = 10**9
 
 
 def main() -> None:
@@ -62,10 +61,11 @@ def _measure(part: str) -> dict[str, float]:
 
 def _saves() -> dict[str, float]:
     """Stall of the loop by a save in the background, and the times of save and restore."""
-    live = _session()
+    from benchmarks.sessions import open_digits
     from trainer import checkpoint
     from trainer.watch.watchdog import Watchdog
 
+    live = open_digits()
     with tempfile.TemporaryDirectory() as folder:
         store = checkpoint.Store(Path(folder))
         saver = checkpoint.Saver(store, Watchdog(600, 600))
@@ -104,9 +104,11 @@ def _restore(live: Any, store: Any, checkpoint: Any) -> None:
 
 def _resume(serve: str) -> dict[str, float]:
     """Seconds of the first call at step 0 and far into a run; the data state is the step itself."""
-    live = _session(serve)
+    from benchmarks.sessions import FAR, open_digits
+
+    live = open_digits(serve)
     live.train(0, 1)
-    times: dict[int, list[float]] = {0: [], _FAR: []}
+    times: dict[int, list[float]] = {0: [], FAR: []}
     for _ in range(20):
         for step, found in times.items():
             started = time.perf_counter()
@@ -169,21 +171,6 @@ def _median_secs(call: Callable[[int], object]) -> float:
         call(n)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
-
-
-def _session(serve: str = "resident") -> Any:
-    from trainer import __main__ as command
-    from trainer.cluster import strategy
-    from trainer.run import session
-
-    flags = [
-        "--config=digits",
-        f"--config.dataset.serve={serve}",
-        f"--config.train_steps={2 * _FAR}",
-    ]
-    request = command.prepare(["trainer", "--dry_run", *flags], {})
-    placement = strategy.Placement("cpu")
-    return session.open_session(request.config, request.info, request.plan, placement)
 
 
 def _page(found: dict[str, Any], kills: int) -> str:

@@ -130,8 +130,9 @@ def with_lightning(name: str) -> None:
             return torch.optim.Adam(self.parameters(), work.RATE)
 
     module, batch = Module(), work.WORKS[name].batch
-    data = jpegs()
-    if name != "jpeg":
+    if name == "jpeg":
+        data = jpegs()
+    else:
         data = DataLoader(TensorDataset(*tensors(name)), batch_size=batch, shuffle=True)
     quiet = dict.fromkeys(
         ("enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False
