@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.pure_optimizer import make_pure
-from trainer.engine.reduction import subtree_sums, tree_sum
+from trainer.engine.reduction import subtree_sums, sum_over_lanes, tree_sum
 from trainer.engine.step import Lanes, StepPlan, make_train_step
+from trainer.engine.step_sums import add
 from trainer.exit_codes import ExitCode, RunError
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised
@@ -17,25 +19,25 @@ def per_example(labels, outputs):
     return tf.reduce_mean((labels - outputs) ** 2, axis=-1)
 
 
-def build(loss=per_example, layers=()):
+def build(loss=per_example, layers=(), optimizer=keras.optimizers.Adam, kind=Supervised):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
-    optimizer = keras.optimizers.Adam(0.1)
-    optimizer.build(model.trainable_variables)
-    parts = Parts({"main": model}, {"main": make_pure(optimizer)}, {}, loss, None)
-    return Supervised(parts, input="x", label="y")
+    made = optimizer(0.1)
+    made.build(model.trainable_variables)
+    parts = Parts({"main": model}, {"main": make_pure(made)}, {}, loss, None)
+    return kind(parts, input="x", label="y")
 
 
-def run(task, *inputs):
-    train = make_train_step(task, StepPlan(0, 2, "exact", "graph", {}))
+def run(task, *inputs, lanes=2):
+    train = make_train_step(task, StepPlan(0, lanes, "exact", "graph", {}))
 
     @tf.function(autograph=False)
     def compiled(batch, step):
-        return train(Lanes(batch, tf.ones([2, 2]), tf.constant(0, tf.int64), step))
+        return train(Lanes(batch, tf.ones([lanes, 2]), tf.constant(0, tf.int64), step))
 
     sums = []
     for step, x in enumerate(inputs):
-        batch = {"x": tf.constant(x, tf.float32, [2, 2, 2]), "y": tf.ones([2, 2, 1])}
+        batch = {"x": tf.constant(x, tf.float32, [lanes, 2, 2]), "y": tf.ones([lanes, 2, 1])}
         sums.append(compiled(batch, tf.constant(step, tf.int64)))
     return sums
 
@@ -44,13 +46,19 @@ def state(task):
     return {name: v.numpy().copy() for name, v in task.state().items()}
 
 
+def decaying(rate):
+    return keras.optimizers.AdamW(rate, weight_decay=0.1)
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, decaying])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
-def test_a_step_that_is_not_finite_is_as_if_it_never_was(bad):
-    layers = [keras.layers.BatchNormalization()]
+def test_a_step_that_is_not_finite_is_as_if_it_never_was(bad, optimizer):
     good, other = np.arange(8.0), np.arange(8.0)[::-1].copy()
     poisoned = good.copy()
     poisoned[3] = bad
-    with_bad, without = build(layers=layers), build(layers=[keras.layers.BatchNormalization()])
+    with_bad, without = (
+        build(layers=[keras.layers.BatchNormalization()], optimizer=optimizer) for _ in range(2)
+    )
     sums = run(with_bad, good, poisoned, other)
     run(without, good, other)
     assert [float(s["skipped"]) for s in sums] == [0, 1, 0]
@@ -68,6 +76,50 @@ def test_a_scalar_loss_is_refused_with_the_reason():
 def test_a_loss_of_another_shape_is_refused():
     with pytest.raises(RunError, match=r"the loss has shape \[2, 1\]"):
         run(build(loss=lambda y, p: (y - p) ** 2), np.arange(8.0))
+
+
+class TwoUpdates(Supervised):
+    """Makes two updates in a step, the second with `factor` times the gradient."""
+
+    factor = 1.0
+
+    def train_step(self, replica):
+        def loss(lane):
+            return self.loss(lane["y"], self.model(lane["x"], training=True))
+
+        variables = self.model.trainable_variables
+        grads = replica.gradient(loss, variables)
+        replica.apply(self.optimizer, grads, variables)
+        replica.apply(self.optimizer, [g * self.factor for g in grads], variables)
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, decaying])
+def test_two_updates_of_a_step_are_left_out_together(optimizer):
+    task = build(optimizer=optimizer, kind=TwoUpdates)
+    task.factor = np.nan
+    before = state(task)
+    (sums,) = run(task, np.arange(8.0))
+    assert float(sums["skipped"]) == 1
+    for value, expected in zip(state(task).values(), before.values(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_the_norm_of_several_updates_is_their_mean():
+    task, once = build(kind=TwoUpdates), build()
+    task.factor = 3.0
+    (sums,), (single,) = run(task, np.arange(8.0)), run(once, np.arange(8.0))
+    name = "gradient_norm/main"
+    assert float(sums[name]) == pytest.approx(2 * float(single[name]), rel=1e-6)
+
+
+def test_frozen_weights_stay_as_they_are_on_three_lanes():
+    frozen = keras.layers.Dense(100)
+    frozen.trainable = False
+    task = build(layers=[frozen])
+    before = frozen.get_weights()
+    run(task, np.arange(12.0), lanes=3)
+    # A mean over three lanes would move every tenth of them by one unit in the last place.
+    np.testing.assert_array_equal(frozen.get_weights()[0], before[0])
 
 
 class Counting(keras.layers.Layer):
@@ -94,3 +146,39 @@ def test_the_tree_does_not_depend_on_who_holds_the_lanes(lanes):
         held = tf.split(rows, replicas)
         partials = tf.concat([subtree_sums(rows) for rows in held], axis=0)
         np.testing.assert_array_equal(tree_sum(partials).numpy(), whole)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_values_that_are_not_float32_are_added_alike_on_one_replica_and_two(dtype):
+    rows = tf.cast(tf.random.stateless_normal([4, 33], [1, 2]) * 1e3, dtype)
+    (alone,) = sum_over_lanes([rows], "exact")
+    held = [subtree_sums(tf.cast(part, tf.float32)) for part in tf.split(rows, 2)]
+    assert alone.dtype == rows.dtype
+    expected = tf.cast(tree_sum(tf.concat(held, axis=0)), dtype)
+    np.testing.assert_array_equal(tf.cast(alone, tf.float64), tf.cast(expected, tf.float64))
+
+
+class Silent:
+    """A feed that serves nothing: the steps of this test bring their own numbers."""
+
+    def prepare(self, *_):
+        return tf.zeros([])
+
+    def select(self, *_):
+        return tf.zeros([])
+
+    def batch(self, *_):
+        return {}, tf.ones([1, 1])
+
+
+def test_a_skipped_step_counts_in_no_sum():
+    def step_fn(lanes):
+        bad = lanes.step == 1
+        counts = tf.where(bad, np.nan, [1.0, 2.0])
+        return {"metric/recall/0": counts, "skipped": tf.cast(bad, tf.float32)}
+
+    zero = {"metric/recall/0": tf.zeros([2]), "skipped": tf.zeros([])}
+    options = {"lanes_per_replica": 1, "zero": zero, "compiled": False}
+    one = tf.distribute.get_strategy()
+    run = InnerLoop(one, step_fn, Silent(), lambda batch, _: batch, **options)
+    np.testing.assert_array_equal(add(None, run(0, 3))["metric/recall/0"], [2, 4])

@@ -99,7 +99,7 @@ class InnerLoop:
             made = self._step(selected, first_step + tf.cast(index, tf.int64))
             row = tf.stack([tf.cast(made[name], tf.float32) for name in self._scalars])
             rows = tf.tensor_scatter_nd_update(rows, [[index]], [row])
-            sums = {n: s + tf.cast(made[n], tf.float32) for n, s in sums.items()}
+            sums = {name: total + _counted(made, name) for name, total in sums.items()}
             return index + 1, rows, sums
 
         start = (tf.constant(0), tf.zeros([CHUNK, len(self._scalars)]), self._others)
@@ -127,3 +127,9 @@ class InnerLoop:
         batch_size = num_lanes * lane_size * self._strategy.num_replicas_in_sync
         start = step * batch_size + first_lane * lane_size
         return tf.reshape(start + tf.range(num_lanes * lane_size, dtype=tf.int64), shape)
+
+
+def _counted(made: Sums, name: str) -> tf.Tensor:
+    """Return a sum of a step that is not a scalar, zeros where the step was skipped."""
+    value = tf.cast(made[name], tf.float32)
+    return tf.where(made["skipped"] > 0, 0.0, value) if "skipped" in made else value

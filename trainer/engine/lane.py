@@ -21,8 +21,8 @@ class LaneState:
 
     Attributes:
         carried: read by every lane as they stood before the step.
-        moving: those of `carried` that a forward pass may move (BatchNorm statistics); each lane
-            proposes a value and the mean over lanes is kept.
+        frozen: those of `carried` that are not trained. A forward pass may move them (BatchNorm
+            statistics): each lane proposes a value and the mean over lanes is kept.
         seeds: states of seed generators; set anew for every lane, so never carried.
         counters: metric states; every lane starts from zero and the lanes are added up.
     """
@@ -31,9 +31,7 @@ class LaneState:
         variables = [v for model in task.models.values() for v in model.variables]
         self.seeds = [v for v in variables if v.path.endswith("seed_generator_state")]
         self.carried = [v for v in variables if not v.path.endswith("seed_generator_state")]
-        frozen = [v for v in self.carried if not v.trainable]
-        self.moving = [v for v in frozen if tf.as_dtype(v.dtype).is_floating]
-        self.fixed = [v for v in frozen if not tf.as_dtype(v.dtype).is_floating]
+        self.frozen = [v for v in self.carried if not v.trainable]
         self.counters = {
             f"metric/{name}/{index}": variable
             for name, metric in task.metrics.items()
@@ -65,16 +63,18 @@ class LaneState:
 
     def moved(
         self, scope: keras.StatelessScope, values: Mapping[int, tf.Tensor]
-    ) -> list[tf.Tensor]:
-        """Return the lane's proposals for `moving`; refuse a changed variable without a mean."""
-        for variable in self.fixed:
-            if scope.get_current_value(variable) is not values[id(variable)]:
+    ) -> dict[int, tf.Tensor]:
+        """Return what the lane proposes: index in `frozen` -> value, of those that it changed."""
+        now = {i: scope.get_current_value(v) for i, v in enumerate(self.frozen)}
+        changed = {i: x for i, x in now.items() if x is not values[id(self.frozen[i])]}
+        for variable in (self.frozen[i] for i in changed):
+            if not tf.as_dtype(variable.dtype).is_floating:
                 raise RunError(
                     ExitCode.BAD_CONFIG,
                     f"the forward pass changes {variable.path} ({variable.dtype}): virtual "
                     "replicas can only average floating-point state; make it float32",
                 )
-        return [scope.get_current_value(v) for v in self.moving]
+        return changed
 
 
 def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool) -> LaneFn:

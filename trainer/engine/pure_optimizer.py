@@ -56,7 +56,8 @@ def apply(
     kept: Kept = {}
 
     def assign(variable: keras.Variable, value: Any) -> None:
-        old = tf.convert_to_tensor(variable.value)
+        # What stood there before the step: weight decay has written `variable.value` already.
+        old = tf.convert_to_tensor(variable._value)
         variable.assign(choose(condition, tf.cast(tf.convert_to_tensor(value), old.dtype), old))
         kept[id(variable.value)] = (variable.value, condition)
 

@@ -40,9 +40,8 @@ def subtree_sums(rows: tf.Tensor) -> tf.Tensor:
 
 
 def pack(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Lay tensors [m, ...] side by side as float32[m, size], so that one message carries all."""
-    rows = [tf.reshape(tf.cast(t, tf.float32), [t.shape[0], -1]) for t in tensors]
-    return tf.concat(rows, axis=1)
+    """Lay float32[m, ...] side by side as float32[m, size], so that one message carries all."""
+    return tf.concat([tf.reshape(t, [t.shape[0], -1]) for t in tensors], axis=1)
 
 
 def unpack(flat: tf.Tensor, like: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -61,15 +60,16 @@ def sum_over_lanes(rows: Sequence[tf.Tensor], reduction: Reduction) -> list[tf.T
             "fast" leaves the order to the collective library.
 
     Returns:
-        Tensors [...], the same on every replica.
+        Tensors [...], the same on every replica, added up in float32 whatever their dtype.
     """
     context = tf.distribute.get_replica_context()
+    in_float32 = [tf.cast(t, tf.float32) for t in rows]
     if context.num_replicas_in_sync == 1:
-        return [tree_sum(t) for t in rows]
+        return [tf.cast(tree_sum(t), own.dtype) for t, own in zip(in_float32, rows, strict=True)]
     if reduction == "fast":
-        mine = pack([tree_sum(t)[tf.newaxis] for t in rows])
+        mine = pack([tree_sum(t)[tf.newaxis] for t in in_float32])
         return unpack(context.all_reduce(tf.distribute.ReduceOp.SUM, mine)[0], rows)
-    mine = pack([subtree_sums(t) for t in rows])
+    mine = pack([subtree_sums(t) for t in in_float32])
     partials = context.all_gather(mine, axis=0)
     num_partials = context.num_replicas_in_sync * mine.shape[0]
     return unpack(tree_sum(tf.ensure_shape(partials, [num_partials, mine.shape[1]])), rows)

@@ -75,6 +75,7 @@ class ReplicaStep:
         self._num_calls = 0
         self.sums: Sums = {}
         self.accepted = tf.constant(True)
+        self._norms: dict[str, list[tf.Tensor]] = {}
         self._kept: pure_optimizer.Kept = {}
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor]:
@@ -89,11 +90,11 @@ class ReplicaStep:
         )
         self._num_calls += 1
         total = _reduce(rows, self._plan.reduction)
-        for variable, value in zip(state.moving, total["moving"], strict=True):
-            variable.assign(value / self._plan.virtual_replicas)
+        for index, value in total["moving"].items():
+            state.frozen[index].assign(value / self._plan.virtual_replicas)
         self._add(total["sums"])
         # A loss may be finite although the statistics overflowed on the way to it.
-        checked = [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"]]
+        checked = [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"].values()]
         self.accepted &= tf.math.is_finite(tf.add_n([total["sums"]["loss"], *checked]))
         # A product with one number is folded into whatever reads it; a quotient is stored first.
         share = 1.0 / total["sums"]["weight"]
@@ -103,7 +104,7 @@ class ReplicaStep:
         """See `task.Replica`; a norm that is not finite leaves the whole step out."""
         role = next(r for r, o in self._task.optimizers.items() if o is optimizer)
         norm = global_norm(grads, in_program=self._plan.execution == "xla_loop")
-        self._add({f"gradient_norm/{role}": norm})
+        self._norms.setdefault(role, []).append(norm)
         self.accepted &= tf.math.is_finite(norm)
         if (limit := self._plan.clip_norms.get(role)) is not None:
             scale = limit / tf.maximum(norm, limit)
@@ -129,6 +130,10 @@ class ReplicaStep:
         self.accepted &= ~spike
         self._add({"spike": tf.cast(spike, tf.float32)})
 
+    def norms(self) -> Sums:
+        """Return the norm of every role's gradient, the mean where it was applied several times."""
+        return {f"gradient_norm/{r}": tf.add_n(n) / len(n) for r, n in self._norms.items()}
+
     def _add(self, sums: Sums) -> None:
         for name, value in sums.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -151,7 +156,7 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Lanes], Sums]:
         recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
         changed = [(v.value, x) for v, x in recorded if x is not None]
         _write([(v, step.settled(x, v)) for v, x in changed])
-        return {**step.sums, "skipped": 1.0 - tf.cast(step.accepted, tf.float32)}
+        return {**step.sums, **step.norms(), "skipped": 1.0 - tf.cast(step.accepted, tf.float32)}
 
     return train_step
 
