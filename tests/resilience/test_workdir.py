@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from trainer import storage
 from trainer.config import PlateauConfig, TrainConfig
 from trainer.exit_codes import ExitCode, RunError
 from trainer.run.workdir import Workdir
+from trainer.storage import filesystems, transfer
 
 CONFIG = TrainConfig(train_steps=10)
 
@@ -89,3 +91,23 @@ def test_a_folder_with_other_files_in_it_may_be_used(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("what this run is for")
     Workdir(tmp_path).claim(CONFIG, is_chief=True)
     assert (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize("num_bytes", [100, 1000], ids=["in one piece", "in chunks"])
+def test_a_file_that_grows_while_it_is_mirrored_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_bytes: int
+) -> None:
+    path, url = tmp_path / "metrics.jsonl", f"memory://{tmp_path.name}-{num_bytes}"
+    path.write_text("x" * num_bytes)
+    summed = transfer.checksum.file_sum
+
+    def append_a_line(of: Path) -> storage.FileSum:
+        sums = summed(of)
+        with path.open("a") as file:
+            file.write('{"step": 1}\n')
+        return sums
+
+    monkeypatch.setattr(transfer.checksum, "file_sum", append_a_line)
+    monkeypatch.setattr(filesystems, "CHUNK_BYTES", 500)
+    Workdir(tmp_path, url).publish()
+    assert storage.read_bytes(f"{url}/metrics.jsonl") == b"x" * num_bytes

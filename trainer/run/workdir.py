@@ -84,7 +84,8 @@ class Workdir:
         boards = [p for p in self.path.glob("tensorboard/**/*") if p.is_file()]
         files = [self.path / name for name in _SMALL_FILES]
         for path in [p for p in files if p.is_file()] + boards:
-            storage.upload(path, f"{self.url}/{path.relative_to(self.path).as_posix()}")
+            with _as_it_is(path) as copy:
+                storage.upload(copy, f"{self.url}/{path.relative_to(self.path).as_posix()}")
 
     def rewind(self, step: int) -> None:
         """Drop the lines of `metrics.jsonl` after `step`: they will be written again."""
@@ -115,6 +116,16 @@ def opened(where: str) -> Iterator[Workdir]:
         yield workdir
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _as_it_is(path: Path) -> Iterator[Path]:
+    """Give a copy of a file that the run goes on writing to: an upload is compared with one sum."""
+    with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
+        copy = Path(folder) / path.name
+        with local_io(copy, "TMPDIR"):
+            shutil.copyfile(path, copy)
+        yield copy
 
 
 def _read_config(path: Path, where: str) -> dict[str, object]:

@@ -134,6 +134,11 @@ def _chunks(remote: RemoteFile, retry: Retry) -> Iterator[bytes]:
 def upload(path: Path, url: str, *, retry: Retry | None = None) -> RemoteFile:
     """Send one file and have the store confirm its size and checksum.
 
+    Args:
+        path: the file; nobody may write to it meanwhile.
+        url: where it goes; what is there is replaced.
+        retry: how faults are repeated.
+
     Raises:
         RunError: TRANSIENT if what is stored differs from the file, and see `Retry.run`.
     """
