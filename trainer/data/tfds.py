@@ -84,8 +84,7 @@ def _shards(folder: str, name: str, split: Metadata) -> tuple[Shard, ...]:
 def _feature(name: str, spec: Metadata, folder: str) -> Feature:
     kind = str(spec.get("pythonClassName", "")).rpartition(".")[2]
     if kind == "Image":
-        image = spec["image"]
-        return Feature(_shape(image), image.get("dtype", "uint8"), encoding="image")
+        return _image(name, spec["image"], folder)
     if kind == "ClassLabel":
         return Feature((), "int64", num_classes=int(spec["classLabel"]["numClasses"]))
     if kind in ("Tensor", "Scalar") and spec["tensor"].get("encoding", "none") == "none":
@@ -96,6 +95,16 @@ def _feature(name: str, spec: Metadata, folder: str) -> Feature:
         ExitCode.BAD_CONFIG,
         f"{folder}: feature {name!r} is a {kind}; allowed: Image, ClassLabel, Tensor, Scalar, Text",
     )
+
+
+def _image(name: str, image: Metadata, folder: str) -> Feature:
+    dtype = image.get("dtype", "uint8")
+    if dtype != "uint8":  # decoding gives bytes, which are not the numbers that were stored
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{folder}: feature {name!r} is an Image of {dtype}; allowed: uint8",
+        )
+    return Feature(_shape(image), dtype, encoding="image")
 
 
 def _shape(spec: Mapping[str, Any]) -> tuple[int | None, ...]:

@@ -1,0 +1,40 @@
+"""Folders of prepared TFDS datasets: which one is found, and what their metadata may say."""
+
+import json
+
+import pytest
+
+from trainer.data import tfds
+from trainer.exit_codes import ExitCode, RunError
+
+INFO = {"name": "x", "splits": []}
+
+
+def feature(kind, **spec):
+    return {"pythonClassName": f"tensorflow_datasets.core.features.{kind}", **spec}
+
+
+def image(dtype):
+    return feature("Image", image={"dtype": dtype, "shape": {"dimensions": ["4", "4", "1"]}})
+
+
+def write(folder, features, info=INFO):
+    """Write the two files of a prepared dataset; returns its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    (folder / "features.json").write_text(json.dumps(features))
+    return str(folder)
+
+
+def features_dict(**features):
+    return {"featuresDict": {"features": features}}
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_images_of_other_numbers_than_bytes_are_refused(tmp_path, dtype):
+    """They would decode to bytes, and train on other numbers than were stored."""
+    folder = write(tmp_path, features_dict(depth=image(dtype)))
+    with pytest.raises(RunError, match=f"'depth' is an Image of {dtype}; allowed: uint8") as caught:
+        tfds.read_features(folder)
+    assert caught.value.code is ExitCode.BAD_CONFIG
+    assert tfds.read_features(write(tmp_path, features_dict(depth=image("uint8"))))
