@@ -1,7 +1,10 @@
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
+from gcsfs.credentials import GoogleCredentials
+from google.auth import exceptions
 
 from trainer import storage
 from trainer.exit_codes import ExitCode, RunError
@@ -26,9 +29,24 @@ class CodedError(Exception):
         self.code = code
 
 
+class Renewing:
+    """Expired credentials; those of Google's machines wrap a fault of the network."""
+
+    valid, expiry = False, None
+
+    def __init__(self, fault: Exception) -> None:
+        self._fault = fault
+
+    def refresh(self, _: object) -> None:
+        if isinstance(self._fault, exceptions.TransportError):
+            raise exceptions.RefreshError(self._fault) from self._fault
+        raise self._fault
+
+
 TRANSIENT = [
     *[CodedError(code) for code in (408, 429, 500, 502, 503, 504, "503")],
     ConnectionResetError(),
+    exceptions.TransportError("secret-canary"),  # of credentials that are not Google's machines'
     TimeoutError(),
 ]
 
@@ -53,6 +71,27 @@ def test_refusals_are_never_repeated(code, retry, waits):
         retry.run(failing(CodedError(code), 1), URL, "reading")
     assert caught.value.code is ExitCode.BAD_CONFIG
     assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "lasts"),
+    [
+        (exceptions.TransportError("secret-canary"), True),
+        (exceptions.RefreshError("secret-canary", retryable=True), True),
+        (exceptions.RefreshError("secret-canary"), False),
+        (exceptions.TransportError("secret-canary", SimpleNamespace(status=404)), False),
+    ],
+    ids=["network", "issuer", "refused", "no identity"],
+)
+def test_a_token_that_cannot_be_renewed_now(fault, lasts, retry, waits):
+    credentials = GoogleCredentials(None, "read_only", "anon")
+    credentials.credentials = Renewing(fault)
+    with pytest.raises(RunError, match=r"'bucket'.*'object'") as caught:
+        retry.run(credentials.maybe_refresh, URL, "reading")
+    assert caught.value.code is (ExitCode.TRANSIENT if lasts else ExitCode.BAD_CONFIG)
+    assert len(waits) == (9 if lasts else 0)
+    assert ("credentials could not be renewed" if lasts else "401") in caught.value.reason
+    assert "canary" not in caught.value.reason
 
 
 def test_a_bug_is_not_hidden(retry, waits):

@@ -66,11 +66,32 @@ def status_of(error: BaseException) -> int | None:
     return None
 
 
+def is_renewal(error: BaseException | None) -> bool:
+    """Whether credentials could not be renewed because the network or the issuer failed.
+
+    gcsfs asks for a token in the middle of any request, and on Google's machines reports a failure
+    of that as a 401 of the store.
+    """
+    from google.auth.exceptions import GoogleAuthError, TransportError
+
+    while error is not None:
+        if isinstance(error, TransportError):
+            # An answer comes with the error: 404 is a machine without an identity.
+            answer = getattr(error.args[-1] if error.args else None, "status", None)
+            return answer is None or answer in TRANSIENT_STATUS
+        if isinstance(error, GoogleAuthError) and error.retryable:
+            return True
+        error = error.__cause__
+    return False
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed when it is made again."""
     import aiohttp
     import requests
 
+    if is_renewal(error):
+        return True
     status = status_of(error)
     if status is not None:
         return status in TRANSIENT_STATUS
@@ -86,6 +107,14 @@ def phrase(status: int) -> str:
     """Return a status with its standard meaning, like "503 Service Unavailable"."""
     known = status in {s.value for s in HTTPStatus}
     return f"{status} {HTTPStatus(status).phrase}" if known else str(status)
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words what failed; the text of the exception may hold signed URLs and tokens."""
+    if is_renewal(error):
+        return "the credentials could not be renewed"
+    status = status_of(error)
+    return type(error).__name__ if status is None else phrase(status)
 
 
 def permanent(error: BaseException, url: str, doing: str) -> RunError | None:

@@ -69,8 +69,7 @@ class Retry:
     def _spent(
         self, error: Exception, url: str, doing: str, attempts: int, secs: float
     ) -> RunError:
-        status = failures.status_of(error)
-        why = type(error).__name__ if status is None else failures.phrase(status)
+        why = failures.reason(error)
         return RunError(
             ExitCode.TRANSIENT,
             f"{doing} {failures.describe(url)}: {why} after {attempts} attempts in {secs:.0f} s; "
