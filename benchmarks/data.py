@@ -121,6 +121,7 @@ def digit_kinds(*_: object) -> tuple[Kinds, str]:
         num_steps=readers.DIGITS_STEPS,
         stage=Stage(),
         compiled=False,
+        num_processes=1,
     )
     kinds: Kinds = {
         "stream": lambda: readers.rate(readers.exact(info, 0, steps=readers.DIGITS_STEPS)),

@@ -120,9 +120,7 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
 
 def _stage(cluster: Cluster) -> Stage:
     """Return where this host stages remote data; every process reads two splits at a time."""
-    hosts = [address.rpartition(":")[0] for address in cluster.workers] or [""]
-    sharers = 2 * hosts.count(hosts[cluster.index])
-    return Stage(FLAGS.stage_dir, FLAGS.stage_bytes, sharers)
+    return Stage(FLAGS.stage_dir, FLAGS.stage_bytes, 2 * cluster.num_on_host)
 
 
 def _train(request: Request, stop: StopSignal) -> list[str]:
@@ -164,7 +162,7 @@ def _dry_run(request: Request) -> list[str]:
 
     config, info, plan = request.config, request.info, request.plan
     num_replicas = max(1, FLAGS.cpu_replicas) * request.cluster.num_workers
-    rows = dry_run.rows(config, info, plan, num_replicas)
+    rows = dry_run.rows(config, info, plan, num_replicas, request.cluster)
     rows.append(("time", expected_time(FLAGS.workdir, FLAGS.config, plan.total_steps)))
     if FLAGS.assume_topology:
         rows += dry_run.check_tpu(config, info, plan, FLAGS.assume_topology)

@@ -25,7 +25,7 @@ config = DatasetConfig(pattern, eval_split="", serve="stream", shuffle_window=40
 info = sources.describe(config, stage)
 feed = feeds.make_feed(tf.distribute.get_strategy(), info, config, split=info.train, seed=0,
                        batch_size=4, lane_size=4, num_steps=num_steps, stage=stage,
-                       compiled=False)
+                       compiled=False, num_processes=1)
 for step in range(num_steps):
     next(feed.prepare(step, 1))
     if step == 20:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.data.shards import FEATURES, write_shards
+from trainer.cluster.description import Cluster
 from trainer.config import DatasetConfig
 from trainer.data import examples, feeds, sources
 from trainer.data.files import Stage
@@ -24,7 +25,7 @@ def config_of(pattern, **fields):
     return DatasetConfig(pattern, eval_split="", args={"features": FEATURES}, **fields)
 
 
-def feed_of(config, *, batch_size=6, num_steps=40, seed=3, **fields):
+def feed_of(config, *, batch_size=6, num_steps=40, seed=3, num_processes=1, **fields):
     info = sources.describe(config)
     return feeds.make_feed(
         tf.distribute.get_strategy(),
@@ -37,6 +38,7 @@ def feed_of(config, *, batch_size=6, num_steps=40, seed=3, **fields):
         num_steps=num_steps,
         stage=Stage(),
         compiled=False,
+        num_processes=num_processes,
         **fields,
     )
 
@@ -168,6 +170,7 @@ def test_the_compiled_loop_refuses_to_stream(pattern):
         feeds.make_feed(
             tf.distribute.get_strategy(), info, config, split=info.train, seed=0, batch_size=6,
             lane_size=2, num_steps=4, stage=Stage(), compiled=True,
+            num_processes=1,
         )  # fmt: skip
     assert caught.value.code is ExitCode.BAD_CONFIG
 
@@ -177,6 +180,18 @@ def test_auto_streams_what_does_not_fit(pattern, monkeypatch, share):
     monkeypatch.setattr(feeds.memory, "SHARE", share)
     feed = feed_of(config_of(pattern))
     assert isinstance(feed, StreamFeed) == (share == 0)
+
+
+@pytest.mark.parametrize(
+    ("workers", "streams"),
+    [((), False), (("a:1", "b:1"), False), (("a:1", "a:2"), True), (("[::1]:1", "[::1]:2"), True)],
+)
+def test_processes_of_one_host_share_its_memory(pattern, monkeypatch, workers, streams):
+    config = config_of(pattern)
+    free = 3 * sources.describe(config).num_bytes  # half of it, for one process and not for two
+    monkeypatch.setattr(feeds.memory, "_meminfo", lambda: free)
+    feed = feed_of(config, num_processes=Cluster(workers).num_on_host)
+    assert isinstance(feed, StreamFeed) == streams
 
 
 def test_variable_length_and_raw_features(tmp_path):

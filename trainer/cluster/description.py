@@ -32,6 +32,12 @@ class Cluster:
         return max(1, len(self.workers))
 
     @property
+    def num_on_host(self) -> int:
+        """Processes of the run on the host of this one, itself counted."""
+        hosts = [address.rpartition(":")[0] for address in self.workers] or [""]
+        return hosts.count(hosts[self.index])
+
+    @property
     def is_chief(self) -> bool:
         """Whether this process writes the workdir."""
         return self.index == 0

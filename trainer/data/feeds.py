@@ -31,6 +31,7 @@ def make_feed(
     num_steps: int,
     stage: Stage,
     compiled: bool,
+    num_processes: int,
     log_examples: str = "",
 ) -> Any:
     """Return the feed of a split, an `inner_loop.Feed`.
@@ -46,6 +47,7 @@ def make_feed(
         num_steps: in all.
         stage: where remote shards are brought.
         compiled: the loop is one program, which can only read tensors.
+        num_processes: of the run on this host; they share its memory.
         log_examples: file that lists what is served; empty: none.
 
     Raises:
@@ -56,7 +58,8 @@ def make_feed(
     lanes = local_lanes(strategy, batch_size)
     if log_examples:
         log = ExampleLog(pathlib.Path(log_examples), order, lanes, batch_size, lane_size)
-    serve = serve_mode(num_local_replicas(strategy), info, config, compiled=compiled)
+    num_replicas = num_local_replicas(strategy)
+    serve = serve_mode(num_replicas, info, config, compiled=compiled, num_processes=num_processes)
     skip_bad = config.skip_bad_records
     if serve == "resident":
         arrays = examples.load(split, info.features, stage=stage, skip_bad=skip_bad)
@@ -102,7 +105,12 @@ def make_examples(
 
 
 def serve_mode(
-    num_replicas: int, info: DatasetInfo, config: DatasetConfig, *, compiled: bool
+    num_replicas: int,
+    info: DatasetInfo,
+    config: DatasetConfig,
+    *,
+    compiled: bool,
+    num_processes: int,
 ) -> str:
     """Return `resident` or `stream`: what `config.serve` means on this host.
 
@@ -111,12 +119,13 @@ def serve_mode(
         info: of the dataset.
         config: how it is served.
         compiled: see `make_feed`.
+        num_processes: see `make_feed`.
 
     Raises:
         RunError: BAD_CONFIG where all examples have to be resident and are not.
     """
     needed = memory.resident_bytes(info, num_replicas)
-    available = memory.available_bytes(num_replicas)
+    available = memory.available_bytes(num_replicas, num_processes)
     serve = config.serve
     if serve == "auto":
         serve = "resident" if needed <= available * memory.SHARE else "stream"

@@ -19,22 +19,27 @@ def resident_bytes(info: DatasetInfo, num_replicas: int) -> int:
     return info.num_bytes * num_replicas
 
 
-def available_bytes(num_replicas: int) -> int:
+def available_bytes(num_replicas: int, num_processes: int) -> int:
     """Return the bytes that this process may still take where the examples would be kept.
 
     An accelerator does not tell its memory before it is used: the smallest in use is assumed.
+
+    Args:
+        num_replicas: of this process.
+        num_processes: of the run on this host; each may take an equal part of what is free.
     """
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
-        return min(_host_bytes(), _ACCELERATOR_BYTES * num_replicas)
-    return _host_bytes()
+        return min(_host_bytes(num_processes), _ACCELERATOR_BYTES * num_replicas)
+    return _host_bytes(num_processes)
 
 
-def _host_bytes() -> int:
-    limits = [_meminfo(), _cgroup_left()]
+def _host_bytes(num_processes: int) -> int:
+    shared = [_meminfo(), _cgroup_left()]
+    limits = [free // num_processes for free in shared if free is not None]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         limits.append(soft - _own_virtual_bytes())
-    return max(0, min(limit for limit in limits if limit is not None))
+    return max(0, min(limits))
 
 
 def _meminfo() -> int:

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from trainer import build
+from trainer.cluster.description import Cluster
 from trainer.config import TrainConfig
 from trainer.data import feeds, preprocess
 from trainer.data.info import DatasetInfo
@@ -19,7 +20,9 @@ from trainer.task import Task
 Row = tuple[str, str]
 
 
-def rows(config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int) -> list[Row]:
+def rows(
+    config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int, cluster: Cluster
+) -> list[Row]:
     """Return the plan as (name, value) rows; builds the task on the CPU."""
     task = _build(config, info, plan)
     num_lanes = lanes_per_replica(config.virtual_replicas, num_replicas)
@@ -33,7 +36,7 @@ def rows(config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int) 
         ("data", f"{info.source}"),
         ("training examples", f"{plan.examples_per_epoch:,}"),
         ("evaluation examples", f"{plan.eval_examples:,}"),
-        ("served", _served(config, info, num_replicas)),
+        ("served", _served(config, info, num_replicas, cluster)),
         ("data fingerprint", info.fingerprint()[:16]),
         ("replicas", f"{num_replicas}"),
         ("lanes", f"{config.virtual_replicas} of {plan.lane_size}, {num_lanes} a replica"),
@@ -92,9 +95,14 @@ def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
     return build.build_task(config, features, total_steps=plan.total_steps, rate_scale=rate_scale)
 
 
-def _served(config: TrainConfig, info: DatasetInfo, num_replicas: int) -> str:
-    compiled = config.execution == "xla_loop"
-    mode = feeds.serve_mode(num_replicas, info, config.dataset, compiled=compiled)
+def _served(config: TrainConfig, info: DatasetInfo, num_replicas: int, cluster: Cluster) -> str:
+    mode = feeds.serve_mode(
+        num_replicas // cluster.num_workers,
+        info,
+        config.dataset,
+        compiled=config.execution == "xla_loop",
+        num_processes=cluster.num_on_host,
+    )
     return f"{mode} (config.dataset.serve={config.dataset.serve})"
 
 

@@ -139,6 +139,7 @@ class _Loops:
             lane_size=self.plan.lane_size,
             stage=self.placement.stage,
             compiled=self._compiled,
+            num_processes=self.placement.cluster.num_on_host,
             **options,
         )
 
