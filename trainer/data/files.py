@@ -10,6 +10,7 @@ from pathlib import Path
 from trainer import storage
 from trainer.data.staging import Stager
 from trainer.exit_codes import ExitCode, RunError
+from trainer.storage.stage_dir import OURS
 
 OpenShard = Callable[[int], contextlib.AbstractContextManager[Path]]
 _SHARE_OF_FREE_DISK = 0.8
@@ -21,7 +22,7 @@ class Stage:
 
     Attributes:
         dir: on a local disk, shared by the processes of one host; empty: a folder for temporaries.
-        num_bytes: of all copies together; 0: most of what is free.
+        num_bytes: of all copies together; 0: most of what is free but for them.
         num_sharers: readers that share the folder.
     """
 
@@ -44,7 +45,18 @@ class Stage:
         if self.num_bytes:
             return self.num_bytes
         existing = next(p for p in (self.path, *self.path.parents) if p.exists())
-        return int(shutil.disk_usage(existing).free * _SHARE_OF_FREE_DISK)
+        usable = shutil.disk_usage(existing).free + staged_bytes(self.path)
+        return int(usable * _SHARE_OF_FREE_DISK)
+
+
+def staged_bytes(folder: Path) -> int:
+    """Return the bytes of all copies in a folder; others may bring and evict some meanwhile."""
+    total = 0
+    for path in folder.glob("*"):
+        if OURS.fullmatch(path.name):
+            with contextlib.suppress(FileNotFoundError):
+                total += path.stat().st_size
+    return total
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ POLL_SECS = 0.02
 class Stager:
     """Brings shards here before they are asked for.
 
-    Each process keeps at most its share, `budget_bytes / num_sharers`, of shards opened, brought
+    Each reader keeps at most its share, `budget_bytes / num_sharers`, of shards opened, brought
     ahead or under way; the rest of the budget holds copies that anyone may evict. The shares fit
     side by side, so no process ever waits for room that another one holds.
 
@@ -27,7 +27,7 @@ class Stager:
         urls_in_reading_order: one URL for each time a shard is read; a shard may come again.
         stage_dir: the local directory, shared by the workers of one host.
         budget_bytes: bytes that all copies in it may take together.
-        num_sharers: processes that share the directory.
+        num_sharers: readers that share the directory, of all processes together.
         num_threads: shards brought at the same time.
         retry: how faults are repeated.
 
@@ -46,6 +46,7 @@ class Stager:
         retry: storage.Retry | None = None,
     ) -> None:
         self._share_bytes = budget_bytes // num_sharers
+        self._num_sharers = num_sharers
         files = {
             url: storage.stat(url, retry=retry) for url in dict.fromkeys(urls_in_reading_order)
         }
@@ -185,9 +186,19 @@ class Stager:
         if self._held_bytes() + size <= self._share_bytes:
             return position
         if not any(not self._num_readers[other] for other in self._pending):
-            self._failure = _too_many_open(self._share_bytes, len(self._leases) + 1)
+            self._failure = self._too_many_open(size)
             self._changed.notify_all()
         return None
+
+    def _too_many_open(self, size: int) -> RunError:
+        needed = self._held_bytes() + size
+        num_open = len(self._leases) + len(self._pending) + 1
+        return RunError(
+            ExitCode.BAD_CONFIG,
+            f"{num_open} shards open at once have {needed} bytes, more than the "
+            f"{self._share_bytes} that each of {self._num_sharers} readers may stage: raise "
+            f"--stage_bytes to at least {needed * self._num_sharers}",
+        )
 
     def _held_bytes(self) -> int:
         leased = sum(self._order[self._uses[name][0]].size for name in self._leases)
@@ -209,13 +220,6 @@ def _check_size(file: storage.RemoteFile, share_bytes: int, num_sharers: int) ->
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"{storage.scrub(file.url)} has {file.size} bytes, more than the {share_bytes} that "
-            f"each of {num_sharers} processes may stage: raise --stage_bytes to at least "
+            f"each of {num_sharers} readers may stage: raise --stage_bytes to at least "
             f"{file.size * num_sharers}",
         )
-
-
-def _too_many_open(share_bytes: int, num_open: int) -> RunError:
-    return RunError(
-        ExitCode.BAD_CONFIG,
-        f"{num_open} shards open at once do not fit into {share_bytes} bytes: raise --stage_bytes",
-    )
