@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from trainer import storage
 from trainer.data import tfds
 from trainer.exit_codes import ExitCode, RunError
 
@@ -38,3 +39,14 @@ def test_images_of_other_numbers_than_bytes_are_refused(tmp_path, dtype):
         tfds.read_features(folder)
     assert caught.value.code is ExitCode.BAD_CONFIG
     assert tfds.read_features(write(tmp_path, features_dict(depth=image("uint8"))))
+
+
+def test_a_dataset_of_another_name_below_a_bucket_is_not_taken():
+    """A folder of several datasets is none, there as on the disk."""
+    for version in ("mnist/3.0.1", "cifar10/9.0.0"):
+        storage.write_bytes(f"memory://many/tfds/{version}/dataset_info.json", b"{}")
+    with pytest.raises(RunError, match="nothing prepared"):
+        tfds.find_directory("memory://many/tfds", "")
+    for folder in ("tfds/mnist", "tfds/mnist/3.0.1"):
+        found = tfds.find_directory(f"memory://many/{folder}", "")
+        assert found == "memory://many/tfds/mnist/3.0.1"

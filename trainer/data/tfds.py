@@ -116,7 +116,9 @@ def _prepared(folder: str) -> str | None:
     """Return `folder`, or its newest version, where a prepared dataset is there."""
     if storage.is_remote(folder):
         files = storage.list_files(f"{folder}/**")
-        found = [f.url.rpartition("/")[0] for f in files if f.url.endswith(f"/{_INFO}")]
+        places = [f.url.rpartition("/")[0] for f in files if f.url.endswith(f"/{_INFO}")]
+        # Deeper down there are other datasets.
+        found = [p for p in places if p == folder or p.rpartition("/")[0] == folder]
     else:
         path = pathlib.Path(folder)
         found = [str(p.parent) for p in (*path.glob(_INFO), *path.glob(f"*/{_INFO}"))]
