@@ -79,6 +79,37 @@ def test_listings_and_metadata_are_asked_once(emulator, bucket):
     assert len(storage.list_files(f"{bucket}/d/*")) == 2
 
 
+def test_a_checkpoint_does_not_make_the_data_unknown(emulator, bucket, tmp_path):
+    storage.write_bytes(f"{bucket}/data/a", b"x")
+    (tmp_path / "file").write_bytes(b"y")
+    storage.list_files(f"{bucket}/data/*")
+    storage.upload(tmp_path / "file", f"{bucket}/runs/1/weights")
+    storage.write_bytes(f"{bucket}/runs/1/marker", b"z")
+    storage.delete_tree(f"{bucket}/runs/1")
+    asked = len(emulator.proxy.requests)
+    storage.stat(f"{bucket}/data/a")
+    storage.list_files(f"{bucket}/data/*")
+    assert len(emulator.proxy.requests) == asked
+
+
+@pytest.mark.parametrize("above", ["", "/runs", "/runs/*", "/**/weights", "/ru*/1/w[e]ights"])
+def test_what_this_process_changes_is_asked_anew(base, above):
+    url = f"{base}/runs/1/weights"
+    sizes = lambda: [file.size for file in storage.list_files(f"{base}{above}")]  # noqa: E731
+    before = sizes()
+    storage.write_bytes(url, b"one")
+    written = sizes()
+    storage.write_bytes(url, b"three")
+    assert storage.stat(url).size == 5
+    again = sizes()
+    storage.delete_tree(f"{base}/runs")
+    with pytest.raises(storage.MissingError):
+        storage.stat(url)
+    # Only `**` and whole folders reach below the next folder.
+    expected = [[], [3], [5], []] if above != "/runs/*" else [[]] * 4
+    assert [before, written, again, sizes()] == expected
+
+
 @pytest.mark.parametrize("code", [401, 403, 404])
 @pytest.mark.parametrize(
     "call",

@@ -53,11 +53,12 @@ def list_files(
         MissingError: the bucket does not exist.
         RunError: TRANSIENT or BAD_CONFIG, see `Retry.run`.
     """
-    if refresh or pattern_or_dir not in _listings:
+    found = None if refresh else _listings.get(pattern_or_dir)
+    if found is None:
         found = _list(pattern_or_dir, retry or Retry())
         _stats.update({file.url: file for file in found})
         _listings[pattern_or_dir] = found
-    return list(_listings[pattern_or_dir])
+    return list(found)
 
 
 def _list(pattern: str, retry: Retry) -> list[RemoteFile]:
@@ -98,11 +99,12 @@ def stat(url: str, *, refresh: bool = False, retry: Retry | None = None) -> Remo
         MissingError: there is no such file.
         RunError: TRANSIENT or BAD_CONFIG, see `Retry.run`.
     """
-    if refresh or url not in _stats:
+    found = None if refresh else _stats.get(url)
+    if found is None:
         filesystem, name = filesystems.open_url(url)
         entry = (retry or Retry()).run(lambda: _info(filesystem, name), url, "looking at")
-        _stats[url] = _remote_file(url, entry)
-    return _stats[url]
+        found = _stats[url] = _remote_file(url, entry)
+    return found
 
 
 def _info(filesystem: Any, name: str) -> dict[str, Any]:
@@ -121,7 +123,19 @@ def exists(url: str, *, retry: Retry | None = None) -> bool:
     return True
 
 
-def forget() -> None:
-    """Drop what is remembered: this process changed the store, or talks to another one."""
-    _listings.clear()
-    _stats.clear()
+def forget(url: str = "") -> None:
+    """Drop what is remembered of a file, of what is below it and of listings that may name it.
+
+    Args:
+        url: what this process changes; empty: everything, for it talks to another store.
+    """
+    changed = _path(url)
+    for remembered in (_listings, _stats):
+        for key in list(remembered):
+            fixed = _path(MAGIC.split(key, maxsplit=1)[0])
+            if changed.startswith(fixed) or fixed.startswith(changed):
+                remembered.pop(key, None)
+
+
+def _path(url: str) -> str:
+    return url.rpartition("://")[2].rstrip("/")  # gs:// and gcs:// are one store

@@ -42,7 +42,7 @@ def read_bytes(url: str, *, retry: Retry | None = None) -> bytes:
 
 def write_bytes(url: str, data: bytes, *, retry: Retry | None = None) -> None:
     """Write a small file in one request: readers see all of it or nothing of it."""
-    forget()
+    forget(url)
     filesystem, name = filesystems.open_url(url)
     (retry or Retry()).run(lambda: filesystem.pipe_file(name, data), url, "writing")
 
@@ -143,7 +143,7 @@ def upload(path: Path, url: str, *, retry: Retry | None = None) -> RemoteFile:
         RunError: TRANSIENT if what is stored differs from the file, and see `Retry.run`.
     """
     retry = retry or Retry()
-    forget()
+    forget(url)
     filesystem, name = filesystems.open_url(url)
     local = checksum.file_sum(path)
     for _ in range(NUM_TRANSFERS):
@@ -161,7 +161,7 @@ def upload(path: Path, url: str, *, retry: Retry | None = None) -> RemoteFile:
 
 def delete_file(url: str, *, retry: Retry | None = None) -> None:
     """Delete one file; one that is gone already is no error."""
-    forget()
+    forget(url)
     filesystem, name = filesystems.open_url(url)
     try:
         (retry or Retry()).run(lambda: filesystem.rm_file(name), url, "deleting")
@@ -179,10 +179,10 @@ def delete_tree(url: str, *, retry: Retry | None = None) -> None:
     name = filesystems.open_url(url)[1].strip("/")
     if "/" not in name:
         raise ValueError(f"{url!r} is a whole bucket: delete_tree only deletes below one")
-    if not filesystems.is_remote(url):
+    if filesystems.is_remote(url):
+        urls = [file.url for file in list_files(url, refresh=True, retry=retry)]
+        with ThreadPoolExecutor(NUM_THREADS) as pool:
+            list(pool.map(functools.partial(delete_file, retry=retry), urls))
+    else:
         shutil.rmtree(url, ignore_errors=True)
-        return
-    urls = [file.url for file in list_files(url, refresh=True, retry=retry)]
-    with ThreadPoolExecutor(NUM_THREADS) as pool:
-        list(pool.map(functools.partial(delete_file, retry=retry), urls))
-    forget()
+    forget(url)
