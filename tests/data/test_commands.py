@@ -37,6 +37,7 @@ def test_show_counts_every_class(capsys):
         (["show", "--config=nothing"], ExitCode.BAD_CONFIG),
         (["prepare"], ExitCode.BAD_FLAG),
         (["prepare", "--name=no_such_dataset"], ExitCode.BAD_CONFIG),
+        (["prepare", "--name=mnist", "--data_dir=gs://bucket/tfds"], ExitCode.BAD_FLAG),
     ],
 )
 def test_a_wrong_command_ends_in_one_line(arguments, code, capsys):

@@ -50,3 +50,16 @@ def test_a_dataset_of_another_name_below_a_bucket_is_not_taken():
     for folder in ("tfds/mnist", "tfds/mnist/3.0.1"):
         found = tfds.find_directory(f"memory://many/{folder}", "")
         assert found == "memory://many/tfds/mnist/3.0.1"
+
+
+def test_a_folder_may_begin_with_the_home(tmp_path, monkeypatch):
+    """The shell leaves the ~ in `--config.dataset.data_dir=~/tfds` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = write(tmp_path / "tfds" / "mnist" / "3.0.1", features_dict())
+    assert tfds.find_directory("mnist", "~/tfds") == folder
+    assert tfds.find_directory("~/tfds/mnist", "") == folder
+
+
+def test_the_advice_for_a_bucket_is_not_to_prepare_into_it():
+    with pytest.raises(RunError, match=r"at memory://none/tfds/mnist; copy the whole folder"):
+        tfds.find_directory("mnist", "memory://none/tfds")

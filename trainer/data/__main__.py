@@ -4,7 +4,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from trainer import config_file, config_values, plain_secrets
+from trainer import config_file, config_values, plain_secrets, storage
 from trainer.commands import Parser
 from trainer.config import TrainConfig
 from trainer.exit_codes import ExitCode, RunError
@@ -56,6 +56,12 @@ def _prepare(argv: Sequence[str]) -> None:
     parser.add_argument("--name", required=True, help="TFDS name, such as mnist or mnist:3.0.1")
     parser.add_argument("--data_dir", default="~/tensorflow_datasets", help="where to put it")
     flags = parser.parse_args(list(argv))
+    if storage.is_remote(flags.data_dir):
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"--data_dir={flags.data_dir}: datasets are prepared on a local disk; give a folder "
+            "there, and copy the whole folder of the dataset to the bucket afterwards",
+        )
     from trainer.data import prepare
 
     folder = prepare.prepare(flags.name, pathlib.Path(flags.data_dir).expanduser())

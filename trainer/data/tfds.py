@@ -28,16 +28,16 @@ def find_directory(name: str, data_dir: str) -> str:
     Raises:
         RunError: BAD_CONFIG where nothing prepared is there, with what to do.
     """
-    root = data_dir or str(pathlib.Path("~/tensorflow_datasets").expanduser())
-    places = [name.rstrip("/")]
+    root = _home(data_dir or "~/tensorflow_datasets")
+    places = [_home(name)]
     if not storage.is_remote(name):
-        places.append(f"{root.rstrip('/')}/{name}")
+        places.append(f"{root}/{name}")
     for folder in places:
         if found := _prepared(folder):
             return found
     advice = (
         "copy the whole folder of a prepared dataset there"
-        if storage.is_remote(name)
+        if storage.is_remote(places[-1])
         else f"prepare it once: python -m trainer.data prepare --name={name} --data_dir={root}"
     )
     raise RunError(
@@ -110,6 +110,13 @@ def _image(name: str, image: Metadata, folder: str) -> Feature:
 def _shape(spec: Mapping[str, Any]) -> tuple[int | None, ...]:
     dimensions = [int(d) for d in spec.get("shape", {}).get("dimensions", [])]
     return tuple(d if d > 0 else None for d in dimensions)
+
+
+def _home(folder: str) -> str:
+    """Return a folder with the ~ that the shell leaves inside of a flag."""
+    if folder.partition("/")[0] != "~":
+        return folder.rstrip("/")
+    return str(pathlib.Path(folder).expanduser())
 
 
 def _prepared(folder: str) -> str | None:
