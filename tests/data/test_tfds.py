@@ -5,7 +5,8 @@ import json
 import pytest
 
 from trainer import storage
-from trainer.data import tfds
+from trainer.config import DatasetConfig
+from trainer.data import sources, tfds
 from trainer.exit_codes import ExitCode, RunError
 
 INFO = {"name": "x", "splits": []}
@@ -39,6 +40,23 @@ def test_images_of_other_numbers_than_bytes_are_refused(tmp_path, dtype):
         tfds.read_features(folder)
     assert caught.value.code is ExitCode.BAD_CONFIG
     assert tfds.read_features(write(tmp_path, features_dict(depth=image("uint8"))))
+
+
+@pytest.mark.parametrize(
+    ("features", "info", "code", "reason"),
+    [
+        ({"pythonClassName": "a.b.Translation"}, INFO, ExitCode.BAD_CONFIG, "a Translation"),
+        (features_dict(x=feature("Image")), INFO, ExitCode.BAD_DATA, "features.json: .*'image'"),
+        (features_dict(x="text"), INFO, ExitCode.BAD_DATA, "features.json"),
+        (features_dict(), {"splits": [{}]}, ExitCode.BAD_DATA, "dataset_info.json: .*'name'"),
+        (features_dict(), {"name": "x", "splits": 7}, ExitCode.BAD_DATA, "dataset_info.json"),
+    ],
+)
+def test_metadata_of_another_form_are_named(tmp_path, features, info, code, reason):
+    folder = write(tmp_path, features, info)
+    with pytest.raises(RunError, match=reason) as caught:
+        sources.describe(DatasetConfig(f"tfds:{folder}"))
+    assert caught.value.code is code
 
 
 def test_a_dataset_of_another_name_below_a_bucket_is_not_taken():

@@ -4,10 +4,11 @@ The two JSON files of a prepared dataset say all that is needed. Importing the T
 second at every start, and its loader may ask a remote bucket first, so neither is done here.
 """
 
+import contextlib
 import json
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trainer import storage
@@ -48,13 +49,13 @@ def find_directory(name: str, data_dir: str) -> str:
 
 def read_splits(folder: str) -> dict[str, tuple[Shard, ...]]:
     """Return the shards of every split, with the number of examples each must hold."""
-    info = _read_json(f"{folder}/dataset_info.json")
-    if info.get("fileFormat", "tfrecord") != "tfrecord":
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"{folder}: file format {info['fileFormat']!r} is not read; allowed: tfrecord",
-        )
-    return {s["name"]: _shards(folder, info["name"], s) for s in info["splits"]}
+    with _metadata(f"{folder}/{_INFO}") as info:
+        if info.get("fileFormat", "tfrecord") != "tfrecord":
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{folder}: file format {info['fileFormat']!r} is not read; allowed: tfrecord",
+            )
+        return {s["name"]: _shards(folder, info["name"], s) for s in info["splits"]}
 
 
 def read_features(folder: str) -> dict[str, Feature]:
@@ -63,9 +64,14 @@ def read_features(folder: str) -> dict[str, Feature]:
     Raises:
         RunError: BAD_CONFIG naming a feature of a kind that is not read.
     """
-    tree = _read_json(f"{folder}/features.json")
-    features = tree["featuresDict"]["features"]
-    return {name: _feature(name, spec, folder) for name, spec in features.items()}
+    with _metadata(f"{folder}/features.json") as tree:
+        if "featuresDict" not in tree:
+            kind = tree["pythonClassName"].rpartition(".")[2]
+            raise RunError(
+                ExitCode.BAD_CONFIG, f"{folder}: an example is a {kind}; allowed: FeaturesDict"
+            )
+        features = tree["featuresDict"]["features"]
+        return {name: _feature(name, spec, folder) for name, spec in features.items()}
 
 
 def _shards(folder: str, name: str, split: Metadata) -> tuple[Shard, ...]:
@@ -132,11 +138,17 @@ def _prepared(folder: str) -> str | None:
     return max(found, key=_version, default=None)
 
 
-def _read_json(url: str) -> Metadata:
+@contextlib.contextmanager
+def _metadata(url: str) -> Iterator[Metadata]:
+    """Give what a JSON file holds; what is not there, or of another form, is damage."""
     try:
-        return dict(json.loads(read_text(url)))
-    except ValueError as error:
-        raise RunError(ExitCode.BAD_DATA, f"{url}: cannot be read: {error}") from error
+        yield dict(json.loads(read_text(url)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            ExitCode.BAD_DATA,
+            f"{url}: not the metadata of a prepared dataset: {type(error).__name__}: {error}; "
+            "prepare it anew",
+        ) from error
 
 
 def _version(folder: str) -> tuple[int, ...]:
