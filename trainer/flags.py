@@ -35,6 +35,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_string("compile_cache", "", "folder that keeps XLA's programs for the next start")
 flags.DEFINE_string("log_examples", "", "file for step<TAB>lane<TAB>example id lines")
+flags.register_validator("log_examples", lambda path: "://" not in path, "name a local file")
 
 flags.DEFINE_string("profile", "", "START:STEPS, traced for TensorBoard into the workdir")
 flags.DEFINE_float("startup_deadline_secs", 600, "until workers meet, and training begins", 1)

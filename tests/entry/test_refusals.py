@@ -203,6 +203,13 @@ def test_no_thread_is_started_before_signals_are_taken():
     assert done.stdout.strip() == "1"
 
 
+def test_a_bucket_holds_no_log_of_examples(tmp_path):
+    shown = trainer(f"--workdir={tmp_path / 'run'}", "--log_examples=gs://bucket/examples")
+    assert shown.code == 64
+    assert "--log_examples=gs://bucket/examples: name a local file" in shown.last_line
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_is_no_log_of_examples(tmp_path):
     shown = trainer(f"--workdir={tmp_path / 'run'}", f"--log_examples={tmp_path}")
     assert shown.code == 78

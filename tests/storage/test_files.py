@@ -224,6 +224,9 @@ def test_failed_name_lookups_are_repeated(emulator, bucket, retry, waits, monkey
         (errno.ENOSPC, ExitCode.BAD_CONFIG),
         (errno.EROFS, ExitCode.BAD_CONFIG),
         (errno.EACCES, ExitCode.BAD_CONFIG),
+        (errno.ENAMETOOLONG, ExitCode.BAD_CONFIG),
+        (errno.ELOOP, ExitCode.BAD_CONFIG),
+        (errno.ENOENT, ExitCode.TRANSIENT),  # a folder that was swept meanwhile is made again
         (errno.EIO, ExitCode.TRANSIENT),
     ],
 )

@@ -23,6 +23,9 @@ class ExampleLog:
         lanes: of this worker.
         batch_size: B.
         lane_size: b.
+
+    Raises:
+        RunError: BAD_CONFIG where the folder of the file cannot be made.
     """
 
     def __init__(
@@ -33,6 +36,8 @@ class ExampleLog:
         self._lanes = lanes
         self._batch_size = batch_size
         self._lane_size = lane_size
+        with local_io(path, "--log_examples"):
+            path.parent.mkdir(parents=True, exist_ok=True)
 
     def watch(self, feed: Any) -> Any:
         """Return the feed, writing whatever it prepares."""
@@ -57,8 +62,13 @@ class ExampleLog:
             for place, example in enumerate(ids)
         ]
         with local_io(self._path, "--log_examples"):
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                os.write(file, "".join(lines).encode())
-            finally:
-                os.close(file)
+            _append(self._path, "".join(lines).encode())
+
+
+def _append(path: pathlib.Path, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        while data:  # a disk that is nearly full takes a part of it
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)

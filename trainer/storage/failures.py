@@ -26,6 +26,8 @@ PERMANENT_LOCAL = frozenset(
         errno.EPERM,
         errno.ENOTDIR,
         errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
     }
 )
 
