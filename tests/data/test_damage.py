@@ -181,6 +181,18 @@ def test_a_missing_file_is_named(folder):
         assert caught.value.code is ExitCode.BAD_DATA
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_file_that_is_missing_in_a_bucket_is_named(folder, skip):
+    tfds_config(folder)
+    (folder / "train-00001-of-00003").unlink()
+    url = f"memory://{folder.parent.name}"
+    for path in folder.iterdir():
+        storage.upload(path, f"{url}/{path.name}")
+    with pytest.raises(RunError, match="train-00001-of-00003: there is no such file") as caught:
+        sources.describe(DatasetConfig(f"tfds:{url}", eval_split="", skip_bad_records=skip))
+    assert caught.value.code is ExitCode.BAD_DATA
+
+
 @pytest.mark.parametrize("damage", [flip_length, cut_record])
 def test_a_pattern_is_checked_before_training(folder, middle, damage):
     offset = damage(middle)

@@ -159,7 +159,7 @@ def test_a_missing_shard_fails_the_reader(emulator, shards, tmp_path):
                 for position in range(8):
                     with stager.open(position):
                         pass
-    assert caught.value.code is ExitCode.BAD_CONFIG
+    assert caught.value.code is ExitCode.BAD_DATA
 
 
 @pytest.mark.parametrize("at", range(4))

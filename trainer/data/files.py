@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from trainer import storage
-from trainer.data.staging import Stager
+from trainer.data.staging import Stager, stat_shard
 from trainer.exit_codes import ExitCode, RunError
 from trainer.storage.stage_dir import OURS
 
@@ -80,10 +80,10 @@ def file_bytes(url: str) -> int:
     """Return the size of a file, local or remote.
 
     Raises:
-        RunError: BAD_DATA where a local file is not there; for a remote one see `storage.stat`.
+        RunError: BAD_DATA where it is not there; for a remote one see `stat_shard`.
     """
     try:
-        return storage.stat(url).size if storage.is_remote(url) else Path(url).stat().st_size
+        return stat_shard(url).size if storage.is_remote(url) else Path(url).stat().st_size
     except OSError as error:
         raise RunError(ExitCode.BAD_DATA, f"{url}: {error.strerror}") from error
 

@@ -19,6 +19,7 @@ import google_crc32c
 
 from trainer import storage
 from trainer.data import tfrecord
+from trainer.data.staging import stat_shard
 from trainer.data.tfrecord import Index
 
 _VERSION = 1
@@ -94,7 +95,7 @@ def _place(url: str, folder: Path, skip_bad: bool) -> Path:
 def _content(url: str) -> list[Any]:
     """Return what tells this content of a file from another; empty: nothing that is certain."""
     if storage.is_remote(url):
-        return _remote_content(storage.stat(url))
+        return _remote_content(stat_shard(url))
     try:
         status = Path(url).stat()
     except OSError:

@@ -32,7 +32,7 @@ class Stager:
         retry: how faults are repeated.
 
     Raises:
-        RunError: BAD_CONFIG if a shard is larger than the share, and see `storage.stat`.
+        RunError: BAD_CONFIG if a shard is larger than the share, and see `stat_shard`.
     """
 
     def __init__(
@@ -47,9 +47,7 @@ class Stager:
     ) -> None:
         self._share_bytes = budget_bytes // num_sharers
         self._num_sharers = num_sharers
-        files = {
-            url: storage.stat(url, retry=retry) for url in dict.fromkeys(urls_in_reading_order)
-        }
+        files = {url: stat_shard(url, retry) for url in dict.fromkeys(urls_in_reading_order)}
         for file in files.values():
             _check_size(file, self._share_bytes, num_sharers)
         self._order = [files[url] for url in urls_in_reading_order]
@@ -213,6 +211,18 @@ class Stager:
         lease = self._leases.pop(name, None)
         if lease is not None:
             lease.release()
+
+
+def stat_shard(url: str, retry: storage.Retry | None = None) -> storage.RemoteFile:
+    """Return size and checksum of a remote file that has to be there.
+
+    Raises:
+        RunError: BAD_DATA where it is not, and see `storage.stat`.
+    """
+    try:
+        return storage.stat(url, retry=retry)
+    except storage.MissingError as error:
+        raise RunError(ExitCode.BAD_DATA, f"{storage.scrub(url)}: there is no such file") from error
 
 
 def _check_size(file: storage.RemoteFile, share_bytes: int, num_sharers: int) -> None:

@@ -118,12 +118,7 @@ def mirror_delete(url: str, marker_name: str = MARKER, *, retry: Retry | None = 
 def _fetch(url: str, part: Path, manifest: Manifest, retry: Retry, name: str) -> None:
     source = f"{url}/{name}"
     expected = RemoteFile(source, manifest[name].size, manifest[name].crc32c)
-    try:
-        transfer.download(source, part / name, expected=expected, retry=retry)
-    except MissingError:
-        raise RunError(
-            ExitCode.BAD_DATA, f"{describe(source)} is named by the marker and not there"
-        ) from None
+    transfer.download(source, part / name, expected=expected, retry=retry)
 
 
 def _check(local_dir: Path, manifest: Manifest, url: str) -> None:

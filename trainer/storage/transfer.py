@@ -69,8 +69,9 @@ def download(
         durable: wait until the disk has it, so that it outlives a loss of power.
 
     Raises:
-        RunError: BAD_DATA if the bytes are not the expected ones, BAD_CONFIG if the local disk
-            is full or read-only, and see `Retry.run`.
+        MissingError: nothing is expected, and there is no such file.
+        RunError: BAD_DATA if the file is gone or its bytes are not the expected ones, BAD_CONFIG
+            if the local disk is full or read-only, and see `Retry.run`.
     """
     retry = retry or Retry()
     expected = expected or stat(url, retry=retry)
@@ -120,7 +121,13 @@ def _chunks(remote: RemoteFile, retry: Retry) -> Iterator[bytes]:
     def read(start: int) -> bytes:
         end = min(start + READ_BYTES, remote.size)
         call = functools.partial(filesystem.cat_file, name, start=start, end=end)
-        return bytes(retry.run(call, remote.url, "reading"))
+        try:
+            return bytes(retry.run(call, remote.url, "reading"))
+        except MissingError as error:
+            raise RunError(
+                ExitCode.BAD_DATA,
+                f"{describe(remote.url)} was there and is gone (404): restore it and start again",
+            ) from error
 
     with ThreadPoolExecutor(NUM_CHUNKS_AHEAD) as pool:
         ahead: collections.deque[Future[bytes]] = collections.deque()
