@@ -69,3 +69,15 @@ def cpu(images: engine.Engine, base_digest: str, source: Path, revision: str) ->
 @pytest.fixture(scope="session")
 def test_image(images: engine.Engine, base_digest: str, source: Path, revision: str) -> str:
     return images.build("test", base_digest, source, revision)
+
+
+@pytest.fixture
+def accelerator(
+    request: pytest.FixtureRequest,
+    images: engine.Engine,
+    base_digest: str,
+    source: Path,
+    revision: str,
+) -> str:
+    """The image of the target that the test names."""
+    return images.build(request.param, base_digest, source, revision)

@@ -102,6 +102,30 @@ def test_the_test_image_trains_and_tests_itself(images: Engine, test_image: str)
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("accelerator", ["gpu", "tpu"], indirect=True)
+def test_an_accelerator_image_is_built_and_trains_on_a_cpu(
+    images: Engine, accelerator: str, source: Path, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o777)
+    # Without it libtpu asks Google's network where it runs, for minutes.
+    options = ("--volume", f"{tmp_path}:/runs", "--env=TPU_SKIP_MDS_QUERY=1")
+    short = ("--config=digits", "--config.epochs=2")
+    on_cpu = (*short, "--strategy=cpu", "--workdir=/runs/a")
+    command = images.run(accelerator, *on_cpu, options=options)
+    subprocess.run(command, capture_output=True, check=True)
+    assert _summary(tmp_path / "a")["status"] == "done"
+    if accelerator.endswith("gpu"):  # the same version of TensorFlow, another wheel
+        outside = [sys.executable, "-m", "trainer", *short, f"--workdir={tmp_path / 'b'}"]
+        subprocess.run(outside, cwd=source, capture_output=True, check=True)
+        digests = [_summary(tmp_path / name)["state_digest"] for name in "ab"]
+        assert digests[0] == digests[1]
+        # No GPU is here: it is said, and nothing is trained on the CPU instead.
+        command = images.run(accelerator, *short, "--strategy=mirrored", options=options)
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert refused.returncode == 78
+        assert "--strategy=mirrored: TensorFlow sees no GPU here" in refused.stderr
+
+
 def test_the_bill_in_the_image_lists_what_is_installed(images: Engine, cpu: str) -> None:
     program = (
         "import json, importlib.metadata as m;"
