@@ -10,6 +10,8 @@ from launch.status import JobStatus, Phase
 from launch.trial_results import indexes
 
 CANCELLED = "lockstep/cancelled"
+_FAILS = {"Failed", "FailureTarget"}
+_DECIDED = _FAILS | {"Complete", "Completed", "SuccessCriteriaMet"}
 
 
 def diagnose(
@@ -41,7 +43,7 @@ def diagnose(
         created=str(metadata.get("creationTimestamp", "")),
         command=" ".join("..." if "\n" in word or len(word) > 200 else word for word in words),
         workdir=workdirs[-1] if workdirs else "",
-        restarts=_restarts(workload, phase),
+        restarts=_restarts(workload),
         max_restarts=_max_restarts(workload),
         first_failure=first_failure(pods),
     )
@@ -54,23 +56,39 @@ def lacks_pods(workload: Document, pods: Sequence[Document]) -> bool:
     return "completionTime" not in status and alive < _wanted(workload)
 
 
-def _phase(
-    workload: Document, pods: Sequence[Document], events: Sequence[Document], queue: str
-) -> tuple[Phase, str]:
-    conditions = {
+def is_decided(workload: Document) -> bool:
+    """Whether its end is settled, even where its pods still stop: nothing changes it any more."""
+    return bool(_DECIDED & _conditions(workload).keys())
+
+
+def _conditions(workload: Document) -> dict[str, Document]:
+    """Type -> the conditions that hold."""
+    return {
         condition["type"]: condition
         for condition in sequence(mapping(workload.get("status")).get("conditions"))
         if condition.get("status") == "True"
     }
+
+
+def _phase(
+    workload: Document, pods: Sequence[Document], events: Sequence[Document], queue: str
+) -> tuple[Phase, str]:
+    conditions = _conditions(workload)
     if ended := conditions.get("Complete") or conditions.get("Completed"):
         return "succeeded", str(ended.get("message", ""))
-    if ended := conditions.get("Failed") or conditions.get("FailureTarget"):
+    if ended := conditions.get("Failed"):
         if CANCELLED in mapping(workload["metadata"].get("annotations")):
             return "cancelled", "cancelled by request"
-        return "failed", f"{ended.get('reason', '')}: {ended.get('message', '')}".strip(": ")
+        return "failed", _why(ended)
+    if ending := conditions.get("FailureTarget"):  # set before the pods have stopped
+        return "running", f"stopping: {_why(ending)}"
     if "Suspended" in conditions or mapping(workload.get("spec")).get("suspend"):
         return "queued", queue or "suspended"
     return _running(workload, pods, events)
+
+
+def _why(condition: Document) -> str:
+    return f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
 
 
 def _running(
@@ -112,15 +130,15 @@ def _wanted(workload: Document) -> int:
     return int(spec.get("parallelism", 1))
 
 
-def _restarts(workload: Document, phase: Phase) -> int:
+def _restarts(workload: Document) -> int:
     status = mapping(workload.get("status"))
     if workload.get("kind") == "JobSet":
         return int(status.get("restartsCountTowardsMax", 0))
     if "backoffLimitPerIndex" in mapping(workload.get("spec")):
         return int(status.get("failed", 0)) - len(indexes(str(status.get("failedIndexes", ""))))
     rounds = -(-int(status.get("failed", 0)) // max(_wanted(workload), 1))
-    # The last round of an ended job was not restarted.
-    return max(rounds - 1, 0) if phase in ("failed", "cancelled") else rounds
+    # The last round of a job that failed was not restarted.
+    return max(rounds - 1, 0) if _FAILS & _conditions(workload).keys() else rounds
 
 
 def _max_restarts(workload: Document) -> int:

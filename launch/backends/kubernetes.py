@@ -10,7 +10,7 @@ from launch.backends import cluster_doctor, kueue, pod_logs
 from launch.backends.cluster import Cluster, path_of
 from launch.backends.job_objects import JobObjects
 from launch.backends.pod_logs import PodLogs
-from launch.diagnosis import CANCELLED, diagnose, lacks_pods
+from launch.diagnosis import CANCELLED, diagnose, is_decided, lacks_pods
 from launch.doctor import Check
 from launch.documents import Document
 from launch.patience import patiently
@@ -141,10 +141,13 @@ class KubernetesBackend:
     def cancel(self, name: str) -> None:
         """Lets the workers save and stop; a Job stays for `describe`, a JobSet is deleted.
 
-        A deadline of one second ends a Job with SIGTERM and grace, with Kueue or without it.
+        A deadline of one second ends a Job with SIGTERM and grace, with Kueue or without it. It
+        does not run for a suspended Job: that is deleted too. A settled end stays as it is.
         """
         workload = self._objects.workload(name)
-        if workload["kind"] == "JobSet":
+        if is_decided(workload):
+            return
+        if workload["kind"] == "JobSet" or workload["spec"].get("suspend"):
             self._cluster.delete(path_of(workload))
             return
         changes = {

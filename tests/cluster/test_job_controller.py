@@ -12,6 +12,7 @@ from kubelet import Kubelet, spec, until, until_phase
 
 from launch.backends.cluster import Cluster
 from launch.status import describe
+from trainer.exit_codes import RunError
 
 
 @pytest.fixture
@@ -100,6 +101,16 @@ def test_cancel_ends_the_job_and_leaves_it_for_describe(backend, namespace, kube
     kubelet.wait("cancelled", 2)
     backend.cancel("cancelled")
     until_phase(backend, "cancelled", "cancelled")
+
+
+def test_cancel_takes_a_suspended_job_out_of_its_queue(backend, cluster, namespace):
+    backend.submit(spec(namespace, "waits"))
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/waits"
+    cluster.patch(path, {"spec": {"suspend": True}})  # as Kueue does
+    until_phase(backend, "waits", "queued")
+    backend.cancel("waits")
+    with pytest.raises(RunError, match="no job 'waits'"):
+        backend.status("waits")
 
 
 def test_a_full_quota_is_explained(backend, cluster, namespace):

@@ -4,8 +4,10 @@ import dataclasses
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from kubelet import until
 
 from launch.backends.cluster import Cluster
 from launch.backends.kubernetes import KubernetesBackend
@@ -16,7 +18,11 @@ from launch.status import describe
 IMAGE = os.environ.get("LOCKSTEP_TEST_IMAGE", "python:3.11-slim")
 PROGRAM = """
 import os, signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def stop(*_):
+    print("saved", flush=True)
+    sys.exit(143)
+
+signal.signal(signal.SIGTERM, stop)
 print("worker", os.environ["JOB_COMPLETION_INDEX"], os.environ.get("TF_CONFIG"), flush=True)
 action, value = sys.argv[1].split("=")
 time.sleep(float(value)) if action == "sleep" else sys.exit(int(value))
@@ -88,9 +94,12 @@ def test_an_evicted_worker_comes_back_uncounted(
 
 
 def test_cancel_gives_the_worker_its_grace(backend, namespace):
+    lines: list[str] = []
     backend.submit(spec(namespace, "stop", "sleep=600"))
-    while backend.status("stop").phase != "running":
-        time.sleep(0.5)
-    backend.cancel("stop")
-    status = backend.follow("stop", [].append, until=time.monotonic() + 120)
-    assert status.phase == "cancelled"
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(backend.follow, "stop", lines.append, -1, time.monotonic() + 300)
+        until(lambda: any("[worker 0]" in line for line in lines), lines, secs=120)
+        backend.cancel("stop")
+        assert ended.result().phase == "cancelled"
+    # The pod is deleted with its deadline; that it went by itself, only its log says.
+    assert "[worker 0] saved" in lines

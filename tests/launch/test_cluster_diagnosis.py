@@ -183,8 +183,20 @@ def test_restarts_of_the_whole_job_are_counted_once():
     }
     status = diagnose(job, [])
     assert (status.restarts, status.max_restarts) == (2, 3)
-    job["status"]["conditions"] = [{"type": "Failed", "status": "True"}]
-    assert diagnose(job, []).restarts == 1
+    for ending in ("FailureTarget", "Failed"):
+        job["status"]["conditions"] = [{"type": ending, "status": "True"}]
+        assert diagnose(job, []).restarts == 1
+
+
+def test_a_job_has_ended_when_its_pods_have_stopped_not_when_that_is_decided(cluster_backend, api):
+    cluster_backend.submit(spec())
+    cluster_backend.cancel("cpu-smoke")
+    finish(api, "FailureTarget", "DeadlineExceeded", "Job was active longer than 1 s")
+    stopping = cluster_backend.status("cpu-smoke")
+    assert stopping.phase == "running"
+    assert stopping.detail == "stopping: DeadlineExceeded: Job was active longer than 1 s"
+    finish(api, "Failed", "DeadlineExceeded")
+    assert cluster_backend.status("cpu-smoke").phase == "cancelled"
 
 
 def test_a_sweep_shows_one_line_a_trial(cluster_backend, api, tmp_path):

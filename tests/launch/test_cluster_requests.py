@@ -88,6 +88,32 @@ def test_cancel_leaves_the_job_for_describe(cluster_backend, api):
     assert cluster_backend.status("cpu-smoke").phase == "cancelled"
 
 
+def test_cancel_takes_a_waiting_job_out_of_its_queue(cluster_backend, api):
+    cluster_backend.submit(spec())
+    # The deadline of a suspended Job does not run: Kueue would start the job later.
+    api.objects[f"{JOBS}/cpu-smoke"]["spec"]["suspend"] = True
+    cluster_backend.cancel("cpu-smoke")
+    assert f"{JOBS}/cpu-smoke" not in api.objects
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "phase"),
+    [
+        ("cpu-smoke", "Failed", "failed"),
+        ("cpu-smoke", "FailureTarget", "running"),
+        ("cpu-smoke", "Complete", "succeeded"),
+        ("jobset", "Completed", "succeeded"),
+    ],
+)
+def test_cancel_rewrites_no_end(cluster_backend, api, name, condition, phase):
+    cluster_backend.submit(spec(name))
+    [path] = [path for path in api.objects if path.endswith((f"jobs/{name}", f"jobsets/{name}"))]
+    api.objects[path]["status"] = {"conditions": [{"type": condition, "status": "True"}]}
+    cluster_backend.cancel(name)
+    assert cluster_backend.status(name).phase == phase
+    assert "lockstep/cancelled" not in api.objects[path]["metadata"].get("annotations", {})
+
+
 def test_delete_removes_in_the_background(cluster_backend, api):
     cluster_backend.submit(spec())
     cluster_backend.delete("cpu-smoke")
