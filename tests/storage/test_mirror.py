@@ -77,8 +77,8 @@ def name_lookups_fail(emulator, monkeypatch, rng):
 
 def save_many(emulator, bucket, tmp_path, monkeypatch, num_saves, num_attempts=10):  # noqa: PLR0917
     """Save to a faulty store; return how many saves failed, the waits and the bad mirrors seen."""
-    monkeypatch.setattr(filesystems, "READ_TIMEOUT_SECS", 0.05)
-    monkeypatch.setattr(emulator.proxy, "hang_secs", 0.1)
+    monkeypatch.setattr(filesystems, "READ_TIMEOUT_SECS", 0.5)
+    monkeypatch.setattr(emulator.proxy, "hang_secs", 0.7)
     rng, waits, bad, failed = random.Random(0), [], [], 0
     lost_lookups = name_lookups_fail(emulator, monkeypatch, random.Random(1))
     retry = storage.Retry(num_attempts, sleep=waits.append)
