@@ -1,5 +1,7 @@
 """What cannot run is refused before anything is made, with the nearest that can."""
 
+import itertools
+
 from launch import accelerators, names, trainer_args
 from launch.pod import TF_PORT, TPU_PORT
 from launch.spec import CODE_DIR, JobSpec
@@ -54,7 +56,8 @@ def _check_mounts(spec: JobSpec) -> None:
 
 
 def _check_secrets(spec: JobSpec) -> None:
-    trainer_args.refuse_secrets(spec.args)
+    for args in (spec.args, *spec.trials):
+        trainer_args.refuse_secrets(args)
     for name, text in spec.env:
         if is_secret_name(name) or holds_secret(text):
             raise RunError(
@@ -65,7 +68,7 @@ def _check_secrets(spec: JobSpec) -> None:
 
 
 def _check_text(spec: JobSpec) -> None:
-    for text in (*spec.args, *(value for _, value in spec.env)):
+    for text in itertools.chain(spec.args, *spec.trials, (value for _, value in spec.env)):
         if "\0" in text or (not text.isascii() and text != text.encode(errors="ignore").decode()):
             raise RunError(
                 ExitCode.BAD_FLAG,

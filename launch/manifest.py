@@ -25,6 +25,7 @@ def render(spec: JobSpec) -> list[Document]:
     check(spec)
     check_image(spec)
     _check_workdir(spec)
+    _check_sweep(spec)
     made = [_service_account(spec)] if spec.workload_identity else []
     made.append(network.policy(spec))
     if spec.code and not spec.code.url:
@@ -122,4 +123,13 @@ def _check_workdir(spec: JobSpec) -> None:
             ExitCode.BAD_FLAG,
             f"--workdir={spec.workdir} is lost with the pod; give the trainer a bucket "
             "(--workdir=gs://BUCKET/RUN after `--`) or a folder below --mount_pvc or --mount_gcs",
+        )
+
+
+def _check_sweep(spec: JobSpec) -> None:
+    if spec.trials and spec.jobset:
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            "--sweep retries each trial for itself, --jobset all workers together; "
+            "leave --jobset out, or say --nojobset where a profile asks for it",
         )

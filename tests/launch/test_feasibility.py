@@ -79,7 +79,10 @@ REFUSED = {
     "secret URL": ({"args": (*BASE.args, "--data=s3://me:canary@host/x")}, "plain text"),
     "NUL": ({"args": (*BASE.args, "a\0b")}, "NUL"),
     "no UTF-8": ({"args": (*BASE.args, "\udcff")}, "no UTF-8"),
+    "secret of a trial": ({"trials": (("--config.api_key=canary",),)}, "secret in plain text"),
+    "NUL of a trial": ({"trials": (("--config.run=a\0b",),)}, "NUL"),
     "sweep of workers": ({"trials": ((),), "workers": 2}, "one worker each"),
+    "sweep of JobSets": ({"trials": ((),), "jobset": True}, "--nojobset"),
 }
 
 
