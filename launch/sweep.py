@@ -72,7 +72,7 @@ def results(
 
 def _result(workdir: str, code: int | None, read: Callable[[str], str]) -> str:
     if code is None:
-        return "waiting or running"
+        return "no result"
     if code:
         return f"exit code {code}: {explain_exit(code)[0]}"
     try:

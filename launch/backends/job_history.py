@@ -21,7 +21,9 @@ def phase_of(events: Sequence[Event], alive: bool, count: int) -> tuple[Phase, s
     if ends:
         return ends[-1]["phase"], ends[-1]["reason"]
     if not alive:
-        return "lost", "the machine or the supervisor stopped; submit again with the same --workdir"
+        # Workers outlive a killed supervisor, and two runs must not share a workdir.
+        advice = "`launch cancel` ends what it left; then submit again with the same --workdir"
+        return "lost", f"the machine or the supervisor stopped; {advice}"
     running: set[str] = set()
     for event in events:
         if event["event"] == "start":

@@ -4,28 +4,42 @@ Run as `python -m launch.backends.supervisor FOLDER`, detached from any terminal
 lock of the folder and holds it as long as it lives.
 """
 
+import dataclasses
 import itertools
 import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Literal
 
 from launch.backends.job_folder import JobFolder
 from launch.backends.worker_process import (
     WorkerProcess,
+    end_orphans,
     environment,
     free_addresses,
     share_cores,
 )
 from launch.policy import Verdict, judge_attempt, judge_exit, restart_delay_secs
-from launch.spec import JobSpec
 from launch.status import Phase
 
 POLL_SECS = 0.05
 # A worker that lost its peer notices within 20 s; then it is told.
 PEER_GRACE_SECS = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """One worker or trial: its number, what it runs, the cores that it runs on."""
+
+    unit: Literal["worker", "trial"]
+    index: int
+    command: list[str]
+    cores: set[int]
 
 
 class Supervisor:
@@ -46,32 +60,46 @@ class Supervisor:
     def run(self) -> Phase:
         """Runs every worker or trial and writes the job's end."""
         spec = self._spec
-        if not spec.trials:
-            phase, reason = self._run_to_end(_worker_commands(spec), "worker")
+        if spec.trials:
+            phase, reason = self._run_sweep()
         else:
-            with ThreadPoolExecutor(spec.parallel_trials) as pool:
-                ends = list(pool.map(self._run_trial, range(len(spec.trials))))
-            failed = sum(phase == "failed" for phase, _ in ends)
-            phase = max((phase for phase, _ in ends), key=_gravity)
-            reason = f"{failed} of {len(ends)} trials failed" if failed else ""
+            command = [*spec.command, *spec.args]
+            shares = enumerate(share_cores(spec.workers))
+            group = [_Place("worker", index, command, share) for index, share in shares]
+            phase, reason = self._run_to_end(group)
         self._folder.append("end", phase=phase, reason=reason)
         return phase
 
-    def _run_trial(self, index: int) -> tuple[Phase, str]:
-        command = [*self._spec.command, *self._spec.args, *self._spec.trials[index]]
-        return self._run_to_end([command], "trial", index)
+    def _run_sweep(self) -> tuple[Phase, str]:
+        """Runs some trials at a time, each on a share of the cores that nobody else is on."""
+        trials = self._spec.trials
+        width = min(self._spec.parallel_trials, len(trials))
+        free: SimpleQueue[set[int]] = SimpleQueue()
+        for share in share_cores(width):
+            free.put(share)
+        with ThreadPoolExecutor(width) as pool:
+            ends = list(pool.map(lambda index: self._run_trial(index, free), range(len(trials))))
+        failed = sum(phase == "failed" for phase, _ in ends)
+        reason = f"{failed} of {len(ends)} trials failed" if failed else ""
+        return max((phase for phase, _ in ends), key=_gravity), reason
 
-    def _run_to_end(
-        self, commands: list[list[str]], unit: str, first: int = 0
-    ) -> tuple[Phase, str]:
+    def _run_trial(self, index: int, free: SimpleQueue[set[int]]) -> tuple[Phase, str]:
+        command = [*self._spec.command, *self._spec.args, *self._spec.trials[index]]
+        share = free.get()
+        try:
+            return self._run_to_end([_Place("trial", index, command, share)])
+        finally:
+            free.put(share)
+
+    def _run_to_end(self, group: Sequence[_Place]) -> tuple[Phase, str]:
         """Attempts until one succeeds, fails for good, or the restarts are used up."""
         restarts = 0
         for attempt in itertools.count():
-            codes = self._attempt(commands, unit, first, attempt)
-            if self._folder.cancel_requested():
-                return "cancelled", "cancelled by request"
-            if time.monotonic() > self._deadline:
-                return "failed", f"--deadline_hours={self._spec.deadline_hours} is over"
+            if early := self._early_end():
+                return early
+            codes = self._attempt(group, attempt)
+            if early := self._early_end():
+                return early
             verdict = judge_attempt(codes)
             if verdict is Verdict.DONE:
                 return "succeeded", ""
@@ -82,18 +110,25 @@ class Supervisor:
                     return "failed", f"--max_restarts={restarts} are used up"
                 restarts += 1
             counted = verdict is Verdict.COUNT
-            self._folder.append("restart", unit=unit, counted=counted, total=restarts)
+            self._folder.append("restart", unit=group[0].unit, counted=counted, total=restarts)
             self._pause(attempt)
         raise AssertionError("unreachable: attempts do not end by themselves")
+
+    def _early_end(self) -> tuple[Phase, str] | None:
+        if self._folder.cancel_requested():
+            return "cancelled", "cancelled by request"
+        if time.monotonic() > self._deadline:
+            return "failed", f"--deadline_hours={self._spec.deadline_hours} is over"
+        return None
 
     def _pause(self, attempt: int) -> None:
         until = time.monotonic() + restart_delay_secs(attempt)
         while time.monotonic() < until and not self._folder.cancel_requested():
             time.sleep(POLL_SECS)
 
-    def _attempt(self, commands: list[list[str]], unit: str, first: int, attempt: int) -> list[int]:
+    def _attempt(self, group: Sequence[_Place], attempt: int) -> list[int]:
         """Starts the workers once and returns the codes of those that ended by themselves."""
-        workers = self._start(commands, unit, first, attempt)
+        workers = self._start(group, attempt)
         codes: dict[str, int] = {}
         first_failure: float | None = None
         told_at: float | None = None
@@ -123,31 +158,30 @@ class Supervisor:
             return True
         return first_failure is not None and now - first_failure > self._peer_grace_secs
 
-    def _start(
-        self, commands: list[list[str]], unit: str, first: int, attempt: int
-    ) -> list[WorkerProcess]:
-        spec = self._spec
-        addresses = free_addresses(len(commands))
-        shares = share_cores(spec.parallel_trials if spec.trials else len(commands))
-        code = self._folder.code if self._folder.code.is_dir() else None
-        workers = []
-        for offset, command in enumerate(commands):
-            index = first + offset
-            env = environment(dict(os.environ), addresses, index, code) | dict(spec.env)
-            workers.append(
-                WorkerProcess(
-                    f"{unit} {index}",
-                    command,
-                    env=env,
-                    log=self._folder.log(f"{unit}-{index}", attempt),
-                    directory=self._directory,
-                    cores=shares[index % len(shares)],
-                )
-            )
-            self._folder.append(
-                "start", worker=workers[-1].name, attempt=attempt, **workers[-1].identity
-            )
+    def _start(self, group: Sequence[_Place], attempt: int) -> list[WorkerProcess]:
+        addresses = free_addresses(len(group))
+        workers: list[WorkerProcess] = []
+        try:
+            for place in group:
+                workers.append(self._start_one(place, addresses, attempt))
+                name, identity = workers[-1].name, workers[-1].identity
+                self._folder.append("start", worker=name, attempt=attempt, **identity)
+        except OSError:  # the last of them may be in no event, so that nobody else could end it
+            _tell(workers, signal.SIGKILL)
+            raise
         return workers
+
+    def _start_one(self, place: _Place, addresses: list[str], attempt: int) -> WorkerProcess:
+        code = self._folder.code if self._folder.code.is_dir() else None
+        env = environment(dict(os.environ), addresses, place.index, code)
+        return WorkerProcess(
+            f"{place.unit} {place.index}",
+            place.command,
+            env=env | dict(self._spec.env),
+            log=self._folder.log(f"{place.unit}-{place.index}", attempt),
+            directory=self._directory,
+            cores=place.cores,
+        )
 
     def _record_exit(self, worker: WorkerProcess, attempt: int, code: int) -> None:
         self._folder.append(
@@ -157,10 +191,6 @@ class Supervisor:
             code=code,
             told_to_stop=worker.told_to_stop,
         )
-
-
-def _worker_commands(spec: JobSpec) -> list[list[str]]:
-    return [[*spec.command, *spec.args] for _ in range(spec.workers)]
 
 
 def _tell(workers: list[WorkerProcess], number: signal.Signals) -> None:
@@ -179,6 +209,7 @@ def main(folder: JobFolder) -> None:
     try:
         Supervisor(folder).run()
     except OSError as error:  # the program does not exist, the disk is full
+        end_orphans(folder.events())
         folder.append("end", phase="failed", reason=str(error))
 
 

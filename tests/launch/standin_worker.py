@@ -1,7 +1,7 @@
 """A worker without a trainer: each argument `INDEX@ATTEMPT:ACTION` says what one of them does.
 
 Actions: exit=N, kill (by SIGKILL), sleep (until SIGTERM, then 143), onterm=N (the code
-at SIGTERM), env=NAME, cores, print=TEXT.
+at SIGTERM), env=NAME, cores, print=TEXT, await=PATH (until it exists).
 `*` stands for every index or attempt. Attempts are counted by files in the workdir.
 """
 
@@ -44,6 +44,9 @@ def act(action: str) -> None:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(value)))
         case "cores":
             print(f"cores={sorted(os.sched_getaffinity(0))}", flush=True)
+        case "await":
+            while not Path(value).exists():
+                time.sleep(0.02)
         case "print":
             print(value, flush=True)
 

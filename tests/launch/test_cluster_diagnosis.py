@@ -212,5 +212,5 @@ def test_a_sweep_shows_one_line_a_trial(cluster_backend, api, tmp_path):
         "  0  seed=0  done accuracy=0.75",
         "  1  seed=1  exit code 78: "
         "bad config, cluster description, or checkpoint that does not match the model",
-        "  2  seed=2  waiting or running",
+        "  2  seed=2  no result",
     )

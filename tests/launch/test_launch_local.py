@@ -1,6 +1,7 @@
 """The local backend with real processes: the same policy as a cluster, and a state that holds."""
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends import job_folder
+from launch.backends import job_folder, supervisor
 from launch.backends.job_folder import JobFolder
 from launch.backends.local import LocalBackend
 from launch.backends.local_spec import prepare
@@ -34,6 +35,21 @@ def until_running(backend: LocalBackend, name: str, count: int) -> None:
         backend.status(name).detail.startswith(f"{count} of")
     ):
         assert time.monotonic() < deadline, backend.status(name)
+        time.sleep(0.05)
+
+
+def is_over(pid: int) -> bool:
+    """Whether a process has ended; its parent may not have asked for it yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def until_over(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while not is_over(pid):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -144,21 +160,43 @@ def test_a_dead_supervisor_is_seen_and_its_workers_are_ended(backend, job):
     backend.submit(job("orphan", "*@*:sleep"))
     until_running(backend, "orphan", 1)
     [start] = [e for e in JobFolder(backend._root / "orphan").events() if e["event"] == "start"]
-    supervisor = int(Path(f"/proc/{start['pid']}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(supervisor, signal.SIGKILL)
+    parent = int(Path(f"/proc/{start['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(parent, signal.SIGKILL)
     deadline = time.monotonic() + 10
     while (status := backend.status("orphan")).phase != "lost":
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert "submit again" in status.detail
+    assert not is_over(start["pid"])
+    assert "launch cancel" in status.detail.partition("submit again")[0]
     backend.cancel("orphan")
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{start['pid']}").exists():
-        state = Path(f"/proc/{start['pid']}/stat").read_text().rpartition(")")[2].split()[0]
-        if state == "Z":
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until_over(start["pid"])
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a supervisor goes with its process
+@pytest.mark.parametrize("unwritten", ["start", "exit"])
+def test_a_supervisor_that_cannot_write_leaves_nobody_training(
+    backend, job, tmp_path, monkeypatch, unwritten
+):
+    spec = prepare(job("full", "0@*:exit=0", "1@*:sleep", workers=2), backend._root)
+    folder, lock = job_folder.create(backend._root, spec, str(tmp_path))
+    append, pids, refused = JobFolder.append, [], []
+
+    def fail_once(folder: JobFolder, event: str, **fields: object) -> None:
+        pids.extend([fields["pid"]] if event == "start" else [])
+        if event == unwritten and len(pids) == 2 and not refused:
+            refused.append(event)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(folder, event, **fields)
+
+    monkeypatch.setattr(JobFolder, "append", fail_once)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    supervisor.main(folder)
+    os.close(lock)
+    for pid in pids:
+        until_over(pid)
+    status = backend.status("full")
+    assert (status.phase, len(pids)) == ("failed", 2)
+    assert "No space left" in status.detail
 
 
 def test_a_reused_process_number_is_left_alone(backend, job, tmp_path):
@@ -233,6 +271,35 @@ def test_a_sweep_retries_each_trial_for_itself(backend, job):
     trials = backend.report("grid").trials
     assert [line.split(maxsplit=2)[2] for line in trials[:2]] == ["done accuracy=0.5"] * 2
     assert "exit code 78" in trials[2]
+
+
+def test_a_cancelled_sweep_starts_no_further_trial(backend, job):
+    trials = tuple((f"--workdir=runs/queue/{i}",) for i in range(6))
+    backend.submit(job("queue", "*@*:sleep", trials=trials, parallel_trials=2))
+    deadline = time.monotonic() + 15
+    while len(list(Path("runs/queue").glob("*/started-*"))) < 2:
+        assert time.monotonic() < deadline, backend.status("queue")
+        time.sleep(0.05)
+    backend.cancel("queue")
+    assert finish(backend, "queue").phase == "cancelled"
+    events = JobFolder(backend._root / "queue").events()
+    begun = [event["worker"] for event in events if event["event"] == "start"]
+    assert sorted(begun) == ["trial 0", "trial 1"]
+    shown = [line.split(maxsplit=1)[1] for line in backend.report("queue").trials]
+    assert ["state saved" in line for line in shown] == [True] * 2 + [False] * 4
+    assert shown[2:] == ["no result"] * 4
+
+
+def test_trials_that_run_together_never_share_cores(backend, job):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core is shared by all")
+    # Trial 1 ends at once; trial 2 takes its place beside trial 0, which waits for trial 2's log.
+    script = ("0@*:await=runs/grid/2", "*@*:cores")
+    trials = tuple((f"--workdir=runs/grid/{i}",) for i in range(3))
+    backend.submit(job("grid", *script, trials=trials, parallel_trials=2))
+    assert finish(backend, "grid").phase == "succeeded"
+    shown = [JobFolder(backend._root / "grid").log(f"trial-{i}", 0).read_text() for i in range(3)]
+    assert shown[1] == shown[2] != shown[0]
 
 
 def test_a_job_that_cannot_start_says_so(backend, job):
