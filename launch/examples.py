@@ -36,9 +36,23 @@ EXAMPLES: dict[str, JobSpec] = {
             devices_per_worker=8,
             workers=4,
         ),
-        _spec("tpu-v5e-host", "tpu", accelerator="v5e", topology="2x4"),
-        _spec("tpu-v5e-slice", "tpu", accelerator="v5e", topology="4x4"),
-        _spec("tpu-v6e-slice", "tpu", accelerator="v6e", topology="4x8"),
+        _spec(
+            "tpu-v5e-host", "tpu", "--config.virtual_replicas=8", accelerator="v5e", topology="2x4"
+        ),
+        _spec(
+            "tpu-v5e-slice",
+            "tpu",
+            "--config.virtual_replicas=16",
+            accelerator="v5e",
+            topology="4x4",
+        ),
+        _spec(
+            "tpu-v6e-slice",
+            "tpu",
+            "--config.virtual_replicas=32",
+            accelerator="v6e",
+            topology="4x8",
+        ),
         _spec(
             "sweep",
             "cpu",

@@ -2,8 +2,10 @@
 
 import pytest
 
-from launch import documents
+from launch import documents, trainer_args
 from launch.__main__ import main
+from launch.spec import JobSpec
+from trainer.configs import digits
 
 RENDER = ["render", "--image=lockstep:0.1.0-cpu", "--name=run"]
 
@@ -27,3 +29,9 @@ def rendered(capsys: pytest.CaptureFixture[str], *argv: str) -> list[dict]:
 
 def container(parsed: list[dict]) -> dict:
     return parsed[-1]["spec"]["template"]["spec"]["containers"][0]
+
+
+def lanes(spec: JobSpec) -> int:
+    """The lanes of a job that trains digits: the launcher sees those of the command line only."""
+    given = trainer_args.whole_number(spec.args, "config.virtual_replicas")
+    return given or digits.get_config().virtual_replicas

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from command_line import lanes
 
-from launch import policy
+from launch import policy, profiles
 from launch.__main__ import VERBS
 from launch.policy import Verdict
+from launch.spec_from_flags import spec_from
 
 PAGE = (Path(__file__).parents[2] / "docs" / "launching.md").read_text()
 
@@ -29,6 +31,24 @@ def test_every_command_of_the_page_is_understood(command):
     for define in VERBS[name].groups:
         define(values)
     values(["launch", *own])
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if "--config=digits" in c], ids=" ".join)
+def test_the_hardware_of_every_job_on_the_page_can_share_out_its_lanes(
+    command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for kind, name in (("toml", "launch.toml"), ("yaml", "sweep.yaml")):
+        Path(name).write_text(re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[0])
+    verb, *rest = command
+    split = rest.index("--")
+    values = flags.FlagValues()
+    for define in VERBS[verb].groups:
+        define(values)
+    values(["launch", *rest[:split]])
+    profiles.apply(values)
+    spec = spec_from(values, rest[split + 1 :], ())
+    assert lanes(spec) % spec.replicas == 0, "the trainer would end with 78"
 
 
 def test_every_verb_is_on_the_page():
