@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from launch.documents import Document
 from launch.lint.workload import mapping, sequence
-from launch.pod_state import first_failure, stuck, waits_silently, worker_name
+from launch.pod_state import first_failure, stuck, waits_silently, worker_index, worker_name
 from launch.status import JobStatus, Phase
 from launch.trial_results import indexes
 
@@ -45,7 +45,7 @@ def diagnose(
         workdir=workdirs[-1] if workdirs else "",
         restarts=_restarts(workload),
         max_restarts=_max_restarts(workload),
-        first_failure=first_failure(pods),
+        first_failure=first_failure(_unhealed(workload, pods)),
     )
 
 
@@ -115,6 +115,15 @@ def _warning(events: Sequence[Document], document: Document, reason: str = "") -
     about = [one for one in about if one.get("reason") == reason or not reason]
     warnings = [one for one in about if one.get("type") == "Warning"]
     return " ".join(str(warnings[-1].get("message")).split()) if warnings else ""
+
+
+def _unhealed(workload: Document, pods: Sequence[Document]) -> Sequence[Document]:
+    """The pods but for those of trials that succeeded after all: attempts count for each trial."""
+    if "backoffLimitPerIndex" not in mapping(workload.get("spec")):
+        return pods
+    completed = str(mapping(workload.get("status")).get("completedIndexes", ""))
+    healed = {str(index) for index in indexes(completed)}
+    return [pod for pod in pods if worker_index(pod) not in healed]
 
 
 def _job_template(workload: Document) -> Document:

@@ -34,11 +34,16 @@ def phase_of(events: Sequence[Event], alive: bool, count: int) -> tuple[Phase, s
 
 
 def first_failure(events: Sequence[Event], folder: JobFolder) -> Failure | None:
-    """The worker that failed first in the newest attempt that had a failure."""
+    """The worker that failed first in the newest attempt that had a failure.
+
+    A trial that succeeded after all is passed over: attempts are counted for each trial.
+    """
+    healed = {f"trial {index}" for index, code in newest_exits(events).items() if code == 0}
     failed = [
         event
         for event in events
         if event["event"] == "exit" and event["code"] and not event["told_to_stop"]
+        if event["worker"] not in healed
     ]
     graver = [event for event in failed if event["code"] not in IGNORED_CODES] or failed
     if not graver:

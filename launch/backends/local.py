@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from launch import sweep
+from launch import remote_files, sweep
 from launch.backends import job_folder, job_history
 from launch.backends.job_folder import JobFolder
 from launch.backends.local_spec import prepare
@@ -182,7 +182,12 @@ def _detach(folder: JobFolder, lock: int) -> None:
 
 
 def _reader(directory: str) -> Callable[[str], str]:
-    return lambda path: (Path(directory) / path).read_text(encoding="utf-8")
+    def read(path: str) -> str:
+        if "://" in path:
+            return remote_files.read_text(path)
+        return (Path(directory) / path).read_text(encoding="utf-8")
+
+    return read
 
 
 def _unit(spec: JobSpec, index: int) -> str:

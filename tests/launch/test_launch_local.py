@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from launch.backends import job_folder, supervisor
@@ -271,6 +272,22 @@ def test_a_sweep_retries_each_trial_for_itself(backend, job):
     trials = backend.report("grid").trials
     assert [line.split(maxsplit=2)[2] for line in trials[:2]] == ["done accuracy=0.5"] * 2
     assert "exit code 78" in trials[2]
+
+
+def test_a_failed_sweep_names_a_trial_that_failed_for_good(backend, job):
+    trials = tuple((f"--workdir=runs/mixed/{i}",) for i in range(2))
+    backend.submit(job("mixed", "0@0:kill", "1@*:exit=78", trials=trials))
+    status = finish(backend, "mixed")
+    assert (status.phase, status.first_failure.worker) == ("failed", "trial 1")
+    assert status.first_failure.exit_code == 78
+
+
+def test_the_results_of_trials_are_read_from_a_bucket(backend, job):
+    backend.submit(job("remote", trials=(("--workdir=memory://lockstep-sweep/trial-0",),)))
+    with fsspec.open("memory://lockstep-sweep/trial-0/summary.json", "w") as file:
+        file.write('{"eval": {"accuracy": 0.75}}')
+    assert finish(backend, "remote").phase == "succeeded"
+    assert backend.report("remote").trials == ("  0    done accuracy=0.75",)
 
 
 def test_a_cancelled_sweep_starts_no_further_trial(backend, job):

@@ -1,11 +1,13 @@
 """Sweeps: a file of trials, one line of results a trial."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from command_line import RENDER, TRAINER, container, rendered
+from fake_cluster import JOBS, ended, pod, put, spec
 
 from launch import sweep
 from trainer.exit_codes import RunError
@@ -69,3 +71,14 @@ def test_a_pod_of_a_sweep_runs_the_trial_of_its_index(tmp_path, capsys):
         check=True,
     )
     assert done.stdout.strip() == "['--config.seed=8', '--workdir=gs://BUCKET/run/trial-1']"
+
+
+def test_a_failed_sweep_names_a_trial_that_failed_for_good(cluster_backend, api):
+    cluster_backend.submit(dataclasses.replace(spec("sweep"), trials=(("--workdir=a",),) * 2))
+    api.objects[f"{JOBS}/sweep"]["status"] = {"completedIndexes": "0", "failedIndexes": "1"}
+    retried = [pod(0, "Failed", k, terminated=ended(200, second=k)) for k in range(2)]
+    for one in (*retried, pod(1, "Failed", terminated=ended(78))):
+        one["metadata"]["labels"]["app.kubernetes.io/instance"] = "sweep"
+        put(api, one)
+    failure = cluster_backend.status("sweep").first_failure
+    assert (failure.worker, failure.exit_code) == ("worker 1", 78)
