@@ -62,6 +62,8 @@ def render(values: flags.FlagValues, _: list[str], trainer: list[str]) -> int:
 def _show_documents(spec: JobSpec, values: flags.FlagValues) -> int:
     """One YAML stream, or one List for JSON: kubectl takes both."""
     spec = shipping.plan(spec)
+    if spec.code and spec.code.url:
+        print(f"[launch] `submit` puts the files of --code at {spec.code.url}", file=sys.stderr)
     if values["output"].value == "json":
         items = manifest.render(spec)
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=2))

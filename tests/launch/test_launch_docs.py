@@ -56,7 +56,7 @@ def test_every_verb_is_on_the_page():
 
 
 def test_every_flag_on_the_page_exists():
-    known = {"config", "workdir", "strategy", "help"}
+    known = {"config", "workdir", "strategy", "help"} | {"server"}  # kubectl's --server-side
     for verb in VERBS.values():
         values = flags.FlagValues()
         for define in verb.groups:
