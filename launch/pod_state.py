@@ -52,6 +52,15 @@ def trainer_state(pod: Document) -> dict[str, Any]:
     return {}
 
 
+def failed_before(pod: Document) -> str:
+    """Which container failed before the trainer's could start, and how; or ""."""
+    if (found := _failed_init(pod)) is None:
+        return ""
+    ended = found["state"]["terminated"]
+    how = f"{ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
+    return f"{found['name']} failed before the trainer started: {how}"
+
+
 def has_started(pod: Document) -> bool:
     """Whether the trainer's container runs or has run, so that there is a log."""
     return bool({"running", "terminated"} & set(trainer_state(pod)))
@@ -82,7 +91,7 @@ def stuck(pod: Document) -> str:
 
 def _failure(pod: Document, attempt: int) -> Failure:
     status = mapping(pod.get("status"))
-    ended = mapping(trainer_state(pod).get("terminated"))
+    ended = _termination(pod)
     lines = tuple(str(ended.get("message", "")).splitlines()[-5:])
     name = worker_name(pod)
     code = _exit_code(pod)
@@ -91,7 +100,7 @@ def _failure(pod: Document, attempt: int) -> Failure:
         for condition in sequence(status.get("conditions"))
         if condition.get("type") == DISRUPTION and condition.get("status") == "True"
     ]
-    if ended.get("reason") == "OOMKilled":
+    if ended.get("reason") == "OOMKilled" and has_started(pod):
         return Failure(
             name,
             attempt,
@@ -104,6 +113,9 @@ def _failure(pod: Document, attempt: int) -> Failure:
         reason = f"{disruption[0].get('reason', '')}: {disruption[0].get('message', '')}"
         advice = "nothing to do: it is restarted and not counted"
         return Failure(name, attempt, code, f"taken away by the cluster, {reason}", advice, lines)
+    if said := failed_before(pod):
+        advice = "read its last lines; fetch-code reads the workdir's bucket (--workload_identity)"
+        return Failure(name, attempt, None, said, advice, lines)
     if code is None:
         reason = f"{status.get('reason', 'failed')}: {status.get('message', 'no container ended')}"
         return Failure(name, attempt, None, reason, "read the events of the pod", lines)
@@ -114,8 +126,23 @@ def _exit_code(pod: Document) -> int | None:
     return mapping(trainer_state(pod).get("terminated")).get("exitCode")
 
 
+def _termination(pod: Document) -> Document:
+    """How the trainer's container ended, or the one that failed before it; empty if neither."""
+    failed = _failed_init(pod)
+    return mapping((failed["state"] if failed else trainer_state(pod)).get("terminated"))
+
+
+def _failed_init(pod: Document) -> Document | None:
+    if has_started(pod):
+        return None
+    for status in sequence(mapping(pod.get("status")).get("initContainerStatuses")):
+        if mapping(mapping(status.get("state")).get("terminated")).get("exitCode"):
+            return mapping(status)
+    return None
+
+
 def _ended(pod: Document) -> str:
-    return str(mapping(trainer_state(pod).get("terminated")).get("finishedAt", "9999"))
+    return str(_termination(pod).get("finishedAt", "9999"))
 
 
 def _attempt(pod: Document, failed: Sequence[Document]) -> int:

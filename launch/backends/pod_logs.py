@@ -9,13 +9,14 @@ from launch.backends.api_errors import NotFoundError
 from launch.backends.cluster import Cluster
 from launch.documents import Document
 from launch.pod import CONTAINER
-from launch.pod_state import has_started, stuck, trainer_state, worker_name
+from launch.pod_state import failed_before, has_started, stuck, trainer_state, worker_name
 from trainer.exit_codes import ExitCode, RunError
 
 # The time of the last line given, and how many lines of that time were given.
 Place = tuple[str, int]
 _RECONNECT_SECS = 1.0
 _FINISH_SECS = 30.0
+_WAITS = "the worker has not started"
 
 
 class PodLogs:
@@ -104,7 +105,8 @@ class PodLogs:
 def lines_of(cluster: Cluster, pod: Document) -> Iterator[str]:
     """What a pod's log holds now, or why there is none."""
     if not has_started(pod):
-        yield f"no log yet: {stuck(pod) or 'the worker has not started'}"
+        failed = failed_before(pod)
+        yield f"no log{'' if failed else ' yet'}: {failed or stuck(pod) or _WAITS}"
         return
     try:
         yield from cluster.lines(f"{_path(pod)}/log", container=CONTAINER)

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from fake_cluster import JOBS, NAMESPACE, ended, finish, pod, put, running, spec
 
+from launch.backends.pod_logs import lines_of
 from launch.diagnosis import diagnose
 from launch.pod_state import first_failure
 from launch.status import describe
@@ -41,6 +42,20 @@ def test_an_evicted_worker_is_not_blamed_on_the_code():
     failure = first_failure([evicted])
     assert "taken away by the cluster, PreemptionByScheduler" in failure.reason
     assert "not counted" in failure.advice
+
+
+def test_a_failed_download_of_the_code_is_told_with_its_last_lines():
+    lost = pod(0, "Failed", waiting={"reason": "PodInitializing"})
+    fetch = ended(1, message="Traceback\nRuntimeError: gs://B/x.zip: 403")
+    lost["status"]["initContainerStatuses"] = [
+        {"name": "other", "state": {"terminated": ended(0)}},
+        {"name": "fetch-code", "state": {"terminated": fetch}},
+    ]
+    failure = first_failure([lost])
+    how = "fetch-code failed before the trainer started: Error, exit code 1"
+    assert str(failure) == f"worker 0, attempt 0: {how}"
+    assert list(lines_of(None, lost)) == [f"no log: {how}"]
+    assert failure.last_lines[-1] == "RuntimeError: gs://B/x.zip: 403"
 
 
 def test_a_stop_of_a_peer_does_not_hide_the_worker_that_failed():

@@ -11,7 +11,8 @@ import pytest
 from command_line import RENDER, TRAINER, container, refused, rendered
 from fake_cluster import JOBS
 
-from launch import code_bundle, programs
+from launch import code_bundle, documents, programs
+from launch.__main__ import main
 from launch.doctor import check_paths
 from launch.spec import CODE_DIR, JobSpec
 from tests.storage.emulator import running_emulator
@@ -66,9 +67,13 @@ def test_a_config_that_would_stay_behind_is_refused(capsys, tmp_path, monkeypatc
 def test_large_files_travel_through_the_bucket(capsys, tmp_path):
     root = folder(tmp_path)
     (root / "big.txt").write_bytes(b"x" * 800_000)
-    parsed = rendered(capsys, *RENDER, f"--code={root}", *TRAINER)
+    assert main([*RENDER, f"--code={root}", *TRAINER]) == 0
+    shown = capsys.readouterr()
+    parsed = documents.load(shown.out)
     [fetch] = parsed[-1]["spec"]["template"]["spec"]["initContainers"]
     assert fetch["args"][0].startswith("gs://BUCKET/run/code/")
+    assert fetch["args"][0] in shown.err, "nobody is told that only `submit` puts it there"
+    assert fetch["terminationMessagePolicy"] == "FallbackToLogsOnError"
     assert [one["kind"] for one in parsed] == ["NetworkPolicy", "Job"]
 
 
