@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from absl import flags
 
 from launch import status, text_files
 from launch.backends import open_backend
-from launch.patience import patiently
+from launch.patience import PATIENCE_SECS, patiently
 from trainer.exit_codes import ExitCode, RunError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def show(value: object, text: str, values: flags.FlagValues) -> None:
 def follow_to_end(backend: "LocalBackend | KubernetesBackend", name: str) -> int:
     """Prints the logs until the job ends and returns the code of `wait`."""
     final = backend.follow(name, lambda line: print(line, flush=True))
-    report = backend.report(name)
+    report = patiently(lambda: backend.report(name), _warn, backend.poll_secs)
     if final.phase != "succeeded" or report.trials:
         print(status.describe(report), flush=True)
     return _CODES[final.phase]
@@ -71,23 +72,43 @@ def logs(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
 
 def wait(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:
     """Waits until the job ends."""
-    backend = open_backend(values)
+    backend, [name] = open_backend(values), operands
     limit = values["timeout_secs"].value
     until = time.monotonic() + limit if limit else float("inf")
     try:
-        while (found := _look(backend, operands[0])).phase not in status.ENDED:
-            if time.monotonic() >= until:
-                break
-            time.sleep(backend.poll_secs)
+        found = _until_ended(backend, name, until)
+        report = found and _ask(lambda: backend.report(name), backend.poll_secs, until)
     except KeyboardInterrupt:
         return DETACHED
-    report = backend.report(operands[0])
-    show(report.as_dict(), status.describe(report), values)
+    if found is None:
+        return _TIMEOUT
+    shown = report or found
+    show(shown.as_dict(), status.describe(shown), values)
     return _CODES.get(found.phase, _TIMEOUT)
 
 
-def _look(backend: "LocalBackend | KubernetesBackend", name: str) -> status.JobStatus:
-    return patiently(lambda: backend.status(name), _warn, backend.poll_secs)
+def _until_ended(
+    backend: "LocalBackend | KubernetesBackend", name: str, until: float
+) -> status.JobStatus | None:
+    while found := _ask(lambda: backend.status(name), backend.poll_secs, until):
+        if found.phase in status.ENDED or time.monotonic() >= until:
+            break
+        time.sleep(backend.poll_secs)
+    return found
+
+
+def _ask(
+    ask: Callable[[], status.JobStatus], poll_secs: float, until: float
+) -> status.JobStatus | None:
+    """The answer, or None where the cluster stays away until the time is over."""
+    left = max(until - time.monotonic(), 0.0)
+    try:
+        return patiently(ask, _warn, poll_secs, min(left, PATIENCE_SECS))
+    except RunError as error:
+        if error.code != ExitCode.TRANSIENT or time.monotonic() < until:
+            raise
+        _warn(f"[launch] {error.reason}")
+        return None
 
 
 def cancel(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:

@@ -1,12 +1,17 @@
 """Following a job: progress, logs that break and come back, and the conditions that decide."""
 
+import itertools
 import time
 
 import pytest
 from fake_cluster import JOBS, PODS, ended, finish, pod, put, running, spec
 
+from launch import views
+from launch.__main__ import main
 from launch.patience import patiently
 from trainer.exit_codes import ExitCode, RunError
+
+WAIT = ["wait", "--backend=kubernetes"]
 
 
 def test_progress_then_logs_then_the_condition_decides(cluster_backend, api, lines):
@@ -123,15 +128,59 @@ def test_a_cluster_that_is_away_for_a_while_is_asked_again(cluster_backend, api,
     )
 
 
-def test_patience_has_an_end_and_is_for_transient_errors_only():
-    tries: list[ExitCode] = []
+def away_from_the_second_look(api) -> None:
+    """The first look sees a job that is done; in the middle of the next the cluster goes away."""
+    finish(api, "Complete")
+    looks = itertools.count(1)
 
-    def fail(code: ExitCode) -> None:
-        tries.append(code)
-        raise RunError(code, "no")
+    def go_away(path: str) -> None:
+        if path == f"{JOBS}/cpu-smoke" and next(looks) == 2:
+            api.refusals["GET"] = (503, "the server is gone")
 
-    for code, least, most in ((ExitCode.BAD_FLAG, 1, 1), (ExitCode.TRANSIENT, 2, 1000)):
-        tries.clear()
+    api.on_get = go_away
+
+
+def test_wait_keeps_to_its_time_while_the_cluster_is_away(
+    cluster_backend, api, monkeypatch, capsys
+):
+    cluster_backend.submit(spec())
+    monkeypatch.setattr(views, "open_backend", lambda _: cluster_backend)
+    api.refusals["GET"] = (503, "the server is gone")
+    assert main([*WAIT, "--timeout_secs=0.2", "cpu-smoke"]) == 124
+    assert "the server is gone" in capsys.readouterr().err
+    api.refusals.clear()
+    away_from_the_second_look(api)
+    assert main([*WAIT, "--timeout_secs=0.2", "cpu-smoke"]) == 0
+    assert "phase         succeeded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["wait", "follow"])
+def test_the_report_on_an_ended_job_is_asked_for_again(
+    cluster_backend, api, monkeypatch, capsys, verb
+):
+    cluster_backend.submit(spec())
+    away_from_the_second_look(api)
+    monkeypatch.setattr(views, "open_backend", lambda _: cluster_backend)
+    monkeypatch.setattr(views, "_warn", lambda _: api.refusals.clear())
+    if verb == "wait":
+        assert main([*WAIT, "cpu-smoke"]) == 0
+    else:
+        assert views.follow_to_end(cluster_backend, "cpu-smoke") == 0
+    assert "succeeded" in capsys.readouterr().out
+
+
+def test_patience_is_for_transient_errors_only_and_has_an_end():
+    answers: list[ExitCode] = []
+
+    def ask() -> str:
+        if answers:
+            raise RunError(answers.pop(0), "no")
+        return "here"
+
+    answers[:] = [ExitCode.TRANSIENT] * 2
+    assert patiently(ask, [].append, 0.001, patience_secs=60) == "here"
+    for code, patience_secs in ((ExitCode.BAD_FLAG, 60), (ExitCode.TRANSIENT, 0)):
+        answers[:] = [code] * 2
         with pytest.raises(RunError):
-            patiently(lambda code=code: fail(code), [].append, 0.001, patience_secs=0.05)
-        assert least <= len(tries) <= most
+            patiently(ask, [].append, 0.001, patience_secs)
+        assert answers == [code]
