@@ -35,12 +35,12 @@ def load(path: Path, workdir: str) -> tuple[tuple[str, ...], ...]:
     text = text_files.read(path, f"--sweep={path}")
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2026-13-01
         raise RunError(ExitCode.BAD_FLAG, f"--sweep={path} is not YAML: {error}") from None
     trials = _trials(path, content)
     flags = tuple(
         (
-            *(f"--config.{field}={_text(value)}" for field, value in trial.items()),
+            *(f"--config.{field}={_text(path, field, value)}" for field, value in trial.items()),
             f"--workdir={workdir.rstrip('/')}/trial-{index}",
         )
         for index, trial in enumerate(trials)
@@ -114,5 +114,12 @@ def _combine(path: Path, grid: object) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _text(path: Path, field: str, value: object) -> str:
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError) as error:  # a date, bytes, a set; a list that holds itself
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"--sweep={path}: {field}={value} is no text, number, list or mapping to YAML "
+            f"({error}); put it in quotes",
+        ) from None

@@ -163,7 +163,7 @@ def _documents(operand: str) -> list[dict[str, Any]]:
 
     try:
         return documents.load(text_files.read(Path(operand), operand))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2026-13-01
         raise RunError(ExitCode.BAD_FLAG, f"{operand} is not YAML: {error}") from None
 
 

@@ -154,11 +154,12 @@ def connect(context: str) -> Cluster:
         RunError: there is no usable configuration; BAD_FLAG.
     """
     import urllib3
+    import yaml
     from kubernetes import client, config
 
+    # The client remembers KUBECONFIG from when it was imported; ours is the one of now.
+    file = os.environ.get("KUBECONFIG") or None
     try:
-        # The client remembers KUBECONFIG from when it was imported; ours is the one of now.
-        file = os.environ.get("KUBECONFIG") or None
         configured = config.new_client_from_config(config_file=file, context=context or None)
     except config.ConfigException as error:
         try:
@@ -169,6 +170,11 @@ def connect(context: str) -> Cluster:
                 f"no cluster: {' '.join(str(error).split())} (--context, KUBECONFIG)",
             ) from None
         configured = client.ApiClient()
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"no cluster: {file or '~/.kube/config'} is no kubeconfig: {error} (KUBECONFIG)",
+        ) from None
     configured.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(2)
     return Cluster(configured)
 

