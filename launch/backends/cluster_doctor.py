@@ -52,7 +52,7 @@ def _check_permissions(cluster: Cluster, namespace: str, groups: set[str]) -> Ch
             continue
         answer = cluster.post(path, review)
         if not answer.get("status", {}).get("allowed"):
-            denied.append(f"{asked['verb']} {asked['resource']}")
+            denied.append(f"{asked['verb']} {asked['resource']}/{asked['subresource']}".rstrip("/"))
     detail = f"missing: {', '.join(denied)}" if denied else "all that submitting needs"
     return Check("permissions", not denied, detail)
 

@@ -20,6 +20,7 @@ class FakeApiServer:
         objects: stored objects by path.
         requests: method, path and query of every request, in order.
         refusals: status and message for a `METHOD /path prefix`, first match.
+        denied: resource and subresource that access reviews say no to.
         logs: chunks of text for a pod's log, one list a connection; the last one stays.
         on_get: called with the path of every GET before it is answered.
         on_post: called with path and query of every POST; may answer with status and message.
@@ -29,6 +30,7 @@ class FakeApiServer:
         self.objects: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.refusals: dict[str, tuple[int, str]] = {}
+        self.denied: set[tuple[str, str]] = set()
         self.logs: dict[str, list[str]] = {}
         self.on_get: Any = None
         self.on_post: Any = None
@@ -114,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         path, query = begun
         document = self._body()
         if path.endswith("selfsubjectaccessreviews"):
-            self._answer(201, {**document, "status": {"allowed": True}})
+            self._answer(201, {**document, "status": {"allowed": self._may(document)}})
             return
         if self.api.on_post and (refusal := self.api.on_post(path, query)):
             self._answer(refusal[0], {"message": refusal[1]})
@@ -127,6 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not query.get("dryRun"):
             self.api.objects[target] = document
         self._answer(201, document)
+
+    def _may(self, review: dict[str, Any]) -> bool:
+        asked = review["spec"]["resourceAttributes"]
+        return (asked["resource"], asked["subresource"]) not in self.api.denied
 
     def do_PATCH(self) -> None:
         if not (begun := self._begin()):

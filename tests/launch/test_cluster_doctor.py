@@ -23,6 +23,14 @@ def test_doctor_tells_what_is_missing(cluster_backend, api):
     assert not checks["service account"].ok
 
 
+def test_doctor_names_the_denied_right_with_its_subresource(cluster_backend, api):
+    api.put("/version", {"minor": "34", "gitVersion": "v1.34.4"})
+    api.put("/apis", {"groups": []})
+    api.denied = {("pods", "log")}
+    checks = {check.what: check for check in cluster_backend.doctor()}
+    assert checks["permissions"].detail == "missing: get pods/log"
+
+
 @pytest.mark.parametrize(
     ("account", "said"),
     [
