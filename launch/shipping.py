@@ -8,6 +8,8 @@ from launch import code_bundle, remote_files, trainer_args
 from launch.spec import CodeBundle, JobSpec
 from trainer.exit_codes import ExitCode, RunError
 
+_PACKAGE = Path(__file__).resolve().parents[1] / "trainer"  # it is in every image
+
 
 def plan(spec: JobSpec) -> JobSpec:
     """The spec with the URL of the files where they are too large for a ConfigMap.
@@ -49,7 +51,8 @@ def upload(spec: JobSpec) -> None:
 
 def _check_config(spec: JobSpec) -> None:
     config = Path(trainer_args.value(spec.args, "config") or "")
-    if config.is_file() and "trainer" not in config.parts:  # those are in every image
+    in_image = config.parts[:1] == ("trainer",) and config.resolve().is_relative_to(_PACKAGE)
+    if config.is_file() and not in_image:
         raise RunError(
             ExitCode.BAD_FLAG,
             f"--config={config} is a file of this machine and would stay behind; "

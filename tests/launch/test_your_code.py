@@ -64,6 +64,17 @@ def test_a_config_that_would_stay_behind_is_refused(capsys, tmp_path, monkeypatc
     assert "would stay behind" in refused(capsys, *RENDER, *code, *trainer)[1]
 
 
+def test_a_folder_called_trainer_is_not_that_of_the_image(capsys, tmp_path, monkeypatch):
+    config = ["--", "--config=trainer/configs/digits.py", "--workdir=gs://BUCKET/run"]
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert main([*RENDER, *config]) == 0
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    Path("trainer/configs").mkdir(parents=True)
+    Path("trainer/configs/digits.py").write_text("")
+    assert "would stay behind" in refused(capsys, *RENDER, *config)[1]
+
+
 def test_large_files_travel_through_the_bucket(capsys, tmp_path):
     root = folder(tmp_path)
     (root / "big.txt").write_bytes(b"x" * 800_000)
