@@ -1,4 +1,4 @@
-# Needs Python 3.11+ and make; everything else is installed into .venv from the lock files.
+# Needs Linux, Python 3.11 to 3.13 and make; everything else is installed into .venv from the lock files.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKDIR ?= runs/digits
@@ -27,7 +27,7 @@ train: .venv/runtime ## Train the default config on the embedded digits
 	$(BIN)/python -m trainer --config=digits --workdir=$(WORKDIR)
 
 .PHONY: test
-test: .venv/dev lint ## Run everything that CI runs
+test: .venv/dev lint ## Check style and types, run the tests
 	$(BIN)/python -m pytest -m "not slow" --durations=25
 
 .PHONY: test-slow
