@@ -120,7 +120,8 @@ def test_an_accelerator_image_is_built_and_trains_on_a_cpu(
         digests = [_summary(tmp_path / name)["state_digest"] for name in "ab"]
         assert digests[0] == digests[1]
         # No GPU is here: it is said, and nothing is trained on the CPU instead.
-        command = images.run(accelerator, *short, "--strategy=mirrored", options=options)
+        mirrored = (*short, "--strategy=mirrored", "--workdir=/runs/c")
+        command = images.run(accelerator, *mirrored, options=options)
         refused = subprocess.run(command, capture_output=True, text=True, check=False)
         assert refused.returncode == 78
         assert "--strategy=mirrored: TensorFlow sees no GPU here" in refused.stderr
