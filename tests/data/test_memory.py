@@ -2,13 +2,17 @@ import contextlib
 import subprocess
 import sys
 import time
+import tracemalloc
 
+import numpy as np
 import pytest
 
 from tests.data.shards import example, write_file
 from tests.processes import ROOT
 from tests.storage.emulator import running_emulator
 from trainer import storage
+from trainer.data import info
+from trainer.data.info import Shard, Split
 
 STREAM = """
 import pathlib, resource, sys
@@ -91,3 +95,30 @@ def staged_bytes(stage):
         with contextlib.suppress(FileNotFoundError):
             total += path.stat().st_size
     return total
+
+
+def info_of(array):
+    split = Split("train", (Shard("memory", len(array)),), 0, len(array), {"x": array})
+    return info.DatasetInfo("", {}, split, None)
+
+
+def test_memory_mapped_arrays_are_not_read_into_memory_for_the_fingerprint(tmp_path):
+    path = tmp_path / "x.npy"
+    np.lib.format.open_memmap(path, "w+", np.uint8, (1 << 16, 1 << 10))[-1] = 7
+    mapped = np.load(path, mmap_mode="r")
+    tracemalloc.start()
+    info_of(mapped).fingerprint()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < mapped.nbytes // 2
+
+
+@pytest.mark.parametrize("part_bytes", [1, 100, 1000])
+def test_the_fingerprint_of_arrays_is_of_all_their_bytes(monkeypatch, part_bytes):
+    values = np.arange(120).reshape(20, 3, 2)
+    whole = info_of(values).fingerprint()
+    monkeypatch.setattr(info, "_HASHED_BYTES", part_bytes)
+    assert info_of(values).fingerprint() == whole
+    assert info_of(values.T.copy().T).fingerprint() == whole
+    values[19, 2, 1] += 1
+    assert info_of(values).fingerprint() != whole

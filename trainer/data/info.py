@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ORDER_VERSION = 2
 """Raised whenever the same config would serve its examples in another order."""
 
+_HASHED_BYTES = 16 << 20
 _SLICE = re.compile(r"(?P<name>[\w.-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 
@@ -177,7 +178,16 @@ def _identity(shard: Shard) -> tuple[str, int, int]:
 def _content(split: Split) -> list[str]:
     """Return a digest of each array; what is in files is checked when it is read."""
     arrays = split.arrays or {}
-    return [hashlib.sha256(arrays[name].tobytes()).hexdigest() for name in sorted(arrays)]
+    return [_digest(arrays[name]) for name in sorted(arrays)]
+
+
+def _digest(array: "np.ndarray") -> str:
+    """Hash the bytes of an array part by part: memory-mapped, it may be larger than the memory."""
+    digest = hashlib.sha256()
+    rows = max(1, _HASHED_BYTES * len(array) // max(1, array.nbytes))
+    for start in range(0, len(array), rows):
+        digest.update(array[start : start + rows].tobytes())
+    return digest.hexdigest()
 
 
 def slice_split(spec: str, splits: Mapping[str, tuple[Shard, ...]], field: str) -> Split:
