@@ -129,11 +129,11 @@ def _train(request: Request, stop: StopSignal) -> list[str]:
     ledger = goodput.Ledger(started=goodput.process_started())
     deadlines = (FLAGS.startup_deadline_secs, FLAGS.hang_deadline_secs)
     compile_cache.keep_programs(FLAGS.compile_cache, os.environ)
-    gc.disable()  # what the start makes stays; `run.training` collects again from the first step on
+    gc.disable()  # what the start makes stays
     with Watchdog(*deadlines) as watchdog:
         with ledger.spend("peers"):
             rendezvous.meet(request.cluster, config_values.to_plain(request.config), deadlines[0])
-        phases = Phases(watchdog, ledger)
+        phases = Phases(watchdog, ledger, started=_collect_garbage_again)
         with phases.phase("start"), quiet.loading():
             from trainer.cluster import peers, strategy
             from trainer.run import loop
@@ -154,6 +154,12 @@ def _train(request: Request, stop: StopSignal) -> list[str]:
             else:
                 summary = run(request.config, request.info, request.plan, placement, FLAGS.workdir)
     return [_last_line(summary)] if cluster.is_chief else []
+
+
+def _collect_garbage_again() -> None:
+    """End the start: what it made stays for the whole run and need not be looked at any more."""
+    gc.freeze()
+    gc.enable()
 
 
 def _dry_run(request: Request) -> list[str]:

@@ -3,9 +3,10 @@
 import math
 from typing import Any, Literal
 
-from trainer import config_names
+from trainer import config_names, plain_secrets
 from trainer.cluster.description import read_cluster
 from trainer.config import TrainConfig
+from trainer.config_values import from_plain, to_plain
 from trainer.data import sources
 from trainer.data.info import DatasetInfo
 from trainer.exit_codes import ExitCode, RunError
@@ -44,6 +45,9 @@ def train(
     Raises:
         RunError: with the reason in one line, and the exit code that the command would have.
     """
+    plain = to_plain(config)
+    plain_secrets.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
+    config = from_plain(TrainConfig, plain)
     config_names.check(config)
     if not workdir and not fast_dev_run:
         raise RunError(ExitCode.BAD_FLAG, "train(workdir=...) is missing: the folder of the run")

@@ -5,22 +5,30 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from tests.processes import ROOT, summary
+from trainer import DatasetConfig, RunError, TrainConfig, train
 
 NOTEBOOK = """
-import json, os, signal, sys, threading
+import gc, json, os, signal, sys, threading
 sys.argv = ["ipykernel_launcher", "-f", "kernel.json", "--seed=7"]  # not ours to read
 os.environ["TF_CONFIG"] = "that of another program"
 
 def outside():
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    return handlers, os.getcwd(), threading.active_count(), sys.argv[:]
+    garbage = gc.isenabled(), gc.get_freeze_count()
+    return handlers, os.getcwd(), threading.active_count(), sys.argv[:], garbage
 
 before = outside()
 from trainer import OptimizerConfig, RunError, TrainConfig, train
 config = TrainConfig(train_steps=3, global_batch_size=8, virtual_replicas=4)
 other = TrainConfig(train_steps=2, global_batch_size=16, optimizer=OptimizerConfig("sgd"))
-ends = [train(config, "one"), train(other, "other"), train(config, "two", cpu_replicas=1)]
+ends = [train(config, "one"), train(other, "other")]
+gc.disable()
+ends.append(train(config, "two", cpu_replicas=1))
+assert not gc.isenabled()
+gc.enable()
 try:
     train(config)
 except RunError as error:
@@ -59,3 +67,24 @@ def test_runs_in_one_process_are_those_of_the_command(tmp_path: pathlib.Path) ->
     (tmp_path / "same.py").write_text(SAME)
     command = summary(tmp_path / "command", f"--config={tmp_path / 'same.py'}", "--cpu_replicas=2")
     assert command["state_digest"] == one
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "says"),
+    [
+        (
+            TrainConfig(epochs=1, dataset=DatasetConfig("tfds:https://me:canary@host/x")),
+            {},
+            "config.dataset.name carries a password",
+        ),
+        (TrainConfig(epochs=1), {"workdir": "gs://me:canary@host/x"}, "workdir carries a password"),
+        (TrainConfig(epochs=1, metrics=("acuracy",)), {}, "did you mean 'accuracy'"),
+        (TrainConfig(epochs=1, metrics="accuracy"), {}, "config.metrics='accuracy' must be a list"),
+    ],
+)
+def test_a_config_is_checked_as_that_of_the_command(config, options, says, tmp_path) -> None:
+    with pytest.raises(RunError) as caught:
+        train(config, **{"workdir": str(tmp_path / "run"), **options})
+    assert says in caught.value.reason
+    assert "canary" not in caught.value.reason
+    assert not (tmp_path / "run").exists()

@@ -1,7 +1,6 @@
 """The steps themselves: calls of the inner loop, and the way back from numbers gone bad."""
 
 import dataclasses
-import gc
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -88,7 +87,7 @@ class Training:
         self.phases.ledger.move(bucket, "data", self.live.data_wait() - waited)
         self.secs_per_step = 0.0 if is_first else (time.monotonic() - started) / num_steps
         if is_first:
-            _collect_garbage_again()
+            self.phases.started()
         else:
             self.times.add(self.secs_per_step, num_steps)
         self.num_steps += num_steps
@@ -131,9 +130,3 @@ class Training:
         restored.step, restored.rollbacks = failed.step, failed.rollbacks + 1
         restored.totals, restored.skipped_in_row = None, 0
         self.progress = restored
-
-
-def _collect_garbage_again() -> None:
-    """End the start: what it made stays for the whole run and need not be looked at any more."""
-    gc.freeze()
-    gc.enable()

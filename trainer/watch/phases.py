@@ -1,7 +1,7 @@
 """What the run is doing now: one word that the watchdog bounds and the ledger books."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from trainer.watch.goodput import Ledger
 from trainer.watch.watchdog import Watchdog
@@ -13,11 +13,15 @@ class Phases:
     Attributes:
         watchdog: ends the process where a phase hangs.
         ledger: books its seconds.
+        started: called when the first steps are made, and all that stays is there.
     """
 
-    def __init__(self, watchdog: Watchdog, ledger: Ledger) -> None:
+    def __init__(
+        self, watchdog: Watchdog, ledger: Ledger, started: Callable[[], None] = lambda: None
+    ) -> None:
         self.watchdog = watchdog
         self.ledger = ledger
+        self.started = started
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
