@@ -27,6 +27,7 @@ NAMES = (
     "checkpoint.before_prune",
     "loop.before_last_save",
     "loop.before_summary",
+    "loop.before_report",
 )
 _ERRORS = {"enospc": errno.ENOSPC, "eio": errno.EIO, "erofs": errno.EROFS}
 _SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}

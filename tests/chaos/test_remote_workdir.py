@@ -55,6 +55,12 @@ def test_a_killed_run_goes_on_from_the_bucket(emulator: Emulator, digest: str) -
     assert any("/tensorboard/" in name for name in emulator.names("runs"))
 
 
+def test_a_kill_while_the_page_is_drawn_loses_no_summary(emulator: Emulator, digest: str) -> None:
+    killed = _run("gs://runs/page", failpoint="loop.before_report:kill")
+    assert killed.code == -9, killed.stderr
+    assert _digest("gs://runs/page") == digest
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sabotage", ["trusts_the_bucket", "forgets_optimizer"])
 def test_sabotage_is_caught(emulator: Emulator, digest: str, sabotage: str) -> None:

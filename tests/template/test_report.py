@@ -6,18 +6,22 @@ import json
 import os
 import pathlib
 import re
+import tracemalloc
+import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageChops
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.data.shards import FEATURES, record_offset, write_shards
 from tests.docs import pages
 from tests.processes import ROOT, SHORT, summary
 from tests.template import browser
 from trainer.commands import compare
 from trainer.exit_codes import RunError
-from trainer.report import page, pictures
+from trainer.report import examples, page, pictures
 from trainer.report.run_files import read_run
 from trainer.report.svg import line_chart, round_numbers
 
@@ -82,6 +86,37 @@ def test_confusion_matrix_counts_what_evaluation_counted(run) -> None:
     right = sum(matrix[k][k] for k in range(10))
     assert sum(map(sum, matrix)) == 296
     assert right / 296 == pytest.approx(ended["eval"]["accuracy"])
+
+
+def test_a_bad_held_out_record_that_is_skipped_costs_no_report(tmp_path: pathlib.Path) -> None:
+    pattern = write_shards(tmp_path / "data", [8])
+    write_shards(tmp_path / "data", [6], "test")
+    file = tmp_path / "data" / "test-0.tfrecord"
+    data = bytearray(file.read_bytes())
+    data[record_offset(file, 2) + 30] ^= 0x40
+    file.write_bytes(data)
+    options = {"name": pattern, "args": json.dumps({"features": FEATURES})}
+    options |= {"skip_bad_records": "true"}
+    fields = [f"--config.dataset.{name}={value}" for name, value in options.items()]
+    fields += ["--config.global_batch_size=4", "--config.virtual_replicas=2"]
+    fields += ["--config.model.name=mlp", "--config.model.args={}", "--config.augment=[]"]
+    summary(tmp_path / "run", "--config=digits", *SHORT, *fields)
+    seen = Page((tmp_path / "run" / "report.html").read_text()).text
+    assert "Worst held-out examples" in seen
+    assert "#4" in seen
+    assert "#5" not in seen
+
+
+def test_held_out_images_are_not_all_there_as_floats() -> None:
+    images = np.arange(2048, dtype=np.uint32).astype(np.uint8)[:, None, None, None]
+    images = np.broadcast_to(images, [2048, 32, 32, 3])
+    task = types.SimpleNamespace(average=None, model=lambda x, **_: tf.reduce_mean(x, [1, 2]) * 255)
+    tracemalloc.start()
+    logits = examples._logits(task, images)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(logits[:, 0], images[:, 0, 0, 0], rtol=1e-4)
+    assert peak < images.size / 2
 
 
 @pytest.fixture(scope="module")

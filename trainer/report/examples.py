@@ -14,18 +14,19 @@ from trainer.task import Task
 from trainer.tasks.supervised import Supervised
 
 MOST = 10_000
-"""Held-out examples that are looked at; the first ones of a larger split."""
+"""Held-out examples; a larger split is not looked at."""
 _SHOWN = 12
 _BATCH = 64
 
 
-def look(task: Task, info: DatasetInfo, stage: Stage) -> dict[str, Any]:
+def look(task: Task, info: DatasetInfo, stage: Stage, *, skip_bad: bool) -> dict[str, Any]:
     """Return what a classifier does; nothing where the task does not predict classes.
 
     Args:
         task: with its trained state.
         info: of its data.
         stage: where remote files are brought.
+        skip_bad: damaged records are not counted among the examples.
 
     Returns:
         "confusion" [K][K], the "worst" examples, and "pictures" of both: name -> uint8[H, W, C].
@@ -36,7 +37,7 @@ def look(task: Task, info: DatasetInfo, stage: Stage) -> dict[str, Any]:
     label = info.features[task.label]
     if not label.num_classes or label.shape:
         return {}
-    arrays = examples.load(split, info.features, stage=stage, skip_bad=False)
+    arrays = examples.load(split, info.features, stage=stage, skip_bad=skip_bad)
     labels, logits = arrays[task.label].astype(np.int64), _logits(task, arrays[task.input])
     if logits.ndim != 2 or logits.shape[1] != label.num_classes:
         return {}
@@ -56,14 +57,13 @@ def count(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.nda
 
 
 def _logits(task: Supervised, values: np.ndarray) -> np.ndarray:
-    inputs = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values
-
     @tf.function(autograph=False, reduce_retracing=True)
     def call(x: tf.Tensor) -> tf.Tensor:
+        x = tf.cast(x, tf.float32) / 255 if x.dtype == tf.uint8 else x
         with task.average.scope() if task.average else contextlib.nullcontext():
             return task.model(x, training=False)
 
-    parts = [call(tf.constant(inputs[i : i + _BATCH])) for i in range(0, len(inputs), _BATCH)]
+    parts = [call(tf.constant(values[i : i + _BATCH])) for i in range(0, len(values), _BATCH)]
     return np.concatenate([part.numpy() for part in parts]).astype(np.float32)
 
 

@@ -133,8 +133,12 @@ class _Run:
             failpoints.reach("loop.before_summary")
             summary.write(place.folder.path, report)
             loop.writers.write(self.plan.total_steps, summary.scalars(report))
-            stage = self.placement.stage
-            drawn = page.write(place.folder.path, place.live.task, self.info, self.plan, stage)
+            place.folder.publish()  # the run is done, whatever becomes of its page
+            failpoints.reach("loop.before_report")
+            drawn = page.write(
+                place.folder.path, place.live.task, self.info, self.plan, self.placement.stage,
+                skip_bad=self.config.dataset.skip_bad_records,
+            )  # fmt: skip
             loop.writers.draw(self.plan.total_steps, lambda: drawn)
         if self.is_chief:
             place.folder.publish()
