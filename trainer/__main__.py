@@ -23,7 +23,7 @@ from trainer import (
     user_code,
     version,
 )
-from trainer.cluster import rendezvous
+from trainer.cluster import contradictions, rendezvous
 from trainer.cluster.description import Cluster, read_cluster
 from trainer.config import TrainConfig
 from trainer.data.files import Stage
@@ -198,8 +198,7 @@ def _parse(argv: Sequence[str]) -> TrainConfig:
 def _check_placement(config: TrainConfig, cluster: Cluster) -> None:
     """Refuse placement flags that contradict each other, the cluster or the config."""
     asked = FLAGS.strategy
-    if FLAGS.tpu and asked not in ("auto", "tpu"):
-        raise RunError(ExitCode.BAD_FLAG, f"--tpu={FLAGS.tpu} contradicts --strategy={asked}")
+    contradictions.refuse(asked, FLAGS.cpu_replicas, FLAGS.tpu)
     if FLAGS.assume_topology and not (asked == "tpu" and FLAGS.dry_run):
         raise RunError(ExitCode.BAD_FLAG, "--assume_topology needs --dry_run --strategy=tpu")
     if asked == "multi_worker" and cluster.num_workers == 1:

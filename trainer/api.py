@@ -4,6 +4,7 @@ import math
 from typing import Any, Literal
 
 from trainer import config_names, plain_secrets
+from trainer.cluster import contradictions
 from trainer.cluster.description import read_cluster
 from trainer.config import TrainConfig
 from trainer.config_values import from_plain, to_plain
@@ -48,6 +49,7 @@ def train(
     plain = to_plain(config)
     plain_secrets.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
     config = from_plain(TrainConfig, plain)
+    contradictions.refuse(strategy, cpu_replicas, tpu)
     config_names.check(config)
     if not workdir and not fast_dev_run:
         raise RunError(ExitCode.BAD_FLAG, "train(workdir=...) is missing: the folder of the run")

@@ -78,6 +78,12 @@ def test_runs_in_one_process_are_those_of_the_command(tmp_path: pathlib.Path) ->
             "config.dataset.name carries a password",
         ),
         (TrainConfig(epochs=1), {"workdir": "gs://me:canary@host/x"}, "workdir carries a password"),
+        (
+            TrainConfig(epochs=1),
+            {"strategy": "mirrored", "cpu_replicas": 2},
+            "--cpu_replicas=2 contradicts --strategy=mirrored",
+        ),
+        (TrainConfig(epochs=1), {"strategy": "cpu", "tpu": "local"}, "contradicts --strategy=cpu"),
         (TrainConfig(epochs=1, metrics=("acuracy",)), {}, "did you mean 'accuracy'"),
         (TrainConfig(epochs=1, metrics="accuracy"), {}, "config.metrics='accuracy' must be a list"),
     ],
