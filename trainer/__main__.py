@@ -15,6 +15,7 @@ from trainer import (
     commands,
     compile_cache,
     config_file,
+    config_flags,
     config_names,
     config_values,
     failpoints,
@@ -37,8 +38,6 @@ from trainer.watch import goodput, profile
 from trainer.watch.phases import Phases
 from trainer.watch.stop import StopSignal
 from trainer.watch.watchdog import Watchdog
-
-_OVERRIDE = "--config."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,22 +176,14 @@ def _dry_run(request: Request) -> list[str]:
 
 def _parse(argv: Sequence[str]) -> TrainConfig:
     """Return the config that the command line asks for; placement stays in FLAGS."""
-    settings = [a.removeprefix(_OVERRIDE) for a in argv if a.startswith(_OVERRIDE)]
-    for setting in settings:
-        if "=" not in setting:
-            raise RunError(ExitCode.BAD_FLAG, f"{_OVERRIDE}{setting}: write --config.FIELD=VALUE")
+    settings, others = config_flags.take(argv)
     try:
-        rest = FLAGS([a for a in argv if not a.startswith(_OVERRIDE)])
+        rest = FLAGS(others)
     except flags.Error as error:
         raise RunError(ExitCode.BAD_FLAG, str(error)) from error
     if len(rest) > 1:
         raise RunError(ExitCode.BAD_FLAG, f"{rest[1]!r} is not a flag; flags begin with --")
-    pairs = [(name, value) for name, _, value in (s.partition("=") for s in settings)]
-    given = {name for name, _ in pairs}
-    for one, other in (("train_steps", "epochs"), ("epochs", "train_steps")):
-        if one in given and other not in given:
-            pairs.append((other, "0"))  # the length of a run is given in one of two units
-    return config_values.override(config_file.load(FLAGS.config), pairs)
+    return config_values.override(config_file.load(FLAGS.config), settings)
 
 
 def _check_placement(config: TrainConfig, cluster: Cluster) -> None:

@@ -35,6 +35,7 @@ def test_show_counts_every_class(capsys):
         ([], ExitCode.BAD_FLAG),
         (["shwo"], ExitCode.BAD_FLAG),
         (["show", "--config=nothing"], ExitCode.BAD_CONFIG),
+        (["show", "--config.dataset.data_dir"], ExitCode.BAD_FLAG),
         (["prepare"], ExitCode.BAD_FLAG),
         (["prepare", "--name=no_such_dataset"], ExitCode.BAD_CONFIG),
         (["prepare", "--name=mnist", "--data_dir=gs://bucket/tfds"], ExitCode.BAD_FLAG),

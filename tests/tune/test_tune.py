@@ -1,11 +1,13 @@
 """`tune` measures what is possible here, says what to write, and changes nothing."""
 
 import dataclasses
+import os
 
 import pytest
 
 from tests.processes import trainer
 from trainer.config import TrainConfig
+from trainer.tune import command
 from trainer.tune.command import _measure
 from trainer.tune.settings import Measured, Setting, candidates, report
 
@@ -57,7 +59,7 @@ def test_what_cannot_be_measured_stays_in_the_table_with_its_reason():
 
 
 def test_a_mode_that_cannot_run_here_is_refused_with_the_reason():
-    overrides = ["dataset.serve=stream", "model.name=mlp", "model.args={}"]
+    overrides = [("dataset.serve", "stream"), ("model.name", "mlp"), ("model.args", "{}")]
     measured = _measure("digits", overrides, LOOP)
     assert measured.steps_per_second == 0
     assert "needs resident data" in measured.reason
@@ -75,10 +77,33 @@ def test_the_command_prints_a_table_within_its_budget(tmp_path):
     assert "fastest: what the config says" in shown.stdout
 
 
+def test_the_config_is_that_of_training_and_the_threads_those_of_this_process(monkeypatch):
+    asked = []
+
+    def measure(name, overrides, setting):
+        asked.append((dict(overrides), setting.intra_op_threads))
+        return Measured(setting, 100, 1)
+
+    monkeypatch.setattr(command, "_measure", measure)
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        command.main(["--config.train_steps=100"])  # the config says how many epochs
+    finally:
+        os.sched_setaffinity(0, before)
+    assert all(overrides == {"train_steps": "100", "epochs": "0"} for overrides, _ in asked)
+    assert {threads for _, threads in asked} == {1}
+
+
 @pytest.mark.parametrize(
     ("args", "code", "what"),
     [
         (["--budget_secs=0"], 64, "--budget_secs=0.0 must be above 0"),
+        (
+            ["--config.dataset.data_dir"],
+            64,
+            "--config.dataset.data_dir: write --config.FIELD=VALUE",
+        ),
         (["--config=digitz"], 78, "digits"),
         (["--config.executio=graph"], 78, "execution"),
     ],

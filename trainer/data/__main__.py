@@ -4,12 +4,9 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from trainer import config_file, config_values, plain_secrets, storage
+from trainer import config_file, config_flags, config_values, plain_secrets, storage
 from trainer.commands import Parser
-from trainer.config import TrainConfig
 from trainer.exit_codes import ExitCode, RunError
-
-_OVERRIDE = "--config."
 
 
 def main(argv: Sequence[str]) -> ExitCode:
@@ -34,20 +31,15 @@ def _show(argv: Sequence[str]) -> None:
     parser.add_argument("--picture", default="examples.png", help="PNG to write; empty: none")
     parser.add_argument("--stage_dir", default="", help="folder for copies of remote data")
     parser.add_argument("--stage_bytes", type=int, default=0, help="most bytes of those copies")
-    settings = [a.removeprefix(_OVERRIDE) for a in argv if a.startswith(_OVERRIDE)]
-    flags = parser.parse_args([a for a in argv if not a.startswith(_OVERRIDE)])
-    config = _config(flags.config, settings)
+    settings, others = config_flags.take(argv)
+    flags = parser.parse_args(others)
+    config = config_values.override(config_file.load(flags.config), settings)
     from trainer.data import show
     from trainer.data.files import Stage
 
     picture = pathlib.Path(flags.picture) if flags.picture else None
     for name, value in show.show(config, Stage(flags.stage_dir, flags.stage_bytes), picture):
         print(f"{name:24}{value}")
-
-
-def _config(name: str, settings: Sequence[str]) -> TrainConfig:
-    pairs = [(field, value) for field, _, value in (s.partition("=") for s in settings)]
-    return config_values.override(config_file.load(name), pairs)
 
 
 def _prepare(argv: Sequence[str]) -> None:

@@ -7,12 +7,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-from trainer import config_file, config_names, config_values
+from trainer import config_file, config_flags, config_names, config_values
 from trainer.commands import Parser
 from trainer.exit_codes import ExitCode, RunError
 from trainer.tune.settings import Measured, Setting, candidates, report
 
-_OVERRIDE = "--config."
 _SECS_EACH = 4.0
 
 
@@ -27,17 +26,16 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument(
         "--budget_secs", type=float, default=180.0, help="no setting is begun after so long"
     )
-    overrides = [a.removeprefix(_OVERRIDE) for a in args if a.startswith(_OVERRIDE)]
-    flags = parser.parse_args([a for a in args if not a.startswith(_OVERRIDE)])
+    overrides, others = config_flags.take(args)
+    flags = parser.parse_args(others)
     if not flags.budget_secs > 0:
         raise RunError(
             ExitCode.BAD_FLAG, f"--budget_secs={flags.budget_secs} must be above 0, in seconds"
         )
-    pairs = [(name, value) for name, _, value in (s.partition("=") for s in overrides)]
-    config = config_values.override(config_file.load(flags.config), pairs)
+    config = config_values.override(config_file.load(flags.config), overrides)
     config_names.check(config)
     found, ends = list[Measured](), time.monotonic() + flags.budget_secs
-    for setting in candidates(config, os.cpu_count() or 1):
+    for setting in candidates(config, len(os.sched_getaffinity(0))):
         left = ends - time.monotonic()
         late = found and left <= 0
         found.append(
@@ -50,8 +48,8 @@ def main(args: Sequence[str]) -> None:
     print(report(found, config))
 
 
-def _measure(name: str, overrides: Sequence[str], setting: Setting) -> Measured:
-    settings = [*overrides, *(f"{field}={value}" for field, value in setting.fields())]
+def _measure(name: str, overrides: Sequence[tuple[str, str]], setting: Setting) -> Measured:
+    settings = [f"{field}={value}" for field, value in [*overrides, *setting.fields()]]
     done = subprocess.run(  # noqa: S603 - this interpreter, our own module
         [sys.executable, "-m", "trainer.tune.measure", str(_SECS_EACH), name, *settings],
         capture_output=True,
