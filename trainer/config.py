@@ -199,6 +199,8 @@ def _range_errors(config: TrainConfig) -> list[str]:
             f"config.checkpoint_every_secs={secs!r} must be seconds, 0 for saves by steps only, "
             "or auto"
         )
+    if config.epochs == float("inf"):
+        errors.append("config.epochs=inf must be finite")
     if bool(config.train_steps) == bool(config.epochs):
         errors.append(
             f"config.train_steps={config.train_steps} and config.epochs={config.epochs}: "
@@ -226,6 +228,8 @@ def _optimizer_errors(config: TrainConfig) -> list[str]:
             )
         if optimizer.warmup_steps < 0:
             errors.append(f"config.{field}.warmup_steps={optimizer.warmup_steps} is negative")
+        if optimizer.warmup_steps >= 2**62:
+            errors.append(f"config.{field}.warmup_steps={optimizer.warmup_steps} is above 2**62")
     if not 0 < config.plateau.factor < 1:
         errors.append(f"config.plateau.factor={config.plateau.factor} must be between 0 and 1")
     return errors

@@ -39,7 +39,8 @@ def load(name_or_file: str) -> TrainConfig:
             ExitCode.BAD_CONFIG,
             f"--config={path}: get_config() returned {type(config).__name__}, not TrainConfig",
         )
-    return from_plain(TrainConfig, to_plain(config))
+    with _naming_the_line(path):
+        return from_plain(TrainConfig, to_plain(config))
 
 
 def names() -> list[str]:

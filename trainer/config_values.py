@@ -28,8 +28,12 @@ def override(config: T, settings: Iterable[tuple[str, str]]) -> T:
 
 
 def to_plain(config: Any) -> dict[str, Any]:
-    """Return the config as nested dicts, lists and scalars."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    """Return the config as nested dicts, lists and scalars.
+
+    Raises:
+        RunError: BAD_CONFIG naming a value that is none of these.
+    """
+    return json.loads(json.dumps(dataclasses.asdict(config), default=_refuse_object))
 
 
 def from_plain(kind: type[T], values: Mapping[str, Any], where: str = "config") -> T:
@@ -39,10 +43,13 @@ def from_plain(kind: type[T], values: Mapping[str, Any], where: str = "config") 
         RunError: BAD_CONFIG naming the field, the value and the type that is allowed.
     """
     hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in values:
-        if name not in names:
-            raise _unknown(f"{where}.{name}", name, names)
+        if name not in fields:
+            raise _unknown(f"{where}.{name}", name, [*fields])
+    for name in fields.keys() - values.keys():
+        if fields[name].default is fields[name].default_factory is dataclasses.MISSING:
+            raise RunError(ExitCode.BAD_CONFIG, f"{where}.{name} is missing: set it as well")
     converted = {n: _convert(hints[n], v, f"{where}.{n}") for n, v in values.items()}
     return kind(**converted)
 
@@ -66,6 +73,14 @@ def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
             yield from leaves(hint, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+
+
+def _refuse_object(value: Any) -> Any:
+    raise RunError(
+        ExitCode.BAD_CONFIG,
+        f"config holds {value!r}, a {type(value).__name__}; allowed: numbers, text, None, "
+        "lists, and mappings of these by text",
+    )
 
 
 def _set(values: dict[str, Any], kind: Any, path: str, text: str) -> None:

@@ -51,7 +51,7 @@ def make_plan(config: TrainConfig, info: DatasetInfo) -> Plan:
     """Return the plan of a run.
 
     Raises:
-        RunError: BAD_CONFIG where the batch is larger than the data.
+        RunError: BAD_CONFIG where the batch is larger than the data, or the run too long to count.
     """
     num_train = info.train.num_examples
     if config.global_batch_size > num_train:
@@ -61,13 +61,23 @@ def make_plan(config: TrainConfig, info: DatasetInfo) -> Plan:
             f"split {info.train.name!r} holds {num_train} examples",
         )
     return Plan(
-        total_steps=config.train_steps
-        or math.ceil(config.epochs * num_train / config.global_batch_size),
+        total_steps=_total_steps(config, num_train),
         examples_per_epoch=num_train,
         batch_size=config.global_batch_size,
         virtual_replicas=config.virtual_replicas,
         eval_examples=info.evaluation.num_examples if info.evaluation else 0,
     )
+
+
+def _total_steps(config: TrainConfig, num_train: int) -> int:
+    # The position of an example is counted in 64 bits on the device.
+    if max(config.train_steps * config.global_batch_size, config.epochs * num_train) >= 2**62:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.train_steps={config.train_steps} and config.epochs={config.epochs}: the run "
+            "must end before its 2**62nd example",
+        )
+    return config.train_steps or math.ceil(config.epochs * num_train / config.global_batch_size)
 
 
 def lanes_per_replica(virtual_replicas: int, num_replicas: int) -> int:
