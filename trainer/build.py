@@ -1,14 +1,13 @@
 """Builds what a config names. The only file below the loop that reads the whole config."""
 
 import functools
-import inspect
 import random
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from trainer import registry
+from trainer import part_args, registry
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature
 from trainer.engine import pure_optimizer
@@ -40,6 +39,8 @@ def build_task(
     random.seed(config.seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.precision == "bfloat16" else "float32")
     kind: type[Task] = registry.resolve(registry.TASKS, config.task.name, "config.task.name")
+    part_args.bind(kind, config.task, "config.task", None)
+    part_args.bind(kind.model_shapes, config.task, "config.task", None)
     shapes = kind.model_shapes(features, **config.task.args)
     models = {role: _model(config, role, *shape) for role, shape in shapes.items()}
     optimizers = {
@@ -108,12 +109,9 @@ def _optimizer(
 ) -> keras.optimizers.Optimizer:
     refuse_unsafe_args(config.args)
     schedule = registry.resolve(registry.SCHEDULES, config.schedule.name, f"{field}.schedule.name")
-    rate: schedules.ScheduleFn = functools.partial(
-        schedule,
-        learning_rate=config.learning_rate,
-        total_steps=total_steps,
-        **config.schedule.args,
-    )
+    fixed = {"learning_rate": config.learning_rate, "total_steps": total_steps}
+    part_args.bind(schedule, config.schedule, f"{field}.schedule", None, **fixed)
+    rate: schedules.ScheduleFn = functools.partial(schedule, **fixed, **config.schedule.args)
     if config.warmup_steps:
         rate = schedules.warmup(rate, config.warmup_steps)
     part = PartConfig(config.name, config.args)
@@ -127,6 +125,7 @@ def _loss(part: PartConfig) -> Any:
     found = registry.resolve(registry.LOSSES, part.name, "config.loss.name")
     if isinstance(found, type):
         return _call(registry.LOSSES, part, "config.loss")
+    part_args.bind(found, part, "config.loss", None, None)
     return functools.partial(found, **part.args)
 
 
@@ -140,20 +139,7 @@ def _metric(part: PartConfig, index: int) -> keras.metrics.Metric:
 
 def _call(table: Mapping[str, str], part: PartConfig, field: str, *args: Any) -> Any:
     found = registry.resolve(table, part.name, f"{field}.name")
-    try:
-        return found(*args, **part.args)
-    except TypeError as error:
-        if error.__traceback__ and error.__traceback__.tb_next is None:
-            raise RunError(
-                ExitCode.BAD_CONFIG,
-                f"{field}.args={part.args}: {error}; arguments: {_arguments(found, len(args))}",
-            ) from error
-        raise
-
-
-def _arguments(part: Any, num_given: int) -> str:
-    names = [p for p in inspect.signature(part).parameters if p not in ("args", "kwargs")]
-    return ", ".join(names[num_given:]) or "none"
+    return part_args.call(found, part, field, *args)
 
 
 def _field(role: str, kind: str = "optimizer") -> str:

@@ -25,6 +25,7 @@ HELPERS = {
     "optimizers/loss_spike.py",
     "optimizers/unsafe_args.py",
     "optimizers/weight_average.py",
+    "tasks/features.py",
 }
 
 

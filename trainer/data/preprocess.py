@@ -1,12 +1,11 @@
 """What every example goes through on the device, after it was served and before the task."""
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
-from trainer import registry
+from trainer import part_args, registry
 from trainer.config import PartConfig
 from trainer.data.hashing import fold
 from trainer.data.info import Feature
@@ -87,14 +86,7 @@ def _mixed(features: Mapping[str, Feature], augment: Sequence[PartConfig]) -> li
 def _change(part: PartConfig, index: int, features: Mapping[str, Feature]) -> Change:
     field = f"config.augment[{index}]"
     function = registry.resolve(registry.AUGMENTS, part.name, f"{field}.name")
-    signature = inspect.signature(function)
-    try:
-        bound = signature.bind(None, None, **part.args)
-    except TypeError as error:
-        names = ", ".join([*signature.parameters][2:])
-        raise RunError(
-            ExitCode.BAD_CONFIG, f"{field}.args={part.args}: {error}; arguments: {names}"
-        ) from error
+    bound = part_args.bind(function, part, field, None, None)
     bound.apply_defaults()
     name = bound.arguments.get("feature")
     if name is not None and (name not in features or not features[name].is_image):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from trainer.data.info import Feature
 from trainer.exit_codes import ExitCode, RunError
 from trainer.task import Lane, Parts, Replica, Task
+from trainer.tasks.features import need
 
 
 class Gan(Task):
@@ -52,6 +53,7 @@ class Gan(Task):
     ) -> dict[str, tuple[Any, int]]:
         """Noise to image, and image to one logit."""
         del smoothing
+        need(features, real=real)
         image = features[real].shape
         return {"main": ((latent,), 1), "discriminator": (image, 1)}
 

@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
 from trainer.task import Lane, Parts, Replica, Task
+from trainer.tasks.features import need
 
 
 class Supervised(Task):
@@ -34,13 +34,7 @@ class Supervised(Task):
         cls, features: Mapping[str, Feature], *, input: str = "image", label: str = "label"
     ) -> dict[str, tuple[Any, int]]:
         """One output for each class, or for each element of a numeric label."""
-        for argument, name in (("input", input), ("label", label)):
-            if name not in features:
-                raise RunError(
-                    ExitCode.BAD_CONFIG,
-                    f"config.task.args.{argument}={name!r}: the examples have no such feature; "
-                    f"allowed: {', '.join(sorted(features))}",
-                )
+        need(features, input=input, label=label)
         target = features[label]
         width = target.shape[-1] if target.shape else 1
         return {"main": (features[input].shape, target.num_classes or width or 1)}

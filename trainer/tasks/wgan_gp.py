@@ -9,6 +9,7 @@ import tensorflow as tf
 from trainer.data.info import Feature
 from trainer.exit_codes import ExitCode, RunError
 from trainer.task import Lane, Parts, Replica, Task
+from trainer.tasks.features import need
 
 
 class WassersteinGan(Task):
@@ -59,6 +60,7 @@ class WassersteinGan(Task):
     ) -> dict[str, tuple[Any, int]]:
         """Noise to image, and image to one number."""
         del others
+        need(features, real=real)
         return {"main": ((latent,), 1), "discriminator": (features[real].shape, 1)}
 
     def train_step(self, replica: Replica) -> None:
