@@ -12,12 +12,13 @@ CURVE = pathlib.Path(__file__).parent / "digits_100_steps.json"
 COMMAND = ["--config=digits", "--config.train_steps=100", "--config.log_every_steps=10"]
 
 
-def kind_of_cpu() -> str:
+def kind_of_cpu(file: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
     """Return what decides which kernels run and how they cut their work: make and model."""
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    lines = file.read_text().splitlines() if file.is_file() else []
     values = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
     known = [values.get(key, "?") for key in ("vendor_id", "cpu family", "model")]
-    widest = next((f for f in ("avx512_bf16", "avx512f", "avx2") if f in values["flags"]), "other")
+    able = values.get("flags", values.get("Features", "")).split()  # ARM has "Features"
+    widest = next((f for f in ("avx512_bf16", "avx512f", "avx2") if f in able), "other")
     return " ".join([*known, widest])
 
 

@@ -41,8 +41,14 @@ class Shown:
 
 
 def find() -> str | None:
-    """Return a browser, or None."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    """Return a browser that starts, or None."""
+    return next(filter(_starts, filter(None, map(shutil.which, NAMES))), None)
+
+
+def _starts(browser: str) -> bool:
+    """Whether it is one: Ubuntu puts a program in its place that only says what to install."""
+    asked = subprocess.run([browser, "--version"], capture_output=True, check=False, timeout=60)
+    return asked.returncode == 0
 
 
 def open_page(browser: str, page: pathlib.Path, picture: pathlib.Path, width: int = WIDTH) -> Shown:

@@ -126,6 +126,14 @@ def chromium() -> str:
     return found
 
 
+def test_a_stub_in_the_place_of_a_browser_is_none(tmp_path: pathlib.Path, monkeypatch) -> None:
+    for name, code in (("chromium-browser", 1), ("google-chrome", 0)):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert browser.find() == str(tmp_path / "google-chrome")
+
+
 @pytest.mark.parametrize("width", [browser.WIDTH, 390])
 def test_report_opens_in_a_browser_without_network(run, chromium, width, tmp_path) -> None:
     folder, ended = run
