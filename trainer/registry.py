@@ -7,6 +7,7 @@ wherever a registered name is allowed, `"package.module:function"` works too.
 import difflib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,8 +80,6 @@ TASKS = {
     "language_model": "trainer.tasks.language_model:LanguageModel",
 }
 
-DATASETS: dict[str, str] = {}
-
 AUGMENTS = {
     "flip": "trainer.data.augment.flip:flip",
     "pad_and_crop": "trainer.data.augment.pad_and_crop:pad_and_crop",
@@ -148,7 +147,8 @@ def _check_own(name: str, field: str) -> None:
     parts = [*module.split("."), attribute]
     if not all(part.isidentifier() for part in parts):
         raise RunError(ExitCode.BAD_CONFIG, f"{field}={name!r} is not 'package.module:name'")
-    if importlib.util.find_spec(parts[0]) is None:
+    # A script or notebook is `__main__`: loaded, and without a spec.
+    if parts[0] not in sys.modules and importlib.util.find_spec(parts[0]) is None:
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"{field}={name!r}: no package {parts[0]!r} here; put its folder on PYTHONPATH",

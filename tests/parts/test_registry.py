@@ -35,6 +35,21 @@ def test_every_name_resolves_to_something_callable():
             assert callable(registry.resolve(table, name, "field")), name
 
 
+def test_a_part_of_a_script_is_found(tmp_path):
+    # In a script and in a notebook, `__name__` is that of the program itself.
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from trainer import registry\n"
+        "def part(): ...\n"
+        "assert registry.resolve({}, f'{__name__}:part', 'config.x') is part\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={"PYTHONPATH": str(TRAINER.parent)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("folder", TABLES)
 def test_every_file_of_a_parts_folder_is_registered(folder):
     files = {f"{folder}/{path.name}" for path in (TRAINER / folder).glob("[!_]*.py")}

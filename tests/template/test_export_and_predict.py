@@ -44,6 +44,25 @@ def test_predict_names_every_image_of_a_folder(exported, tmp_path: pathlib.Path)
     assert first["largest"] == int(np.argmax(first["outputs"]))
 
 
+def test_predict_refuses_a_place_that_cannot_be_written(exported) -> None:
+    shard = ROOT / "trainer/data/embedded/digits/1.0.0/digits-test.tfrecord-00000-of-00001"
+    run = exported[0] / "run"
+    ended = trainer("predict", str(run), str(shard), f"--to={run / 'config.json' / 'x'}")
+    assert ended.code == 78
+    assert "choose another place with --to" in ended.last_line
+    assert "Traceback" not in ended.stderr
+
+
+def test_predict_refuses_a_model_that_reads_no_examples(tmp_path: pathlib.Path) -> None:
+    length = ["--config.train_steps=1", "--config.dataset.eval_split="]
+    ended = trainer("--config=digits_gan", f"--workdir={tmp_path / 'run'}", *length)
+    assert ended.code == 0, ended.stderr
+    shard = ROOT / "trainer/data/embedded/digits/1.0.0/digits-test.tfrecord-00000-of-00001"
+    ended = trainer("predict", str(tmp_path / "run"), str(shard))
+    assert ended.code == 64
+    assert "not the feature 'image' [8, 8, 1]" in ended.last_line
+
+
 def test_predict_refuses_an_image_of_another_size(tmp_path: pathlib.Path) -> None:
     Image.fromarray(np.zeros([9, 8], np.uint8)).save(tmp_path / "tall.png")
     with pytest.raises(RunError, match=r"tall\.png has 9 x 8 pixels, the model reads 8 x 8"):

@@ -242,6 +242,24 @@ def test_compare_says_what_differs_and_draws_every_run(tmp_path: pathlib.Path, c
     assert "two: held out" in Page(text).text
 
 
+def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: pathlib.Path, capsys) -> None:
+    for name, losses in (("a", [3.0, 2.0]), ("b", [3.0, 1.5])):
+        (tmp_path / name).mkdir()
+        write_run(tmp_path / name / "run", 0.1, losses)
+    runs = [str(tmp_path / name / "run") for name in "ab"]
+    drawn = tmp_path / "new" / "both.html"
+    compare.main([*runs, f"--html={drawn}"])
+    assert drawn.read_text().count("<polyline") == 2
+    assert all(f"{run}: held out" in Page(drawn.read_text()).text for run in runs)
+
+
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path: pathlib.Path) -> None:
+    one = write_run(tmp_path / "one", 0.1, [3.0])
+    with pytest.raises(RunError, match="--html") as caught:
+        compare.main([str(one), f"--html={one / 'config.json' / 'x.html'}"])
+    assert caught.value.code == 78
+
+
 def test_a_run_that_goes_on_is_shown_as_running(tmp_path: pathlib.Path) -> None:
     rows = compare.results([read_run(write_run(tmp_path / "one", 0.1, [3.0]))])
     assert ("status", "running") in rows

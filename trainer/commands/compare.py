@@ -1,5 +1,6 @@
 """`python -m trainer compare RUN RUN ...`: runs side by side, and what differs in their configs."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from trainer.commands import Parser
 from trainer.config_values import difference
 from trainer.report import page
 from trainer.report.run_files import RunFiles, read_run
+from trainer.storage.failures import local_io
 
 Row = tuple[str, ...]
 
@@ -18,11 +20,13 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("workdirs", nargs="+", type=Path, metavar="RUN", help="folders of runs")
     parser.add_argument("--html", type=Path, help="also draw their curves into this file")
     flags = parser.parse_args(args)
-    runs = [read_run(folder) for folder in flags.workdirs]
+    runs = _named_apart([read_run(folder) for folder in flags.workdirs], flags.workdirs)
     _print("run", runs, results(runs))
     _print("config", runs, differences(runs))
     if flags.html:
-        flags.html.write_text(render(runs), encoding="utf-8")
+        with local_io(flags.html, "--html"):
+            flags.html.parent.mkdir(parents=True, exist_ok=True)
+            flags.html.write_text(render(runs), encoding="utf-8")
         print(f"curves: {flags.html}")
 
 
@@ -53,6 +57,15 @@ def render(runs: Sequence[RunFiles]) -> str:
             page.section("Curves", page.curves(runs)),
         ],
     )
+
+
+def _named_apart(runs: Sequence[RunFiles], folders: Sequence[Path]) -> list[RunFiles]:
+    """Call runs by the paths that were given where their folders have one name."""
+    names = [run.name for run in runs]
+    return [
+        dataclasses.replace(run, name=str(folder)) if names.count(run.name) > 1 else run
+        for run, folder in zip(runs, folders, strict=True)
+    ]
 
 
 def _print(title: str, runs: Sequence[RunFiles], rows: Sequence[Row]) -> None:

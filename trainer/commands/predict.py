@@ -12,6 +12,7 @@ from trainer import quiet
 from trainer.commands import Parser
 from trainer.data.info import Feature
 from trainer.exit_codes import ExitCode, RunError
+from trainer.storage.failures import local_io
 
 if TYPE_CHECKING:
     from trainer.commands.restored import Restored
@@ -39,11 +40,14 @@ def main(args: Sequence[str]) -> None:
         raise RunError(
             ExitCode.BAD_FLAG, f"predict: the task of {flags.workdir} has no feature {name!r}"
         )
+    _check_fits(restored, name, flags.workdir)
     names, values = read(flags.input, name, restored.info.features[name])
     lines = [json.dumps(line) for line in _lines(names, outputs(restored, values))]
     text = "\n".join(lines) + "\n"
     if flags.to:
-        flags.to.write_text(text)
+        with local_io(flags.to, "--to"):
+            flags.to.parent.mkdir(parents=True, exist_ok=True)
+            flags.to.write_text(text)
     else:
         sys.stdout.write(text)
 
@@ -66,6 +70,19 @@ def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
         padded = np.concatenate([lane, np.zeros([size - len(lane), *lane.shape[1:]], lane.dtype)])
         parts.append(call(tf.constant(padded)).numpy()[: len(lane)])
     return np.concatenate(parts)
+
+
+def _check_fits(restored: "Restored", name: str, workdir: str) -> None:
+    """Refuse a model that reads something else than examples, as a generator does."""
+    reads = tuple(restored.task.models["main"].input_shape[1:])
+    stored = restored.info.features[name].shape
+    same = (a == b or None in (a, b) for a, b in zip(reads, stored, strict=False))
+    if len(reads) != len(stored) or not all(same):
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"predict: the model of {workdir} reads {list(reads)}, not the feature {name!r} "
+            f"{list(stored)} of the examples; `export` it and call it from Python",
+        )
 
 
 def read(path: Path, name: str, feature: Feature) -> Named:

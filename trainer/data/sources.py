@@ -29,7 +29,7 @@ def describe(config: DatasetConfig, stage: Stage = _NO_STAGE) -> DatasetInfo:
         return _describe_tfds(tfds.find_directory("digits", str(tfds.EMBEDDED)), config, stage)
     if kind == "tfds" and rest:
         return _describe_tfds(tfds.find_directory(rest, config.data_dir), config, stage)
-    if is_own(config.name) or config.name in registry.DATASETS:
+    if is_own(config.name):
         return _describe_own(config)
     if _is_pattern(config.name):
         return _describe_pattern(config, stage)
@@ -71,7 +71,7 @@ def _describe_pattern(config: DatasetConfig, stage: Stage) -> DatasetInfo:
 def _describe_own(config: DatasetConfig) -> DatasetInfo:
     from trainer.data import arrays
 
-    function = registry.resolve(registry.DATASETS, config.name, "config.dataset.name")
+    function = registry.resolve({}, config.name, "config.dataset.name")
     splits = arrays.call(function, config.name, config.args)
     info = _info(config.name, arrays.features(splits), arrays.shards(splits), config, ())
 

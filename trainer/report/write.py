@@ -73,9 +73,7 @@ def render(
                 page.section("Plan", page.table(plan)),
                 page.section("Environment", page.table(list(machine.items()))),
             ),
-            page.section(
-                "Config", f'<div class="columns">{page.table(page.flat(run.config))}</div>'
-            ),
+            page.section("Config", page.columns(page.table(page.flat(run.config)))),
         ],
     )
 

@@ -24,6 +24,7 @@ PERMANENT_LOCAL = frozenset(
         errno.EROFS,
         errno.EACCES,
         errno.EPERM,
+        errno.EEXIST,  # a file stands where a folder is to be made
         errno.ENOTDIR,
         errno.EISDIR,
         errno.ENAMETOOLONG,
