@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -50,7 +50,7 @@ def build_task(
     parts = Parts(
         models=models,
         optimizers=optimizers,
-        metrics={p.name.rpartition(":")[2]: _metric(p, i) for i, p in enumerate(config.metrics)},
+        metrics=_metrics(config.metrics),
         loss=_loss(config.loss),
         regularizer=_regularizer(config.regularizer),
         average=WeightAverage(models, config.ema_decay) if config.ema_decay else None,
@@ -82,9 +82,20 @@ def _model(config: TrainConfig, role: str, input_shape: Any, num_outputs: int) -
             ExitCode.BAD_CONFIG,
             f"{field}.name={part.name!r} returned {type(model).__name__}; return a keras.Model",
         )
-    if not model.built:
+    return _with_inputs(model, input_shape)
+
+
+def _with_inputs(model: keras.Model, input_shape: Any) -> keras.Model:
+    """Return the model with all its variables and with known inputs and outputs.
+
+    A subclass of `keras.Model` has neither before it is called: its `build` makes no layers.
+    """
+    if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, *input_shape))
-    return model
+    if hasattr(model, "inputs"):
+        return model
+    inputs = keras.Input(tuple(input_shape))
+    return keras.Model(inputs, model(inputs))
 
 
 def _optimizers(
@@ -133,8 +144,19 @@ def _regularizer(part: PartConfig | None) -> Any:
     return part and _call(registry.REGULARIZERS, part, "config.regularizer")
 
 
-def _metric(part: PartConfig, index: int) -> keras.metrics.Metric:
-    return _call(registry.METRICS, part, f"config.metrics[{index}]")
+def _metrics(parts: Sequence[PartConfig]) -> dict[str, keras.metrics.Metric]:
+    """Return the metrics by `args.name`, or by the name of their part."""
+    metrics: dict[str, keras.metrics.Metric] = {}
+    for index, part in enumerate(parts):
+        field = f"config.metrics[{index}]"
+        name = str(part.args.get("name") or part.name.rpartition(":")[2])
+        if name in {"loss", *metrics}:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{field} is called {name!r} like another number; give it another args.name",
+            )
+        metrics[name] = _call(registry.METRICS, part, field)
+    return metrics
 
 
 def _call(table: Mapping[str, str], part: PartConfig, field: str, *args: Any) -> Any:

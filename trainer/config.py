@@ -127,6 +127,7 @@ class TrainConfig:
     regularizer: PartConfig | None = None
     """Penalty on the kernels of the trained model."""
     metrics: tuple[PartConfig, ...] = (PartConfig("accuracy"),)
+    """Each goes by its `args.name`, or else by the name of its part."""
     optimizer: OptimizerConfig = OptimizerConfig()
     optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
     """Further optimizers by role."""

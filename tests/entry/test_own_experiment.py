@@ -1,5 +1,6 @@
 """An experiment file outside the repository trains with parts of its own."""
 
+import json
 import pathlib
 import shutil
 
@@ -16,6 +17,33 @@ def test_own_model_loss_optimizer_and_metric(tmp_path):
     assert one["state_digest"] == two["state_digest"]
     assert one["eval"]["accuracy"] > 0.8
     assert 0.1 < one["eval"]["Confidence"] <= 1
+
+
+def test_a_subclass_of_a_keras_model_trains_and_is_exported(tmp_path):
+    mine, run = tmp_path / "subclassed.py", tmp_path / "run"
+    mine.write_text(
+        "import keras\n"
+        "from trainer.config import OptimizerConfig, PartConfig, TrainConfig\n"
+        "class Own(keras.Model):\n"
+        "    def __init__(self, input_shape, num_outputs):\n"
+        "        super().__init__()\n"
+        "        self.sizes = {'input_shape': list(input_shape), 'num_outputs': num_outputs}\n"
+        "        self.flatten = keras.layers.Flatten()\n"
+        "        self.dense = keras.layers.Dense(num_outputs)\n"
+        "    def get_config(self):\n"
+        "        return self.sizes\n"
+        "    def call(self, x):\n"
+        "        return self.dense(self.flatten(x))\n"
+        "def get_config():\n"
+        "    model, adam = PartConfig('subclassed:Own'), OptimizerConfig('adam', 0.01)\n"
+        "    return TrainConfig(epochs=3, model=model, optimizer=adam)\n"
+    )
+    assert summary(run, f"--config={mine}")["eval"]["accuracy"] > 0.5
+    assert trainer(f"--config={mine}", f"--workdir={run}", "--dry_run").code == 0
+    exported = trainer("export", str(run), f"--config={mine}", f"--to={tmp_path / 'model'}")
+    assert exported.code == 0, exported.stderr
+    card = json.loads((tmp_path / "model" / "export.json").read_text())
+    assert (card["input_shape"], card["output_shape"]) == ([8, 8, 1], [10])
 
 
 def test_a_scalar_loss_of_ones_own_ends_in_one_line(tmp_path):

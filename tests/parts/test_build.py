@@ -1,14 +1,44 @@
 """What a config names is built, or refused by its field before anything is traced."""
 
 import dataclasses
+import math
 import re
 
 import keras
+import numpy as np
 import pytest
 
 from trainer import build, config_file, config_values
 from trainer.data.info import Feature
 from trainer.exit_codes import ExitCode, RunError
+
+
+class Subclass(keras.Model):
+    """Written as Keras shows it: layers in the constructor, no `build`."""
+
+    def __init__(self, input_shape, num_outputs):
+        super().__init__()
+        del input_shape
+        self.flatten = keras.layers.Flatten()
+        self.dropout = keras.layers.Dropout(0.1)
+        self.dense = keras.layers.Dense(num_outputs)
+
+    def call(self, x, training=False):
+        return self.dense(self.dropout(self.flatten(x), training=training))
+
+
+class Built(Subclass):
+    """With a `build` of its own."""
+
+    def build(self, input_shape):
+        self.dense.build((None, math.prod(input_shape[1:])))
+        self.built = True
+
+
+def stacked(input_shape, num_outputs):
+    del input_shape
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(num_outputs)])
+
 
 FEATURES = {"image": Feature((8, 8, 1), "float32"), "label": Feature((), "int64", 10)}
 
@@ -49,3 +79,33 @@ def test_examples_without_the_feature_of_a_task_are_refused(name):
     with pytest.raises(RunError, match=r"='image': the examples have no.*label, picture") as caught:
         built(name, features=features)
     assert caught.value.code is ExitCode.BAD_CONFIG
+
+
+def test_metrics_of_one_kind_are_told_apart_by_their_name():
+    two = (
+        '[{"name": "top_k", "args": {"k": 3}}, {"name": "top_k", "args": {"k": 5, "name": "in5"}}]'
+    )
+    metrics = built("digits", ("metrics", two)).metrics
+    assert {name: metric._fn_kwargs["k"] for name, metric in metrics.items()} == {
+        "top_k": 3,
+        "in5": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    "metrics", ['["accuracy", "accuracy"]', '[{"name": "accuracy", "args": {"name": "loss"}}]']
+)
+def test_a_metric_that_would_hide_another_number_is_refused(metrics):
+    with pytest.raises(RunError, match=r"config\.metrics\[\d\].*args.name") as caught:
+        built("digits", ("metrics", metrics))
+    assert caught.value.code is ExitCode.BAD_CONFIG
+
+
+@pytest.mark.parametrize("own", ["Subclass", "Built", "stacked"])
+def test_a_model_of_any_kind_has_its_weights_inputs_and_outputs(own):
+    task = built("digits", ("model.name", f"{__name__}:{own}"), ("model.args", "{}"))
+    model = task.models["main"]
+    assert sorted(tuple(w.shape) for w in model.trainable_variables) == [(10,), (64, 10)]
+    assert model.input_shape == (None, 8, 8, 1)
+    assert model.output_shape == (None, 10)
+    assert model(np.zeros((3, 8, 8, 1), "float32"), training=True).shape == (3, 10)
