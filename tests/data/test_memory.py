@@ -15,7 +15,11 @@ from trainer.data import info
 from trainer.data.info import Shard, Split
 
 STREAM = """
-import pathlib, resource, sys
+import os, pathlib, resource, sys, threading
+# Blocks are decoded on all cores at a time, and a thread reserves 8 MiB for its stack: neither may
+# decide whether the limit below is met.
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+threading.stack_size(256 << 10)
 import tensorflow as tf
 from trainer.config import DatasetConfig
 from trainer.data import feeds, sources
