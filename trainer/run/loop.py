@@ -11,6 +11,7 @@ from trainer.cluster.agreement import Agreement
 from trainer.cluster.strategy import Placement
 from trainer.config import TrainConfig
 from trainer.data.info import DatasetInfo
+from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import Plan
 from trainer.report import write as page
 from trainer.report.samples import make_samples
@@ -93,12 +94,17 @@ class _Run:
     def open(self, where: str) -> _Place:
         """Claim the workdir, then create the strategy and all on it."""
         folder = self.stack.enter_context(workdir.opened(where))
-        folder.claim(self.config, is_chief=self.is_chief)
+        is_first = folder.claim(self.config, is_chief=self.is_chief)
         if self.is_chief:
             self.phases.ledger.open(folder.path / "goodput.json")
             self.stack.callback(self.phases.ledger.write)
         failpoints.reach("strategy.before")
-        live = session.open_session(self.config, self.info, self.plan, self.placement)
+        try:
+            live = session.open_session(self.config, self.info, self.plan, self.placement)
+        except RunError as error:
+            if self.is_chief and is_first and error.code is ExitCode.BAD_CONFIG:
+                folder.release()  # so that the corrected config may use it
+            raise
         keep = self.config.keep_checkpoints
         store = checkpoint.Store(folder.path / "checkpoints", folder.checkpoints_url, keep)
         return _Place(folder, store, live, Agreement(live.strategy, self.placement.cluster))

@@ -76,6 +76,7 @@ def open_session(
             total_steps=plan.total_steps,
             rate_scale=rate_scale,
         )
+    _check_watched(config, task, info)
     loops = _Loops(config, info, plan, placement, distribution, task, num_lanes)
     train_feed = loops.train_feed()
     return Session(
@@ -151,6 +152,18 @@ class _Loops:
             zero=zero,
             compiled=self._compiled,
         )
+
+
+def _check_watched(config: TrainConfig, task: Task, info: DatasetInfo) -> None:
+    """Refuse the name of a metric that no evaluation will give."""
+    allowed = ["loss", *task.metrics] if info.evaluation else []
+    for field, name in (
+        ("plateau.metric", config.plateau.metric),
+        ("keep_best_metric", config.keep_best_metric),
+    ):
+        if name and name not in allowed:
+            why = f"allowed: {', '.join(allowed)}" if allowed else "there is no evaluation split"
+            raise RunError(ExitCode.BAD_CONFIG, f"config.{field}={name!r} is not evaluated; {why}")
 
 
 def _check_execution(config: TrainConfig, num_replicas: int) -> None:

@@ -45,8 +45,11 @@ class Workdir:
         """Mirror of the checkpoints; empty for a local run."""
         return f"{self.url}/checkpoints" if self.url else ""
 
-    def claim(self, config: TrainConfig, *, is_chief: bool) -> None:
+    def claim(self, config: TrainConfig, *, is_chief: bool) -> bool:
         """Create the workdir, or refuse one that belongs to another experiment.
+
+        Returns:
+            whether it belonged to none.
 
         Raises:
             RunError: BAD_CONFIG with what differs.
@@ -71,11 +74,18 @@ class Workdir:
                 partial = path.with_suffix(".partial")
                 partial.write_text(json.dumps(plain, indent=2) + "\n")
                 partial.replace(path)
+        return old is None
+
+    def release(self) -> None:
+        """Take back a first claim: of a config that turned out to fit nothing."""
+        with local_io(self.path, "--workdir"):
+            (self.path / "config.json").unlink(missing_ok=True)
 
     def _foreign(self) -> list[str]:
         """Name what is there under a name that a run writes to."""
-        written = (*_SMALL_FILES, "checkpoints", "tensorboard")
-        return [name for name in written if (self.path / name).exists()]
+        written = {*_SMALL_FILES, "checkpoints", "tensorboard"}
+        written.remove("goodput.json")  # which a start that was refused leaves alone
+        return [name for name in sorted(written) if (self.path / name).exists()]
 
     def publish(self) -> None:
         """Mirror everything but the checkpoints; does nothing for a local run."""
