@@ -248,6 +248,16 @@ def test_a_wrong_feature_names_file_record_and_key(folder, middle, wrong, mode):
         ({"args": {"features": {"label": {"shpae": [1]}}}}, "features.label.*allowed: the fields"),
         ({"args": {"features": {"label": {"dtype": "int65"}}}}, "label.dtype.*int65"),
         ({"args": {"features": {"label": {"shape": [0]}}}}, "label.shape"),
+        *(
+            ({"args": {"features": {"label": fields}}}, rf"features\.label.*{reason}")
+            for fields, reason in [
+                ({"num_classes": "10"}, "num_classes=\"10\"; allowed: a whole number above 0"),
+                ({"num_classes": 0}, "num_classes=0"),
+                ({"num_classes": 3, "dtype": "float32"}, "int64, int32 or uint8"),
+                ({"num_classes": 3, "dtype": "uint8", "encoding": "raw"}, "int64, int32 or uint8"),
+                ({"dtype": "string", "encoding": "raw"}, "numbers of a fixed size"),
+            ]
+        ),
         ({"train_split": "trian"}, "trian.*matches no file"),
         ({"train_split": "train[5:5]"}, "is empty"),
         ({"holdout": 15}, "leaves nothing"),

@@ -20,6 +20,7 @@ from trainer.exit_codes import ExitCode, RunError
 
 _FIELD = "config.dataset.args.features"
 _DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool", "string", "float16")
+_LABEL_DTYPES = ("int64", "int32", "uint8")
 _ENCODINGS = ("", "image", "raw")
 
 
@@ -103,9 +104,22 @@ def _feature(name: str, fields: Any) -> Feature:
         raise _bad(f"{name}.encoding", feature.encoding, "image, raw or empty")
     if feature.encoding == "image" and (feature.dtype, len(shape)) != ("uint8", 3):
         raise _bad(name, fields, "dtype uint8 and shape [height, width, channels] for an image")
+    if feature.encoding == "raw" and feature.dtype == "string":
+        raise _bad(f"{name}.dtype", "string", "numbers of a fixed size for raw bytes")
     if feature.padded and (not shape or feature.encoding):
         raise _bad(f"{name}.padded", True, "false for scalars and encoded features")
+    if feature.num_classes is not None:
+        _check_label(name, feature)
     return dataclasses.replace(feature, shape=tuple(shape))
+
+
+def _check_label(name: str, label: Feature) -> None:
+    if type(label.num_classes) is not int or label.num_classes < 1:
+        raise _bad(f"{name}.num_classes", label.num_classes, "a whole number above 0")
+    if label.dtype not in _LABEL_DTYPES or label.encoding:
+        given = {"dtype": label.dtype, "encoding": label.encoding}
+        allowed = "a label without encoding, its dtype int64, int32 or uint8"
+        raise _bad(name, given, allowed)
 
 
 def _bad(name: str, value: Any, allowed: str) -> RunError:
