@@ -7,7 +7,6 @@ from trainer import failpoints
 from trainer.config import TrainConfig
 from trainer.data.feeds import CHUNK
 from trainer.engine.step_sums import Totals, add
-from trainer.exit_codes import ExitCode, RunError
 from trainer.optimizers.plateau import update_plateau
 from trainer.plan import Plan
 from trainer.run.results import results
@@ -34,11 +33,11 @@ def take_note(config: TrainConfig, progress: Progress, values: dict[str, float])
     if not progress.step:
         return  # how a run is watched must not change what it computes or keeps
     if rule := config.plateau.metric:
-        value = _named(values, rule, "config.plateau.metric")
+        value = values[rule]
         arguments = {k: v for k, v in dataclasses.asdict(config.plateau).items() if k != "metric"}
         progress.plateau = update_plateau(progress.plateau, value, **arguments)
     if config.keep_best_metric:
-        value = _named(values, config.keep_best_metric, "config.keep_best_metric")
+        value = values[config.keep_best_metric]
         if _is_better(value, progress.best, config.keep_best_mode):
             progress.best, progress.best_step = value, progress.step
 
@@ -46,12 +45,3 @@ def take_note(config: TrainConfig, progress: Progress, values: dict[str, float])
 def _is_better(value: float, best: float | None, mode: str) -> bool:
     sign = 1.0 if mode == "max" else -1.0
     return sign * value > (float("-inf") if best is None else sign * best)
-
-
-def _named(values: dict[str, float], name: str, field: str) -> float:
-    if name not in values:
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"{field}={name!r} is not evaluated; allowed: {', '.join(values)}",
-        )
-    return values[name]
