@@ -251,7 +251,7 @@ def test_a_wrong_feature_names_file_record_and_key(folder, middle, wrong, mode):
         *(
             ({"args": {"features": {"label": fields}}}, rf"features\.label.*{reason}")
             for fields, reason in [
-                ({"num_classes": "10"}, "num_classes=\"10\"; allowed: a whole number above 0"),
+                ({"num_classes": "10"}, 'num_classes="10"; allowed: a whole number above 0'),
                 ({"num_classes": 0}, "num_classes=0"),
                 ({"num_classes": 3, "dtype": "float32"}, "int64, int32 or uint8"),
                 ({"num_classes": 3, "dtype": "uint8", "encoding": "raw"}, "int64, int32 or uint8"),
