@@ -5,7 +5,6 @@ import functools
 import gc
 import os
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,12 +80,7 @@ def main(argv: Sequence[str]) -> ExitCode:
         plain_secrets.complain(error.code.last_line(error.reason))
         return error.code
     except Exception as error:
-        plain_secrets.complain(traceback.format_exc().rstrip())
-        reason = user_code.reason_of(error)
-        if place := user_code.place_of(error):
-            reason = f"{place}: {reason}"
-        plain_secrets.complain(ExitCode.BUG.last_line(f"{reason}; the stack is above"))
-        return ExitCode.BUG
+        return user_code.tell(error)
     return code
 
 

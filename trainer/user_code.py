@@ -6,6 +6,9 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+from trainer import plain_secrets
+from trainer.exit_codes import ExitCode
+
 _PACKAGE = Path(__file__).parent
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
@@ -32,6 +35,16 @@ def reason_of(error: BaseException) -> str:
         text += " Does a function of yours end without `return`?"
     *_, text = re.split(r'File ".+?", line \d+, in .+\n', text)
     return f"{type(error).__name__}: {' '.join(text.split())[:_LONGEST]}"
+
+
+def tell(error: Exception) -> ExitCode:
+    """Print the stack of an error that nobody foresaw, and its last line; returns its exit code."""
+    plain_secrets.complain("".join(traceback.format_exception(error)).rstrip())
+    reason = reason_of(error)
+    if place := place_of(error):
+        reason = f"{place}: {reason}"
+    plain_secrets.complain(ExitCode.BUG.last_line(f"{reason}; the stack is above"))
+    return ExitCode.BUG
 
 
 def _is_own(path: Path) -> bool:

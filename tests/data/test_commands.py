@@ -1,8 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+from tests.data.shards import example, write_file
 from trainer.config import DatasetConfig
 from trainer.data import __main__ as command
 from trainer.data import sources
@@ -27,6 +31,88 @@ def test_show_counts_every_class(capsys):
     counts = [int(line.split()[3]) for line in lines if line.startswith("label =")]
     assert len(counts) == 10
     assert sum(counts) == 100
+
+
+def test_a_picture_is_a_png_of_any_name_in_a_folder_that_is_made(tmp_path):
+    picture = tmp_path / "new" / "examples"
+    assert command.main(["show", f"--picture={picture}"]) == ExitCode.DONE
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    assert command.main(["show", f"--picture={tmp_path}"]) == ExitCode.BAD_CONFIG
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--picture" in line
+
+
+def show_own(folder, monkeypatch, **features):
+    """Run `data show` on 8 examples of own arrays, each a NumPy expression."""
+    arrays = ", ".join(f"{name!r}: {value}" for name, value in features.items())
+    code = f"import numpy as np\ndef build():\n    return {{'train': {{{arrays}}}}}\n"
+    (folder / "own_shown.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "own_shown", raising=False)
+    monkeypatch.chdir(folder)
+    settings = ["--config.dataset.name=own_shown:build", "--config.dataset.eval_split="]
+    return command.main(["show", "--picture=seen.png", *settings])
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_images_that_are_neither_grey_nor_coloured_are_not_drawn(tmp_path, monkeypatch, channels):
+    image = f"np.zeros((8, 4, 4, {channels}), 'uint8')"
+    assert show_own(tmp_path, monkeypatch, image=image) == ExitCode.DONE
+    assert not (tmp_path / "seen.png").exists()
+
+
+def test_a_mask_is_no_caption(tmp_path, monkeypatch):
+    image, mask = "np.zeros((8, 4, 4, 3), 'uint8')", "np.zeros((8, 4, 4, 1), 'uint8')"
+    assert show_own(tmp_path, monkeypatch, image=image, label=mask) == ExitCode.DONE
+    assert (tmp_path / "seen.png").exists()
+
+
+def test_show_counts_the_classes_of_tokens(tmp_path, capsys):
+    spec = {"tokens": {"shape": [3], "num_classes": 5}}
+    write_file(tmp_path / "train-0.tfrecord", [example(tokens=[0, 4, 4])] * 2)
+    experiment = tmp_path / "own.py"
+    experiment.write_text(
+        "from trainer.config import DatasetConfig, TrainConfig\n"
+        "def get_config():\n"
+        f"    dataset = DatasetConfig({str(tmp_path / '{split}-*')!r}, eval_split='',\n"
+        f"                            args={{'features': {spec}}})\n"
+        "    return TrainConfig(epochs=1, dataset=dataset)\n"
+    )
+    assert command.main(["show", f"--config={experiment}"]) == ExitCode.DONE
+    shown = [line.split()[:4] for line in capsys.readouterr().out.splitlines()]
+    assert ["tokens", "=", "0", "2"] in shown
+    assert ["tokens", "=", "4", "4"] in shown
+
+
+def test_a_fault_of_own_code_is_told_with_its_stack(tmp_path, monkeypatch, capsys):
+    assert show_own(tmp_path, monkeypatch, image="np.zeros(8) / {}") == ExitCode.BUG
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("Traceback")
+    assert "own_shown.py:3: TypeError" in told[-1]
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (tfds.download.DownloadError("503 of the mirror"), ExitCode.TRANSIENT),
+        (NonMatchingChecksumError("of the archive"), ExitCode.BAD_DATA),
+        (AssertionError("Manual directory is empty"), ExitCode.BAD_CONFIG),
+    ],
+)
+def test_a_failed_preparation_is_one_line(tmp_path, monkeypatch, capsys, failure, code):
+    def fail(_):
+        raise failure
+
+    monkeypatch.setattr(TinyPrepared, "download_and_prepare", fail)
+    arguments = ["prepare", "--name=tiny_prepared", f"--data_dir={tmp_path}"]
+    assert command.main(arguments) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--name=tiny_prepared" in line
+    assert str(failure) in line
 
 
 @pytest.mark.parametrize(

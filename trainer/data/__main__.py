@@ -4,7 +4,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from trainer import config_file, config_flags, config_values, plain_secrets, storage
+from trainer import config_file, config_flags, config_values, plain_secrets, storage, user_code
 from trainer.commands import Parser
 from trainer.exit_codes import ExitCode, RunError
 
@@ -21,6 +21,8 @@ def main(argv: Sequence[str]) -> ExitCode:
     except RunError as error:
         plain_secrets.complain(error.code.last_line(error.reason))
         return error.code
+    except Exception as error:
+        return user_code.tell(error)
     return ExitCode.DONE
 
 

@@ -16,9 +16,11 @@ def prepare(name: str, data_dir: pathlib.Path) -> pathlib.Path:
         the folder of the dataset.
 
     Raises:
-        RunError: BAD_CONFIG for an unknown name, TRANSIENT where the download fails.
+        RunError: BAD_CONFIG for an unknown name, or data that have to be downloaded by hand before;
+            TRANSIENT where the download fails; BAD_DATA where it is not what TFDS expects.
     """
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     try:
         # try_gcs would ask a bucket first, and stall for minutes where there is no network.
@@ -28,10 +30,21 @@ def prepare(name: str, data_dir: pathlib.Path) -> pathlib.Path:
         raise RunError(ExitCode.BAD_CONFIG, f"--name={name}: {reason}") from error
     try:
         builder.download_and_prepare()
-    except OSError as error:
-        raise RunError(
-            ExitCode.TRANSIENT,
-            f"--name={name} --data_dir={data_dir}: {type(error).__name__}: {error}; "
-            "correct the network or the disk and start again",
-        ) from error
+    except (OSError, tfds.download.DownloadError) as error:
+        advice = "correct the network or the disk and start again"
+        raise _failed(ExitCode.TRANSIENT, name, data_dir, error, advice) from error
+    except NonMatchingChecksumError as error:
+        advice = "its source may have changed: try another version, or a newer tensorflow-datasets"
+        raise _failed(ExitCode.BAD_DATA, name, data_dir, error, advice) from error
+    except AssertionError as error:  # so TFDS tells of files that have to be downloaded by hand
+        advice = "do as it says and start again"
+        raise _failed(ExitCode.BAD_CONFIG, name, data_dir, error, advice) from error
     return pathlib.Path(str(builder.data_path))
+
+
+def _failed(
+    code: ExitCode, name: str, data_dir: pathlib.Path, error: Exception, advice: str
+) -> RunError:
+    reason = " ".join(str(error).split())
+    where = f"--name={name} --data_dir={data_dir}"
+    return RunError(code, f"{where}: {type(error).__name__}: {reason}; {advice}")

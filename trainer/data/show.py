@@ -14,11 +14,13 @@ from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo, Feature, Split
 from trainer.data.records import describe
 from trainer.data.stream import LocalLanes, StreamFeed
+from trainer.storage.failures import local_io
 
 Row = tuple[str, str]
 _COLUMNS, _LINES = 8, 4
 _COUNTED = 10_000
 _TILE, _CAPTION = 72, 14
+_CHANNELS = (1, 3)
 
 
 def show(config: TrainConfig, stage: Stage, picture: pathlib.Path | None) -> list[Row]:
@@ -35,8 +37,9 @@ def show(config: TrainConfig, stage: Stage, picture: pathlib.Path | None) -> lis
     for name, feature in info.features.items():
         if feature.num_classes is not None:
             rows += _histogram(info, name, feature, config, stage)
-    if picture is not None and any(f.is_image for f in info.features.values()):
-        _draw(_first_examples(config, info, stage), picture)
+    drawn = [n for n, f in info.features.items() if f.is_image and f.shape[-1] in _CHANNELS]
+    if picture is not None and drawn:
+        _draw(_first_examples(config, info, stage), drawn[0], picture)
         rows.append(("picture", str(picture)))
     return rows
 
@@ -61,7 +64,7 @@ def _histogram(
     else:
         skip_bad = config.dataset.skip_bad_records
         labels = examples.load(part, {name: feature}, stage=stage, skip_bad=skip_bad)[name]
-    counted = collections.Counter(labels.tolist())
+    counted = collections.Counter(labels.ravel().tolist())
     most = max(counted.values())
     title = f"{name}, first {count:,}" if count < info.train.num_examples else name
     return [
@@ -91,22 +94,23 @@ def _first_examples(config: TrainConfig, info: DatasetInfo, stage: Stage) -> dic
     return {name: values[0].numpy() for name, values in seen.items()}
 
 
-def _draw(seen: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
-    """Write a grid of the images [n, H, W, 1 or 3], each over its class."""
+def _draw(seen: Mapping[str, np.ndarray], feature: str, path: pathlib.Path) -> None:
+    """Write a grid of the images [n, H, W, 1 or 3] of a feature, each over its class."""
     from PIL import Image, ImageDraw
 
-    images = next(x for x in seen.values() if x.ndim == 4 and x.shape[-1] in (1, 3))
-    labels = seen.get("label")
+    labels = seen.get("label", np.zeros(()))
     grid = Image.new("RGB", (_COLUMNS * _TILE, _LINES * (_TILE + _CAPTION)), "white")
     pen = ImageDraw.Draw(grid)
-    for place, image in enumerate(images):
+    for place, image in enumerate(seen[feature]):
         pixels = np.repeat(image, 3 // image.shape[-1], axis=-1)
         tile = Image.fromarray(np.uint8(np.clip(pixels, 0, 1) * 255))
         left, top = place % _COLUMNS * _TILE, place // _COLUMNS * (_TILE + _CAPTION)
         grid.paste(tile.resize((_TILE - 2, _TILE - 2), Image.Resampling.NEAREST), (left, top))
-        if labels is not None:
+        if labels.ndim in (1, 2):  # a class, or a share of each
             pen.text((left + 2, top + _TILE - 1), _caption(labels[place]), fill="black")
-    grid.save(path)
+    with local_io(path, "--picture"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grid.save(path, format="PNG")
 
 
 def _caption(label: np.ndarray) -> str:
