@@ -93,6 +93,8 @@ def docker_knows_its_flags(command: Command) -> None:
 
 def is_installed(command: Command) -> None:
     program = pathlib.Path(command.words[0]).name
+    if program == "pre-commit" and not (ROOT / ".git").exists():
+        pytest.skip("NOT SHOWN: commits are made in a checkout, and an image is none")
     assert program == "source" or shutil.which(program, path=pathlib.Path(sys.executable).parent)
 
 
