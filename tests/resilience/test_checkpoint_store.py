@@ -23,6 +23,22 @@ def test_newest_and_named_steps_are_kept(tmp_path: Path) -> None:
     assert _steps(store) == [2, 3, 6, 7]
 
 
+def test_a_copy_of_the_users_is_no_checkpoint(tmp_path: Path) -> None:
+    store = checkpoint.Store(tmp_path, keep=1)
+    (tmp_path / "step_000000001_backup").mkdir()
+    assert store.newest_valid() == (None, [])
+    for step in (1, 2):
+        store.save(step, state(step), META, verified=False)
+    assert (tmp_path / "step_000000001_backup").exists()
+
+
+def test_the_save_of_now_stays_although_a_later_step_lies_there(tmp_path: Path) -> None:
+    store = checkpoint.Store(tmp_path, keep=1)
+    for step in (9, 3):
+        store.save(step, state(step), META, verified=False)
+    assert _steps(store) == [3, 9]
+
+
 def test_steps_sort_as_numbers(tmp_path: Path) -> None:
     store = checkpoint.Store(tmp_path, keep=5)
     for step in (999_999_999, 1_000_000_000):

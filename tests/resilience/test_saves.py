@@ -23,12 +23,15 @@ class Clock:
 
 
 class Run:
-    """A run whose saves take as long as they are told to, and that makes no steps."""
+    """A run whose saves take as long as they are told to."""
+
+    costs = 0.0
 
     def __init__(self, clock: Clock, ledger: Ledger, every_secs: float | str) -> None:
         self.clock = clock
         self.save_secs = 0.0
         self.saved: list[float] = []
+        self.kept: list[int] = []
         self.progress = Progress(step=1)
         self.is_complete = False
         self.phases = types.SimpleNamespace(ledger=ledger, phase=ledger.spend)
@@ -42,16 +45,20 @@ class Run:
     def raise_if_failed(self) -> None:
         """No save fails."""
 
-    def start(self, *_: object) -> None:
+    def start(self, *arguments) -> None:
         self.saved.append(self.clock.now)
+        self.kept = arguments[-1]
         self.save_secs = self.costs
 
+    finish = start
+
     def live_for(self, secs: int, costs: float) -> list[float]:
-        """Come to an edge every second; return the seconds between saves."""
+        """Make a step and come to an edge every second; return the seconds between saves."""
         self.costs = costs
         started = self.clock.now
         for _ in range(secs):
             self.clock.now += 1
+            self.progress.step += 1
             self.saves.save_if_due()
         times = [started, *self.saved]
         return [b - a for a, b in itertools.pairwise(times)]
@@ -93,6 +100,37 @@ def test_the_interval_follows_what_a_save_costs_and_how_often_processes_die(tmp_
     # The same rate with saves a hundred times as dear: ten times the interval.
     often.save_secs = 50
     assert often.saves.every_secs == pytest.approx((2 * 50 * 5000 / 7) ** 0.5)
+
+
+def _regular(path, step: int) -> Run:
+    run = _process(Clock(), path, every_secs=0)
+    run.saves.config = dataclasses.replace(run.saves.config, checkpoint_every_steps=10)
+    run.progress.step = step
+    return run
+
+
+def test_what_was_restored_is_not_written_over(tmp_path) -> None:
+    run = _regular(tmp_path / "goodput.json", step=20)
+    run.saves.note_restored()
+    run.clock.now += 5
+    run.saves.save_if_due()
+    run.saves.save_last()
+    assert run.saved == []
+    run.progress.evaluated_step = 20
+    run.saves.save_if_due()
+    run.saves.save_if_due()
+    assert len(run.saved) == 1
+    # What was saved in the background was not read back: the last save is made all the same.
+    run.saves.save_last()
+    run.saves.save_last()
+    assert len(run.saved) == 2
+
+
+def test_the_save_before_a_bad_stretch_is_kept_for_a_rollback(tmp_path) -> None:
+    run = _regular(tmp_path / "goodput.json", step=30)
+    run.progress.skipped_in_row = 4
+    run.saves.save_if_due()
+    assert run.kept == [30, 20]
 
 
 def test_the_config_says_so(tmp_path) -> None:

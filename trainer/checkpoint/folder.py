@@ -32,7 +32,7 @@ def name_of(step: int) -> str:
 
 
 def step_of(name: str) -> int:
-    """Return the step of a folder name; a name that is none counts as the oldest."""
+    """Return the step of a folder name; -1 for a name that is none, such as a user's own copy."""
     digits = name.removeprefix(PREFIX)
     return int(digits) if digits.isdecimal() else -1
 
@@ -48,8 +48,9 @@ def write(folder: Path, step: int, state: State, meta: Mapping[str, Any]) -> Pat
     try:
         _fill(partial, step, state, meta)
         failpoints.reach("checkpoint.before_rename")
-        remove(final)
+        earlier = _set_aside(final)
         partial.rename(final)
+        shutil.rmtree(earlier, ignore_errors=True)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -86,11 +87,16 @@ def damage(path: Path) -> str | None:
 
 def remove(path: Path) -> None:
     """Delete a checkpoint; one that is half deleted is never taken for whole."""
+    shutil.rmtree(_set_aside(path), ignore_errors=True)
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a checkpoint, where there is one, to a name that is swept; return that name."""
+    doomed = path.with_name(f"{PARTIAL}{path.name}_removed")
+    shutil.rmtree(doomed, ignore_errors=True)
     if path.exists():
-        doomed = path.with_name(f"{PARTIAL}{path.name}_removed")
-        shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    return doomed
 
 
 class _HashingFile(io.RawIOBase):

@@ -1,5 +1,6 @@
 """The checkpoints of a run: which one to go on from, and which ones to keep."""
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -61,7 +62,8 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
         for path in self._damaged:
             if path.exists():
-                path.rename(path.with_name(f"damaged_{path.name}"))
+                with local_io(self.folder, "--workdir"):
+                    path.rename(_free_name(path))
         self._damaged.clear()
 
     def save(
@@ -95,7 +97,7 @@ class Store:
         if self._url:
             storage.mirror_up(path, f"{self._url}/{path.name}")
         failpoints.reach("checkpoint.before_prune")
-        self._prune({one.name_of(s) for s in also_keep})
+        self._prune({one.name_of(s) for s in (step, *also_keep)})
 
     def _prune(self, also_keep: set[str]) -> None:
         for name in self._names()[self._keep :]:
@@ -112,7 +114,8 @@ class Store:
             found = [url.rpartition("/")[2] for url in storage.list_mirrors(self._url)]
         else:
             found = [path.name for path in self.folder.glob(f"{one.PREFIX}*")]
-        return sorted(found, key=one.step_of, reverse=True)
+        mine = [name for name in found if one.step_of(name) >= 0]
+        return sorted(mine, key=one.step_of, reverse=True)
 
     def _bring(self, name: str) -> str | None:
         """Have the checkpoint here; returns why it cannot be."""
@@ -126,3 +129,10 @@ class Store:
                 raise
             return error.reason
         return None
+
+
+def _free_name(path: Path) -> Path:
+    """Return the name for a damaged checkpoint: a step may be damaged more than once."""
+    suffixes = itertools.chain([""], (f"_{n}" for n in itertools.count(2)))
+    places = (path.with_name(f"damaged_{path.name}{suffix}") for suffix in suffixes)
+    return next(place for place in places if not place.exists())

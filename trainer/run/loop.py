@@ -129,6 +129,8 @@ class _Run:
         self.stack.callback(writers.close)
         training = self._training(place, saver, progress)
         saves = Saves(self.config, training, saver, self.is_chief)
+        if progress.step:
+            saves.note_restored()
         samples = make_samples(place.live.task)
         return OuterLoop(self.config, training, saves, writers, place.agreement, self.stop, samples)
 

@@ -21,7 +21,8 @@ class Saves:
 
     Attributes:
         clock: monotonic seconds.
-        saved: what was last written or restored.
+        saved: what was last written or restored, but for the time it took.
+        is_durable: whether that was read back.
         saved_at: when, by the clock.
     """
 
@@ -31,6 +32,7 @@ class Saves:
     is_chief: bool
     clock: Callable[[], float] = time.monotonic
     saved: dict[str, Any] | None = None
+    is_durable: bool = False
     saved_at: float = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +46,10 @@ class Saves:
             return asked
         mtbf = self.training.phases.ledger.mean_time_between_failures
         return max(LEAST_SECS, young_interval(self.saver.save_secs, mtbf))
+
+    def note_restored(self) -> None:
+        """Take what the run goes on from as saved: it is whole, and must not be written over."""
+        self.saved, self.is_durable = self._what(), True
 
     def save_if_due(self) -> None:
         """Save in the background what must not be lost, and notice a save that failed."""
@@ -59,30 +65,32 @@ class Saves:
     def save_last(self) -> None:
         """Save at once and verified; returns when the state is durable."""
         if self.is_chief:
-            self._save(self.saver.finish)
+            self._save(self.saver.finish, durable=True)
 
-    def _save(self, save: Any) -> None:
-        meta = self._meta()
-        if meta == self.saved and save == self.saver.start:
+    def _save(self, save: Any, *, durable: bool = False) -> None:
+        what = self._what()
+        if what == self.saved and (self.is_durable or not durable):
             return
+        seconds = self.training.phases.ledger.report()["total_seconds"]
         with self.training.phases.phase("save"):
-            step = self.training.progress.step
-            save(step, self.training.live.read_state(), meta, self._also_keep())
-        self.saved, self.saved_at = meta, self.clock()
+            step, state = self.training.progress.step, self.training.live.read_state()
+            save(step, state, {**what, "seconds": seconds}, self._also_keep())
+        self.saved, self.is_durable, self.saved_at = what, durable, self.clock()
 
     def _also_keep(self) -> list[int]:
+        """Return the regular saves that a rollback may need, and the best."""
         progress, every = self.training.progress, self.config.checkpoint_every_steps
-        regular = progress.step // every * every if every else 0
-        return [step for step in (regular, progress.best_step) if step]
+        good = progress.step - progress.skipped_in_row
+        regular = [step // every * every for step in (progress.step, good)] if every else []
+        return [step for step in (*regular, progress.best_step) if step]
 
     def _time_has_come(self) -> bool:
         every = self.every_secs
         return 0 < every <= self.clock() - self.saved_at
 
-    def _meta(self) -> dict[str, Any]:
+    def _what(self) -> dict[str, Any]:
         return {
             "config": to_plain(self.config),
             "data": self.training.info.fingerprint(),
             "progress": self.training.progress.to_plain(),
-            "seconds": self.training.phases.ledger.report()["total_seconds"],
         }
