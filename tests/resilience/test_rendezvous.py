@@ -21,7 +21,7 @@ def _addresses(count: int) -> tuple[str, ...]:
 
 
 def _meet(*workers: tuple[Cluster, dict], deadline: float = 3.0) -> list[RunError | None]:
-    """Let workers meet, each in a thread; return how each ended, within the deadline + 2 s."""
+    """Let workers meet, each in a thread; return how each ended, within the deadline + 10 s."""
     ends: list[RunError | None] = [None] * len(workers)
 
     def one(place: int) -> None:
@@ -31,7 +31,7 @@ def _meet(*workers: tuple[Cluster, dict], deadline: float = 3.0) -> list[RunErro
             ends[place] = error
 
     threads = [threading.Thread(target=one, args=(i,)) for i in range(len(workers))]
-    last = time.monotonic() + deadline + 2
+    last = time.monotonic() + deadline + 10
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -72,7 +72,7 @@ def test_missing_worker_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     (end,) = _meet((Cluster(addresses, 0), CONFIG))
     _refusal(end, ExitCode.HANG, f"worker 1 of 2: {addresses[1]} refused", "--startup_deadline")
     said = capsys.readouterr().err
-    assert re.search(f"waiting for worker 1 of 2: {addresses[1]} refused, [12] s left", said)
+    assert re.search(f"waiting for worker 1 of 2: {addresses[1]} refused, \\d s left", said)
 
 
 def test_unknown_host_is_named() -> None:
