@@ -36,7 +36,11 @@ def test_the_plan_of_the_digits(tmp_path):
 
 
 def attempt(first_step: int, last_step: int, secs: float) -> dict[str, object]:
-    return {"first_step": first_step, "last_step": last_step, "seconds": {"step": secs}}
+    return {
+        "first_step": first_step,
+        "last_step": last_step,
+        "seconds": {"step": secs / 2, "data": secs / 2},
+    }
 
 
 def test_the_time_is_that_of_the_workdir_or_what_the_experiment_says(tmp_path):
@@ -45,7 +49,10 @@ def test_the_time_is_that_of_the_workdir_or_what_the_experiment_says(tmp_path):
     assert expected_time(str(tmp_path), str(own), 100).startswith("not known")
     own.write_text('"""Mine.\n\nTime: 3 s on my machine.\n"""')
     assert expected_time(str(tmp_path), str(own), 100).startswith("3 s on my machine.")
-    attempts = [attempt(0, 20, 4.0), attempt(10, 40, 6.0)]
+    failed = attempt(0, 0, 0.0)
+    (tmp_path / "goodput.json").write_text(json.dumps([failed]))
+    assert expected_time(str(tmp_path), str(own), 100).startswith("3 s on my machine.")
+    attempts = [attempt(0, 20, 4.0), attempt(10, 40, 6.0), failed]
     (tmp_path / "goodput.json").write_text(json.dumps(attempts))
     assert expected_time(str(tmp_path), str(own), 100).startswith("12 s for 60 steps")
 

@@ -56,6 +56,15 @@ def test_buckets_add_up_over_restarts(tmp_path: Path) -> None:
     assert report["attempts"] == 3
 
 
+def test_a_start_that_fails_loses_nothing_and_hides_nothing(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "goodput.json"
+    _live(path, clock, 0, 50)
+    seconds = _live(path, clock, 0, 0).report()["seconds"]
+    assert (seconds["step"], seconds["redone"]) == (50, 0)
+    seconds = _live(path, clock, 40, 60).report()["seconds"]
+    assert (seconds["step"], seconds["redone"]) == (60, 10)
+
+
 def test_sabotage_a_ledger_that_books_twice_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,12 @@ def test_unknown_command_names_the_known_ones() -> None:
 
 
 def test_fast_dev_run_saves_restores_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
-    ended = trainer("--config=digits_gan", "--fast_dev_run", environment={"TMPDIR": str(tmp_path)})
+    ended = trainer(
+        "--config=digits_gan",
+        "--fast_dev_run",
+        "--config.keep_checkpoints=1",
+        environment={"TMPDIR": str(tmp_path)},
+    )
     assert ended.code == 0, ended.stderr
     assert "restored step_000000001" in ended.stderr
     assert ended.stdout.startswith("done: 2 steps, held-out")

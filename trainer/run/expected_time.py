@@ -28,8 +28,9 @@ def _pace(path: Path) -> tuple[int, float] | None:
     """Return the step that was reached and seconds a step; None where no step was made."""
     try:
         attempts = json.loads(path.read_text())
-        steps = sum(a["last_step"] - a["first_step"] for a in attempts)
-        secs = sum(a["seconds"]["step"] for a in attempts)
-        return (attempts[-1]["last_step"], secs / steps) if steps > 0 else None
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        made = [a for a in attempts if a["last_step"] > a["first_step"]]
+        steps = sum(a["last_step"] - a["first_step"] for a in made)
+        secs = sum(a["seconds"].get(b, 0.0) for a in made for b in ("step", "data"))
+        return made[-1]["last_step"], secs / steps
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None

@@ -80,6 +80,7 @@ def _two_steps(config: TrainConfig) -> TrainConfig:
         eval_before_training=True,
         checkpoint_every_steps=1,
         checkpoint_every_secs=0,
+        keep_checkpoints=STEPS,
     )
 
 

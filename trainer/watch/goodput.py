@@ -140,7 +140,7 @@ def summarize(attempts: Sequence[Attempt]) -> dict[str, Any]:
     """Return where the time from the first start to the last sign of life went.
 
     Steps that a later process made again are taken from "step" to "redone", at the mean cost of
-    a step of the process that lost them.
+    a step of the process that lost them. A process that made none says nothing of what was lost.
 
     Returns:
         "goodput" (the share of "step"), "seconds" by bucket, "total_seconds", "attempts".
@@ -151,10 +151,10 @@ def summarize(attempts: Sequence[Attempt]) -> dict[str, Any]:
             seconds[bucket] += value
         if index + 1 == len(attempts):
             break
-        following = attempts[index + 1]
-        seconds["down"] += max(0.0, following.started - attempt.ended)
+        seconds["down"] += max(0.0, attempts[index + 1].started - attempt.ended)
         made = attempt.last_step - attempt.first_step
-        lost = min(made, max(0, attempt.last_step - following.first_step))
+        later = [a.first_step for a in attempts[index + 1 :] if a.last_step > a.first_step]
+        lost = min(made, max(0, attempt.last_step - later[0])) if later else 0
         cost = attempt.seconds["step"] * lost / made if made else 0.0
         seconds["step"] -= cost
         seconds["redone"] += cost
