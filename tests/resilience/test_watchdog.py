@@ -52,3 +52,14 @@ def test_a_phase_that_ended_is_not_watched() -> None:
     clock.now += 10_000
     watchdog.check()
     assert not ends
+
+
+def test_nothing_is_learnt_of_phases_that_depend_on_other_work() -> None:
+    watchdog, clock, ends = _watchdog()
+    watchdog.never_learn("step")
+    for phase in ("peers", "end", "leave", "step"):
+        _pass(watchdog, clock, phase, 0.01)
+        _pass(watchdog, clock, phase, 999)  # a chief that draws its report, an upload before a save
+    assert not ends
+    _pass(watchdog, clock, "peers", 1001)
+    assert len(ends) == 1

@@ -45,6 +45,9 @@ def run(
     Raises:
         RunError: with the exit code of the process.
     """
+    if not placement.cluster.is_chief:
+        # Its steps also wait for what the chief alone does: saves that wait for an upload.
+        phases.watchdog.never_learn("step", "compile")
     with contextlib.ExitStack() as stack:
         run = _Run(config, info, plan, placement, stop, phases, stack)
         with phases.phase("start"):
@@ -55,9 +58,9 @@ def run(
         phases.ledger.begin(progress.step)
         loop = run.make_loop(place, progress)
         loop.run()
-        with phases.phase("save"):
+        with phases.watchdog.watch("end"), phases.ledger.spend("save"):
             report = run.say_how_it_ended(place, loop)
-        with phases.phase("peers"):
+        with phases.watchdog.watch("leave"), phases.ledger.spend("peers"):
             place.agreement.wait_for_all()
             peers.wait_until_gone(placement.cluster)
         if report is None:

@@ -14,6 +14,8 @@ from trainer.exit_codes import ExitCode
 FLOOR_SECS = 60.0
 """No learnt deadline is shorter: a loaded machine is not a hung one."""
 _FACTOR = 20.0
+_NEVER_LEARNT = frozenset({"peers", "end", "leave"})
+"""How long these take is up to other work than before: what other workers do, what is left."""
 _POLL_SECS = 0.5
 
 
@@ -28,7 +30,7 @@ class Watchdog:
     """Watches phases of all threads; on a deadline dumps every stack and exits with 202.
 
     A phase that was seen before may take `_FACTOR` times the longest that was seen, and never
-    more than the limit for a phase that was not.
+    more than the limit for a phase that was not. Of some phases nothing is learnt.
 
     Args:
         startup_secs: limit of the phase "start".
@@ -50,6 +52,7 @@ class Watchdog:
         self._clock = clock
         self._on_expiry = on_expiry or _die
         self._longest: dict[str, float] = {}
+        self._never_learnt = _NEVER_LEARNT
         self._active: dict[int, _Watched] = {}
         self._lock = threading.Lock()
         self._left = threading.Event()
@@ -62,6 +65,10 @@ class Watchdog:
     def __exit__(self, *_: object) -> None:
         self._left.set()
         self._thread.join()
+
+    def never_learn(self, *phases: str) -> None:
+        """Let these take as long as a phase that was not seen before, each time."""
+        self._never_learnt |= set(phases)
 
     @contextlib.contextmanager
     def watch(self, phase: str) -> Iterator[None]:
@@ -81,7 +88,7 @@ class Watchdog:
         """Return the seconds that `phase` may take now."""
         if phase == "start":
             return self._startup_secs
-        if phase not in self._longest:
+        if phase in self._never_learnt or phase not in self._longest:
             return self._hang_secs
         return min(self._hang_secs, max(FLOOR_SECS, _FACTOR * self._longest[phase]))
 
