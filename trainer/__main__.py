@@ -191,10 +191,11 @@ def _check_placement(config: TrainConfig, cluster: Cluster) -> None:
             ExitCode.BAD_CONFIG,
             "--strategy=multi_worker: TF_CONFIG names no workers; set it, or use another strategy",
         )
-    if cluster.num_workers > 1 and asked not in ("auto", "multi_worker"):
+    if cluster.num_workers > 1 and (FLAGS.tpu or asked not in ("auto", "multi_worker")):
+        other = f"--tpu={FLAGS.tpu}" if FLAGS.tpu else f"--strategy={asked}"
         raise RunError(
             ExitCode.BAD_CONFIG,
-            f"TF_CONFIG names {cluster.num_workers} workers and --strategy={asked} uses one "
+            f"TF_CONFIG names {cluster.num_workers} workers and {other} uses one "
             "process; unset TF_CONFIG, or use --strategy=multi_worker",
         )
     if FLAGS.cpu_replicas > 1 and cluster.num_workers > 1:

@@ -49,6 +49,11 @@ def train(
     plain = to_plain(config)
     plain_secrets.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
     config = from_plain(TrainConfig, plain)
+    if strategy not in ("auto", "cpu", "mirrored", "tpu"):
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"train(strategy={strategy!r}) is not one of auto, cpu, mirrored, tpu",
+        )
     contradictions.refuse(strategy, cpu_replicas, tpu)
     config_names.check(config)
     if not workdir and not fast_dev_run:

@@ -1,5 +1,6 @@
 """Secrets in what the user writes and in what errors repeat: neither reaches a file or a log."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,4 +53,5 @@ def hide(text: str, environment: Mapping[str, str]) -> str:
 
 def complain(text: str) -> None:
     """Print a text to the standard error, without the secrets of this process."""
-    print(hide(text, os.environ), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a closed pipe, a full disk: the exit code still says it
+        print(hide(text, os.environ), file=sys.stderr, flush=True)

@@ -90,6 +90,8 @@ def test_bad_input_is_refused_with_the_reason(args, code, says):
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}',
         '{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}, "task": {"type": null, "index": 0}}',
+        '{"cluster": {"worker": ["b:1"]}, "task": {"type": ["worker"], "index": 0}}',
     ],
 )
 def test_a_bad_cluster_description_is_refused(text):

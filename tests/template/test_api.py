@@ -84,6 +84,11 @@ def test_runs_in_one_process_are_those_of_the_command(tmp_path: pathlib.Path) ->
             "--cpu_replicas=2 contradicts --strategy=mirrored",
         ),
         (TrainConfig(epochs=1), {"strategy": "cpu", "tpu": "local"}, "contradicts --strategy=cpu"),
+        (
+            TrainConfig(epochs=1),
+            {"strategy": "gpu"},
+            "'gpu') is not one of auto, cpu, mirrored, tpu",
+        ),
         (TrainConfig(epochs=1, metrics=("acuracy",)), {}, "did you mean 'accuracy'"),
         (TrainConfig(epochs=1, metrics="accuracy"), {}, "config.metrics='accuracy' must be a list"),
     ],

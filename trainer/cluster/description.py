@@ -61,7 +61,7 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
         raise _bad(f"{type(error).__name__}: {error}") from error
     extra = set(description["cluster"]) - {"worker"}
     if extra or kind != "worker":
-        raise _bad(f"only tasks of type 'worker' are used, got {sorted({*extra, kind})}")
+        raise _bad(f"only tasks of type 'worker' are used, got {sorted({*extra, str(kind)})}")
     _check_workers(workers)
     if type(index) is not int or not 0 <= index < len(workers):
         raise _bad(f"task.index={index!r} is not in 0..{len(workers) - 1}")

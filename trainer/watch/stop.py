@@ -1,5 +1,6 @@
 """A request to stop: SIGTERM or SIGINT, at any time in the life of the process."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -64,8 +65,9 @@ class StopSignal:
                 )
             )
             os._exit(ExitCode.STOPPED)
-        _say(f"{name}: already stopping" if self.requested() else f"{name}: stopping after a save")
-        self._requested.set()
+        is_known = self.requested()
+        self._requested.set()  # first: a line that cannot be written must not lose the signal
+        _say(f"{name}: already stopping" if is_known else f"{name}: stopping after a save")
 
 
 def stopped(step: int, total_steps: int, where: str) -> RunError:
@@ -78,4 +80,5 @@ def stopped(step: int, total_steps: int, where: str) -> RunError:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a closed pipe, a full disk: the run is more than its log
+        print(line, file=sys.stderr, flush=True)
