@@ -196,7 +196,9 @@ def test_two_processes_bring_each_shard_once(emulator, shards, tmp_path):
     outputs = [process.communicate(timeout=60)[0].split() for process in readers]
     assert outputs == [[expected(i)[:4].hex() for i in range(8)]] * 2
     assert [process.returncode for process in readers] == [0, 0]
-    assert len(downloads(emulator)) == 8
+    # Each for itself they would ask 16 times; a request that a busy machine breaks is made again.
+    assert len(set(downloads(emulator))) == 8
+    assert len(downloads(emulator)) <= 10
 
 
 def test_processes_share_a_tight_budget(shards, tmp_path):
