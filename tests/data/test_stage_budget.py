@@ -1,7 +1,6 @@
 """How much of a disk the copies of remote shards may take, and what is said if it is too little."""
 
 import collections
-import contextlib
 import shutil
 
 import pytest
@@ -28,11 +27,7 @@ def test_copies_that_are_there_do_not_shrink_the_budget_of_a_restart(shards, tmp
     usage = collections.namedtuple("usage", "free")
 
     def disk_usage(_):
-        taken = 0
-        for path in tmp_path.glob("*.tfrecord*"):
-            with contextlib.suppress(FileNotFoundError):  # it gets its last name just now
-                taken += path.stat().st_size
-        return usage(disk - taken)
+        return usage(disk - sum(path.stat().st_size for path in tmp_path.glob("*.tfrecord*")))
 
     monkeypatch.setattr(shutil, "disk_usage", disk_usage)
     stage = files.Stage(str(tmp_path))

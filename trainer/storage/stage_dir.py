@@ -80,7 +80,7 @@ class StageDir:
             at the moment: ask again.
 
         Raises:
-            RunError: see `transfer.download`.
+            RunError: BAD_CONFIG if the disk is full or read-only, and see `transfer.fetch`.
         """
         path = self.path / staged_name(remote)
         with local_io(path, FLAG):
@@ -135,17 +135,13 @@ class StageDir:
         """Download into a claim and turn its exclusive lock into a shared one."""
         handle = claim._handle
         try:
-            transfer.download(
-                remote.url,
-                path,
-                expected=remote,
-                partial=claim.path,
-                retry=self._retry,
-                flag=FLAG,
-                durable=False,  # every process checks the sum of a copy that it finds
-            )
-            # Changing a lock lets go of it for a moment; evictors need the directory's lock.
+            with local_io(path, FLAG):
+                # Not durable: every process checks the sum of a copy that it finds.
+                transfer.fetch(remote, claim.path, self._retry, durable=False)
+            # Who reserves room must not see a file change its name under it, and changing a lock
+            # lets go of it for a moment: both are done while the directory is held.
             with self._locked():
+                claim.path.replace(path)
                 fcntl.flock(handle, fcntl.LOCK_SH)
             status = os.fstat(handle)
             self._verified.add((status.st_ino, status.st_size, status.st_mtime_ns))

@@ -52,21 +52,15 @@ def download(
     path: Path,
     *,
     expected: RemoteFile | None = None,
-    partial: Path | None = None,
     retry: Retry | None = None,
-    flag: str = "--workdir",
-    durable: bool = True,
 ) -> None:
-    """Bring one file here; `path` appears only when it is whole and verified.
+    """Bring one file here; `path` appears only when it is whole, verified and on disk.
 
     Args:
         url: the file.
         path: where to put it; an existing file is replaced.
         expected: what it must be; asked from the store if not given.
-        partial: where the bytes go before; a name of its own next to `path` if not given.
         retry: how faults are repeated. A fault costs one chunk, not the whole file.
-        flag: the flag that chose `path`, for the error line of a full disk.
-        durable: wait until the disk has it, so that it outlives a loss of power.
 
     Raises:
         MissingError: nothing is expected, and there is no such file.
@@ -75,20 +69,31 @@ def download(
     """
     retry = retry or Retry()
     expected = expected or stat(url, retry=retry)
-    partial = partial or path.with_name(
-        f".{path.name}.{os.getpid()}.{threading.get_native_id()}.part"
-    )
-    with local_io(path, flag):
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}.part")
+    with local_io(path, "--workdir"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _fetch(expected, partial, retry, durable)
+            fetch(expected, partial, retry, durable=True)
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
 
 
-def _fetch(expected: RemoteFile, partial: Path, retry: Retry, durable: bool) -> None:
+def fetch(expected: RemoteFile, partial: Path, retry: Retry, *, durable: bool) -> None:
+    """Bring the bytes of one file into `partial`, and verify them.
+
+    Args:
+        expected: the file, and what it must be.
+        partial: where the bytes go; what is there is overwritten.
+        retry: how faults are repeated. A fault costs one chunk, not the whole file.
+        durable: wait until the disk has them, so that they outlive a loss of power.
+
+    Raises:
+        OSError: of the local disk.
+        RunError: BAD_DATA if the file is gone or its bytes are not the expected ones, and see
+            `Retry.run`.
+    """
     for _ in range(NUM_TRANSFERS):
         with partial.open("r+b" if partial.exists() else "wb") as file:
             got = _fetch_chunks(expected, file, retry)
