@@ -7,9 +7,11 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from typing import Any
+from typing import IO, Any
 
+from benchmarks import gpu_usage
 from benchmarks.peers.work import NUM_JPEGS, WORKS
 from tests.processes import free_ports
 
@@ -94,10 +96,33 @@ COMPARISONS: dict[str, tuple[str, tuple[Spec, ...]]] = {
     "workers": ("cnn", _WORKERS),
 }
 """Title -> (work, contenders); the last one is what the others are compared with."""
+_TORCH = (
+    Spec("PyTorch", "pytorch", ("loop",), "torch"),
+    Spec("PyTorch compiled", "pytorch", ("loop", "compile"), "torch"),
+)
+_MODES = (
+    _ours("graph", "execution=graph"),
+    _ours("xla_step", "execution=xla_step"),
+    _ours("xla_loop", "execution=xla_loop"),
+)
+_FOUR = (_ours("xla_loop 4 virtual replicas", "execution=xla_loop", "virtual_replicas=4"),)
+_FIT_XLA = (Spec("Keras fit, XLA", "keras_fit", ("8", "xla")),)
+_FIT_50_XLA = (Spec("Keras fit 50 steps a call, XLA", "keras_fit", ("50", "xla")),)
+ON_GPU: dict[str, tuple[str, tuple[Spec, ...]]] = {
+    "resnet50": ("resnet50", (*_MODES, *_FOUR, *_TORCH, *_FIT_XLA)),
+    "mlp": ("mlp", (*_MODES, *_FOUR, *_JAX, *_TORCH[:1], *_FIT_50_XLA)),
+    "transformer": ("transformer", (*_MODES, *_TORCH, *_FIT_XLA)),
+    "cnn": ("cnn", (*_MODES, *_FOUR, *_JAX, *_TORCH[:1], *_FIT_50_XLA)),
+}
+"""The same for a machine with a GPU, the most telling first."""
+
+
+class EndedError(Exception):
+    """A contender ended by itself."""
 
 
 class Contender:
-    """The processes of a contender, warmed up; the first of them is measured."""
+    """The processes of a contender; the first of them is measured."""
 
     def __init__(self, spec: Spec, work: str, environments: pathlib.Path) -> None:
         self.spec = spec
@@ -105,10 +130,17 @@ class Contender:
         own = environments / spec.environment / "bin/python"
         python = str(own) if spec.environment else sys.executable
         command = [python, "-m", f"benchmarks.peers.{spec.module}", work, *spec.arguments]
-        self._processes = _start(command, spec.cores or (tuple(os.sched_getaffinity(0)),))
-        self.facts = {**self._answer(), **self._answer()}
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
+        cores = spec.cores or (tuple(os.sched_getaffinity(0)),)
+        self._processes = _start(command, cores, self._errors)
+        self.facts: dict[str, float] = {}
         self.rates: list[float] = []
         self.cpu_ms: list[float] = []
+        self.gpu_busy: list[float] = []
+
+    def warm_up(self) -> None:
+        """Wait until it has made its first steps and waits itself."""
+        self.facts = {**self._answer(), **self._answer()}
 
     def run(self, seconds: float) -> None:
         """Measure for so long; several workers have to make the same number of calls."""
@@ -116,11 +148,13 @@ class Contender:
         if len(self._processes) > 1:
             rate = self.rates[-1] if self.rates else 1.0
             line = f"calls={max(1, round(seconds * rate / self._many))}"
-        for process in self._processes:
-            assert process.stdin
-            process.stdin.write(line + "\n")
-            process.stdin.flush()
-        found = self._answer()
+        with gpu_usage.watched(on="device_mib" in self.facts) as busy:
+            for process in self._processes:
+                assert process.stdin
+                process.stdin.write(line + "\n")
+                process.stdin.flush()
+            found = self._answer()
+        self.gpu_busy += busy
         self.rates.append(found["steps_per_second"])
         self.cpu_ms.append(found["cpu_ms_per_step"])
 
@@ -129,6 +163,7 @@ class Contender:
         for process in self._processes:
             process.kill()
             process.communicate()
+        self._errors.close()
 
     def result(self) -> dict[str, Any]:
         """Return the median and spread of the rounds, and what was seen at the start."""
@@ -136,6 +171,7 @@ class Contender:
             "steps_per_second": statistics.median(self.rates),
             "spread": (min(self.rates), max(self.rates)),
             "cpu_ms": statistics.median(self.cpu_ms),
+            **({"gpu_busy": statistics.median(self.gpu_busy)} if self.gpu_busy else {}),
             **self.facts,
         }
 
@@ -145,10 +181,14 @@ class Contender:
         for line in first.stdout:
             if line.startswith("@"):
                 return json.loads(line[1:])
-        raise SystemExit(f"{self.spec.name}: ended with {first.wait()}")
+        self._errors.seek(0)
+        said = self._errors.read().strip().splitlines() or ["nothing said"]
+        raise EndedError(f"{self.spec.name}: ended with {first.wait()}: {said[-1]}")
 
 
-def _start(command: list[str], cores: tuple[tuple[int, ...], ...]) -> list[subprocess.Popen[str]]:
+def _start(
+    command: list[str], cores: tuple[tuple[int, ...], ...], errors: IO[str]
+) -> list[subprocess.Popen[str]]:
     ports = free_ports(len(cores)) if len(cores) > 1 else []
     addresses = [f"127.0.0.1:{port}" for port in ports]
     before, started = os.sched_getaffinity(0), []
@@ -166,7 +206,7 @@ def _start(command: list[str], cores: tuple[tuple[int, ...], ...]) -> list[subpr
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=errors,
                 text=True,
             )
         )

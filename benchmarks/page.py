@@ -40,8 +40,8 @@ def table(comparison: Comparison) -> str:
     lines = [
         f"\n## {comparison.title}\n",
         f"| contender | steps/s | spread | x {comparison.base} | CPU ms/step | first step, s "
-        "| peak, MiB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| peak, MiB | of the GPU, MiB | GPU busy, % |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, found in comparison.ranked():
         rate, (low, high) = found["steps_per_second"], found["spread"]
@@ -49,7 +49,8 @@ def table(comparison: Comparison) -> str:
         rates = f"{shown.format(rate)} | {shown.format(low)}-{shown.format(high)}"
         lines.append(
             f"| {name} | {rates} | {rate / base:.2f} | {found['cpu_ms']:.2f} "
-            f"| {found['first_step_secs']:.1f} | {found['peak_mib']:,.0f} |"
+            f"| {found['first_step_secs']:.1f} | {found['peak_mib']:,.0f} "
+            f"| {found.get('device_mib', 0):,.0f} | {found.get('gpu_busy', 0):.0f} |"
         )
     return "\n".join([*lines, "", f"Load average before the first round: {comparison.load:.1f}."])
 

@@ -14,6 +14,8 @@ import optax
 from benchmarks.peers import work
 from benchmarks.peers.jax_models import forward, initial
 
+# What is called float32 is float32 in every contender.
+jax.config.update("jax_default_matmul_precision", "highest")
 State = tuple[Any, Any, Any, Any]
 
 
@@ -67,12 +69,18 @@ def scan(name: str) -> None:
     steps = jax.jit(lambda state, rows: jax.lax.scan(gathered, state, rows), donate_argnums=0)
 
     def run() -> int:
-        rows = rng.integers(0, work.NUM_EXAMPLES, (many, batch))
+        rows = rng.integers(0, work.WORKS[name].examples, (many, batch))
         loop.state, found = steps(loop.state, jnp.asarray(rows))
         np.asarray(found[0])
         return many
 
-    work.serve(run, run)
+    work.serve(run, run, device_bytes)
+
+
+def device_bytes() -> int | None:
+    """Return the peak memory of the GPU; None where there is none."""
+    found = jax.devices()[0].memory_stats()
+    return found["peak_bytes_in_use"] if found else None
 
 
 def stream(name: str) -> None:

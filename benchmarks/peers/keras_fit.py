@@ -1,15 +1,18 @@
-"""Keras `fit`: `python -m benchmarks.peers.keras_fit WORK STEPS_PER_EXECUTION`."""
+"""Keras `fit`: `python -m benchmarks.peers.keras_fit WORK STEPS_PER_EXECUTION [xla]`."""
 
 import sys
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from benchmarks.peers import work
 from trainer.models.cnn import cnn
 from trainer.models.mlp import mlp
 from trainer.models.resnet import resnet
+from trainer.models.resnet50 import resnet50
+from trainer.models.transformer import transformer
 
 
 def pooled(input_shape: tuple[int, int, int], num_outputs: int) -> keras.Model:
@@ -27,6 +30,12 @@ def model(name: str) -> keras.Model:
         return cnn(shape, 10, padding="valid")
     if name == "resnet":
         return resnet(shape, 10, depth=8)
+    if name == "resnet50":
+        inputs = keras.Input(shape, dtype="uint8")
+        scaled = keras.layers.Rescaling(1 / 255)(inputs)
+        return keras.Model(inputs, resnet50(shape, work.WORKS[name].classes)(scaled))
+    if name == "transformer":
+        return transformer((work.TOKENS,), work.VOCABULARY, **work.TRANSFORMER)
     if name == "jpeg":
         return pooled(shape, 10)
     return mlp(shape, 10, dropout=work.WORKS[name].dropout)
@@ -51,13 +60,34 @@ def jpegs() -> tf.data.Dataset:
     return scaled.prefetch(tf.data.AUTOTUNE)
 
 
-def main(name: str, steps_per_execution: str) -> None:
-    made, kind = model(name), work.WORKS[name]
+def examples(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the model reads and what it is asked for."""
+    if name == "transformer":
+        rows = work.tokens()
+        return rows[:, :-1], rows[:, 1:]
+    return work.images(name)
+
+
+def device_bytes() -> int | None:
+    """Return the peak memory of the GPU; None where there is none."""
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+
+def main(name: str, steps_per_execution: str, xla: str = "") -> None:
+    kind = work.WORKS[name]
+    # What is called float32 is float32 in every contender.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    if kind.precision == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    made = model(name)
     made.compile(
         keras.optimizers.Adam(work.RATE),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=int(steps_per_execution),
+        jit_compile=bool(xla) or "auto",
     )
     if name == "jpeg":
         data = jpegs()
@@ -65,11 +95,12 @@ def main(name: str, steps_per_execution: str) -> None:
         def fit(steps: int) -> Any:
             return made.fit(data, steps_per_epoch=steps, verbose=0)
     else:
-        x, y = work.images(name)
+        x, y = examples(name)
 
         def fit(steps: int) -> Any:
             count = steps * kind.batch
-            return made.fit(x[:count], y[:count], batch_size=kind.batch, verbose=0)
+            epochs, count = -(-count // len(x)), min(count, len(x))
+            return made.fit(x[:count], y[:count], kind.batch, epochs=epochs, verbose=0)
 
     many = max(int(steps_per_execution), min(100, 6 * kind.many))
 
@@ -77,7 +108,7 @@ def main(name: str, steps_per_execution: str) -> None:
         fit(many)
         return many
 
-    work.serve(lambda: fit(1), run)
+    work.serve(lambda: fit(1), run, device_bytes)
 
 
 if __name__ == "__main__":

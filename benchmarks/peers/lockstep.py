@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.peers import work
 from trainer import compile_cache
+from trainer.config import PartConfig
 
 JPEG_FEATURES = {
     "image": {"dtype": "uint8", "shape": [224, 224, 3], "encoding": "image"},
@@ -23,11 +24,23 @@ MODELS = {
     "cnn": ("cnn", {"padding": "valid"}),
     "resnet": ("resnet", {"depth": 8}),
     "jpeg": ("benchmarks.peers.keras_fit:pooled", {}),
+    "resnet50": ("resnet50", {}),
+    "transformer": ("transformer", work.TRANSFORMER),
+}
+
+
+TASKS = {
+    "transformer": {
+        "task": PartConfig("language_model", {"vocabulary": work.VOCABULARY}),
+        "metrics": (),
+    }
 }
 
 
 def build(name: str) -> dict[str, dict[str, np.ndarray]]:
     """Return the dataset of a work."""
+    if name == "transformer":
+        return {"train": {"tokens": work.tokens()}}
     x, y = work.images(name)
     return {"train": {"image": x, "label": y}}
 
@@ -37,10 +50,11 @@ def main(name: str, *settings: str) -> None:
     given = dict(setting.split("=") for setting in settings)
     if given.pop("programs", ""):
         compile_cache.keep_programs(os.environ["PROGRAMS"], os.environ)
+    from benchmarks.peers.keras_fit import device_bytes
     from trainer import config_values
     from trainer.cluster.description import read_cluster
     from trainer.cluster.strategy import Placement
-    from trainer.config import DatasetConfig, OptimizerConfig, PartConfig, TrainConfig
+    from trainer.config import DatasetConfig, OptimizerConfig, TrainConfig
     from trainer.data import sources
     from trainer.plan import make_plan
     from trainer.run.session import open_session
@@ -56,9 +70,11 @@ def main(name: str, *settings: str) -> None:
     config = TrainConfig(
         train_steps=1_000_000,
         global_batch_size=kind.batch,
+        precision=kind.precision,
         dataset=data,
         model=PartConfig(model, {**options, **({"dropout": kind.dropout} if kind.dropout else {})}),
         optimizer=OptimizerConfig("adam", learning_rate=work.RATE),
+        **TASKS.get(name, {}),
     )
     config = config_values.override(config, given.items())
     if is_constant:
@@ -79,7 +95,7 @@ def main(name: str, *settings: str) -> None:
         gc.freeze()
         gc.enable()
 
-    work.serve(first, run)
+    work.serve(first, run, device_bytes)
 
 
 def _feed_the_same() -> None:

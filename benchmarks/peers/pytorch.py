@@ -1,5 +1,9 @@
-"""PyTorch: `python -m benchmarks.peers.pytorch WORK loop|lightning`."""
+"""PyTorch: `python -m benchmarks.peers.pytorch WORK loop|lightning [compile]`.
 
+On a GPU where there is one: examples in its memory, images channels last, bfloat16 by autocast.
+"""
+
+import contextlib
 import sys
 from collections.abc import Iterator
 
@@ -8,6 +12,10 @@ import torch
 from torch import nn
 
 from benchmarks.peers import work
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+# What is called float32 is float32 in every contender.
+torch.backends.cudnn.allow_tf32 = False
 
 
 class Block(nn.Module):
@@ -29,6 +37,29 @@ def conv_norm(channels: int, filters: int, size: int, stride: int) -> nn.Sequent
     return nn.Sequential(
         nn.Conv2d(channels, filters, size, stride, size // 2, bias=False), nn.BatchNorm2d(filters)
     )
+
+
+class Decoder(nn.Module):
+    """The transformer of `trainer.models.transformer`."""
+
+    def __init__(self, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.tokens, self.places = (nn.Embedding(n, width) for n in (work.VOCABULARY, work.TOKENS))
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                *(width, heads, 4 * width, 0.0), "gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(depth)
+        )
+        self.norm, self.last = nn.LayerNorm(width), nn.Linear(width, work.VOCABULARY)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return float[B, vocabulary, T] from int[B, T]."""
+        y = self.tokens(x) + self.places.weight
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], x.device, y.dtype)
+        for block in self.blocks:
+            y = block(y, src_mask=mask, is_causal=True)
+        return self.last(self.norm(y)).transpose(1, 2)
 
 
 class Jpegs(torch.utils.data.Dataset):
@@ -61,6 +92,12 @@ def model(name: str) -> nn.Module:
         blocks = [Block(16, 16, 1), Block(16, 32, 2), Block(32, 64, 2)]
         head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]
         return nn.Sequential(stem, *blocks, *head)
+    if name == "resnet50":
+        from torchvision.models import resnet50
+
+        return resnet50()
+    if name == "transformer":
+        return Decoder(**work.TRANSFORMER)
     if name == "jpeg":
         return nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(147, 10))
     dropout = work.WORKS[name].dropout
@@ -69,8 +106,14 @@ def model(name: str) -> nn.Module:
 
 
 def tensors(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return all examples, and what the model is asked for."""
+    if name == "transformer":
+        rows = torch.from_numpy(work.tokens()).long().to(DEVICE)
+        return rows[:, :-1], rows[:, 1:]
     x, y = work.images(name)
-    return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y)
+    layout = torch.channels_last if DEVICE == "cuda" else torch.contiguous_format
+    images = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    return images.to(DEVICE), torch.from_numpy(y).to(DEVICE)
 
 
 def jpegs() -> torch.utils.data.DataLoader:
@@ -88,21 +131,32 @@ def batches(name: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             yield from loader
     x, y = tensors(name)
     while True:
-        index = torch.randint(len(x), (batch,))
-        yield x[index], y[index]
+        index = torch.randint(len(x), (batch,), device=DEVICE)
+        picked = x[index]
+        yield picked / 255 if picked.dtype == torch.uint8 else picked, y[index]
 
 
-def loop(name: str) -> None:
-    made, data = model(name), batches(name)
-    optimizer = torch.optim.Adam(made.parameters(), work.RATE)
+def loop(name: str, *, compiled: bool) -> None:
+    made, data = model(name).to(DEVICE), batches(name)
+    if DEVICE == "cuda":
+        made = made.to(memory_format=torch.channels_last)
+        torch.backends.cudnn.benchmark = True
+    called = torch.compile(made) if compiled else made
+    optimizer = torch.optim.Adam(made.parameters(), work.RATE, fused=DEVICE == "cuda")
     loss_fn = nn.CrossEntropyLoss()
+    in_bfloat16 = work.WORKS[name].precision == "bfloat16"
+
+    def precision() -> contextlib.AbstractContextManager[object]:
+        return torch.autocast(DEVICE, torch.bfloat16) if in_bfloat16 else contextlib.nullcontext()
 
     def run(count: int) -> int:
-        total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+        total = torch.zeros((), device=DEVICE)
+        right = torch.zeros((), dtype=torch.int64, device=DEVICE)
         for _ in range(count):
             x, target = next(data)
-            logits = made(x)
-            loss = loss_fn(logits, target)
+            with precision():
+                logits = called(x)
+                loss = loss_fn(logits, target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -111,7 +165,12 @@ def loop(name: str) -> None:
         total.item()
         return count
 
-    work.serve(lambda: run(1), lambda: run(min(64, work.WORKS[name].many)))
+    work.serve(lambda: run(1), lambda: run(min(64, work.WORKS[name].many)), device_bytes)
+
+
+def device_bytes() -> int | None:
+    """Return the peak memory of the GPU; None where there is none."""
+    return torch.cuda.max_memory_allocated() if DEVICE == "cuda" else None
 
 
 def with_lightning(name: str) -> None:
@@ -149,4 +208,7 @@ def with_lightning(name: str) -> None:
 
 
 if __name__ == "__main__":
-    {"loop": loop, "lightning": with_lightning}[sys.argv[2]](sys.argv[1])
+    if sys.argv[2] == "lightning":
+        with_lightning(sys.argv[1])
+    else:
+        loop(sys.argv[1], compiled="compile" in sys.argv)

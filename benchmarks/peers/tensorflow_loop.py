@@ -47,7 +47,11 @@ def dataset(name: str) -> tf.data.Dataset:
     """Return shuffled batches without an end."""
     if name == "jpeg":
         return jpegs()
-    made = tf.data.Dataset.from_tensor_slices(work.images(name)).cache().shuffle(work.NUM_EXAMPLES)
+    made = (
+        tf.data.Dataset.from_tensor_slices(work.images(name))
+        .cache()
+        .shuffle(work.WORKS[name].examples)
+    )
     batches = made.repeat().batch(work.WORKS[name].batch, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE)
 

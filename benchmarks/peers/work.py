@@ -27,12 +27,18 @@ class Work:
         shape: of an image.
         many: steps in one call, for those who can make many.
         dropout: share of the hidden units that are dropped.
+        precision: of the layers' arithmetic.
+        examples: in memory.
+        classes: of an image.
     """
 
     batch: int
     shape: tuple[int, int, int] = (28, 28, 1)
     many: int = 256
     dropout: float = 0.0
+    precision: str = "float32"
+    examples: int = 12_800
+    classes: int = 10
 
 
 WORKS = {
@@ -41,17 +47,33 @@ WORKS = {
     "cnn": Work(128, many=4),
     "resnet": Work(64, (32, 32, 3), many=4),
     "jpeg": Work(32, (224, 224, 3), many=8),
+    "resnet50": Work(128, (224, 224, 3), 8, precision="bfloat16", examples=1024, classes=1000),
+    "transformer": Work(64, many=16, precision="bfloat16", examples=4096),
 }
-NUM_EXAMPLES = 12_800
+TRANSFORMER = {"width": 512, "depth": 6, "heads": 8}
+VOCABULARY, TOKENS = 256, 256
 NUM_JPEGS = 1024
 """Files NNNN.jpg, and the same bytes in train-N.tfrecord, in the folder that JPEGS names."""
 
 
 def images(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return made images float32[N, height, width, channels], and labels int64[N]."""
+    """Return made images [N, height, width, channels] and labels int64[N].
+
+    Small images are float32 in [0, 1]; those of "resnet50" uint8, to be divided by 255.
+    """
+    rng, work = np.random.default_rng(0), WORKS[name]
+    shape = (work.examples, *work.shape)
+    labels = rng.integers(0, work.classes, work.examples)
+    if name == "resnet50":
+        return rng.integers(0, 256, shape, np.uint8), labels
+    return rng.uniform(size=shape).astype(np.float32), labels
+
+
+def tokens() -> np.ndarray:
+    """Return made text, int32[N, TOKENS + 1]."""
     rng = np.random.default_rng(0)
-    shape = (NUM_EXAMPLES, *WORKS[name].shape)
-    return rng.uniform(size=shape).astype(np.float32), rng.integers(0, 10, NUM_EXAMPLES)
+    shape = (WORKS["transformer"].examples, TOKENS + 1)
+    return rng.integers(0, VOCABULARY, shape, np.int32)
 
 
 def jpeg_folder() -> pathlib.Path:
@@ -59,18 +81,25 @@ def jpeg_folder() -> pathlib.Path:
     return pathlib.Path(os.environ["JPEGS"])
 
 
-def serve(first: Callable[[], object], run: Callable[[], int]) -> None:
+def serve(
+    first: Callable[[], object],
+    run: Callable[[], int],
+    device_bytes: Callable[[], int | None] = lambda: None,
+) -> None:
     """Answer the driver: the start, then one rate for each line read, seconds or "calls=N".
 
     Args:
         first: makes one step; everything is compiled afterwards or here.
         run: makes some steps and returns how many; their results are on the host afterwards.
+        device_bytes: returns the peak memory of the accelerator; None: there is none.
     """
     first()
     _say(first_step_secs=time.time() - float(os.environ["STARTED"]))
     run()
     run()
-    _say(peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    peak = {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    on_device = device_bytes()
+    _say(**peak, **({} if on_device is None else {"device_mib": on_device / 2**20}))
     for line in sys.stdin:
         kind, _, calls = line.strip().partition("=")
         _say(**(_counted(run, int(calls)) if calls else _timed(run, float(kind))))

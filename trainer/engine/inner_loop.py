@@ -98,7 +98,8 @@ class InnerLoop:
             selected = self._feed.select(prepared, index)
             made = self._step(selected, first_step + tf.cast(index, tf.int64))
             row = tf.stack([tf.cast(made[name], tf.float32) for name in self._scalars])
-            rows = tf.tensor_scatter_nd_update(rows, [[index]], [row])
+            # A scatter would do, but on a GPU a deterministic one is computed by the host.
+            rows = tf.where((tf.range(CHUNK) == index)[:, tf.newaxis], row, rows)
             sums = {name: total + _counted(made, name) for name, total in sums.items()}
             return index + 1, rows, sums
 
