@@ -70,9 +70,7 @@ PLANTED = {
     "column": lambda: tf.linalg.svd(tf.ones([4, 1])),
     "nested": lambda: tf.map_fn(lambda x: tf.math.bincount(x[tf.newaxis]), CLASSES),
     # And what a GPU has a deterministic kernel for, or computes elsewhere.
-    "softmax": slope(
-        lambda x: tf.nn.sparse_softmax_cross_entropy_with_logits(CLASSES, x), LOGITS
-    ),
+    "softmax": slope(lambda x: tf.nn.sparse_softmax_cross_entropy_with_logits(CLASSES, x), LOGITS),
     "trained": slope(batch_norm(is_training=True), IMAGES),
     "columns": lambda: tf.linalg.svd(tf.ones([4, 2])),
     "bilinear": slope(lambda x: tf.image.resize(x, [16, 8]), IMAGES),
@@ -122,9 +120,10 @@ def steps(name, config):
 def everything():
     """Return digits with every metric for class numbers, and every change of an image."""
     config = config_file.load("digits")
-    metrics = ("accuracy", "balanced_accuracy", "top_k")
+    balanced = PartConfig("balanced_accuracy", {"num_classes": 10})
+    metrics = (PartConfig("accuracy"), balanced, PartConfig("top_k"))
     augment = tuple(PartConfig(name) for name in registry.AUGMENTS if name != "mixup")
-    return dataclasses.replace(config, metrics=tuple(map(PartConfig, metrics)), augment=augment)
+    return dataclasses.replace(config, metrics=metrics, augment=augment)
 
 
 def main(what):
