@@ -22,6 +22,7 @@ from trainer import (
     quiet,
     user_code,
     version,
+    xla_flags,
 )
 from trainer.cluster import contradictions, rendezvous
 from trainer.cluster.description import Cluster, read_cluster
@@ -53,6 +54,7 @@ def main(argv: Sequence[str]) -> ExitCode:
     """Run the command line; every failure ends in one line and its exit code."""
     # TensorFlow's notes would bury our lines; its errors stay.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    xla_flags.fix_gpu_bits(os.environ)
     code = ExitCode.DONE
     try:
         if (command := commands.find(argv)) is not None:
@@ -157,10 +159,13 @@ def _collect_garbage_again() -> None:
 
 def _dry_run(request: Request) -> list[str]:
     with quiet.loading():
+        from trainer.cluster import strategy
         from trainer.run import dry_run
 
     config, info, plan = request.config, request.info, request.plan
-    num_replicas = max(1, FLAGS.cpu_replicas) * request.cluster.num_workers
+    where = strategy.Placement(FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.tpu, request.cluster)
+    num_replicas = strategy.count_replicas(where)
+    strategy.let_memory_grow()
     rows = dry_run.rows(config, info, plan, num_replicas, request.cluster)
     rows.append(("time", expected_time(FLAGS.workdir, FLAGS.config, plan.total_steps)))
     if FLAGS.assume_topology:

@@ -1,9 +1,10 @@
 """The trainer from Python: `from trainer import TrainConfig, train`."""
 
 import math
+import os
 from typing import Any, Literal
 
-from trainer import config_names, plain_secrets
+from trainer import config_names, plain_secrets, xla_flags
 from trainer.cluster import contradictions
 from trainer.cluster.description import read_cluster
 from trainer.config import TrainConfig
@@ -46,6 +47,7 @@ def train(
     Raises:
         RunError: with the reason in one line, and the exit code that the command would have.
     """
+    xla_flags.fix_gpu_bits(os.environ)
     plain = to_plain(config)
     plain_secrets.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
     config = from_plain(TrainConfig, plain)

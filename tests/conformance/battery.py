@@ -18,6 +18,7 @@ from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature, Shard, Split
 from trainer.data.order import SequentialOrder
 from trainer.data.resident import ResidentFeed
+from trainer.engine import gpu_kernels
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import make_train_step, zero_sums
 
@@ -112,9 +113,12 @@ def train(config, distribution):
         task = build.build_task(config, features, total_steps=STEPS, rate_scale=scale)
 
     order = SequentialOrder(Split("train", (Shard("unused", BATCH * STEPS),), 0, BATCH * STEPS))
+    step_fn = make_train_step(task, build.step_plan(config))
+    if config.execution == "graph":  # every part could be trained on a GPU in one order
+        step_fn = gpu_kernels.checked(step_fn)
     run = InnerLoop(
         distribution,
-        make_train_step(task, build.step_plan(config)),
+        step_fn,
         ResidentFeed(
             distribution,
             examples(dense),

@@ -46,18 +46,30 @@ def configure_runtime(intra_op_threads: int, *, compiled: bool) -> None:
 
     Kernels split sums by the number of threads they may use, and two graph rewrites reassociate
     floating point, so that a graph with one replica would differ from a graph with two. XLA on the
-    CPU is deterministic as it is and refuses some gradients under TensorFlow's switch for it.
+    CPU is deterministic as it is and refuses some gradients under TensorFlow's switch for it; on a
+    GPU it has a switch of its own, `xla_flags`.
+
+    On a GPU, TensorFlow's switch also takes the first deterministic cuDNN kernel that works where
+    the fastest of the day would be taken: TF_CUDNN_USE_AUTOTUNE=0 adds nothing to that, and takes
+    the first even where it does not work. TensorFloat-32 would round the operands of float32
+    products to 10 bits, on newer cards only and in XLA's programs as well: float32 is float32.
     """
     tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
     tf.config.optimizer.set_experimental_options(
         {"arithmetic_optimization": False, "remapping": False}
     )
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     if not compiled:
         tf.config.experimental.enable_op_determinism()
-    with quiet.loading():
-        gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+    let_memory_grow()
+
+
+def let_memory_grow() -> None:
+    """Take a card's memory as it is needed, not all at once: other processes may need some."""
+    for gpu in _visible_gpus():
+        # A card that was cut into logical devices has its memory dealt out, and may not grow.
+        if tf.config.get_logical_device_configuration(gpu) is None:
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def create(placement: Placement) -> tf.distribute.Strategy:
@@ -77,27 +89,77 @@ def create(placement: Placement) -> tf.distribute.Strategy:
     if placement.cpu_replicas > 1:
         return _mirrored([f"CPU:{index}" for index in range(placement.cpu_replicas)])
     gpus = tf.config.list_logical_devices("GPU") if name == "mirrored" else []
-    if name == "mirrored" and not gpus:
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            "--strategy=mirrored: TensorFlow sees no GPU here; use --strategy=cpu, or "
-            "--cpu_replicas=R for replicas on the CPU",
-        )
     if len(gpus) > 1:
         return _mirrored([gpu.name for gpu in gpus])
     return tf.distribute.OneDeviceStrategy("GPU:0") if gpus else tf.distribute.get_strategy()
 
 
+def count_replicas(placement: Placement) -> int:
+    """Return how many replicas `create` would make of what is here, and use none of it.
+
+    Raises:
+        RunError: as `create`.
+    """
+    name = _resolve(placement)
+    if name == "tpu" or placement.cpu_replicas:
+        return max(1, placement.cpu_replicas) * placement.cluster.num_workers
+    split = [tf.config.get_logical_device_configuration(gpu) or [gpu] for gpu in _visible_gpus()]
+    return max(1, sum(map(len, split))) * placement.cluster.num_workers
+
+
+def uses_gpu() -> bool:
+    """Whether the strategy that was created computes on a GPU: for the others they are hidden."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def _resolve(placement: Placement) -> str:
+    """Return the strategy's name once it is known to be possible; hide the GPUs from the CPU's."""
+    name = _chosen(placement)
+    if name == "cpu" or placement.cpu_replicas:
+        _hide_gpus()
+    if name == "mirrored" and not _visible_gpus():
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            "--strategy=mirrored: TensorFlow sees no GPU here; use --strategy=cpu, or "
+            "--cpu_replicas=R for replicas on the CPU",
+        )
+    return name
+
+
+def _chosen(placement: Placement) -> str:
     if placement.strategy != "auto":
         return placement.strategy
     if placement.tpu:
         return "tpu"
     if placement.cluster.num_workers > 1:
         return "multi_worker"
-    if placement.cpu_replicas == 0 and tf.config.list_physical_devices("GPU"):
+    if placement.cpu_replicas == 0 and _visible_gpus():
         return "mirrored"
     return "cpu"
+
+
+def _visible_gpus() -> list[tf.config.PhysicalDevice]:
+    with quiet.loading():
+        gpus: list[tf.config.PhysicalDevice] = tf.config.get_visible_devices("GPU")
+    return gpus
+
+
+def _hide_gpus() -> None:
+    """Keep TensorFlow off the GPUs: whatever has no device of its own goes to the first GPU.
+
+    Raises:
+        RunError: BAD_CONFIG where this process has used one, as a notebook may.
+    """
+    if not _visible_gpus():
+        return
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError as error:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            "--strategy=cpu: this process has used a GPU already; restart it (in a notebook: the "
+            "kernel), or use --strategy=mirrored",
+        ) from error
 
 
 def _mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:

@@ -90,9 +90,12 @@ def check_tpu(config: TrainConfig, info: DatasetInfo, plan: Plan, topology: str)
 
 
 def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
-    rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
     features = preprocess.seen_features(info.features, config.augment)
-    return build.build_task(config, features, total_steps=plan.total_steps, rate_scale=rate_scale)
+    with tf.device("CPU:0"):  # whatever stands next to it: a dry run takes no card's memory
+        rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
+        return build.build_task(
+            config, features, total_steps=plan.total_steps, rate_scale=rate_scale
+        )
 
 
 def _served(config: TrainConfig, info: DatasetInfo, num_replicas: int, cluster: Cluster) -> str:

@@ -13,7 +13,8 @@ from trainer.cluster import strategy
 from trainer.config import TrainConfig
 from trainer.data import feeds, preprocess
 from trainer.data.info import DatasetInfo, Split
-from trainer.engine.inner_loop import Feed, InnerLoop
+from trainer.engine import gpu_kernels
+from trainer.engine.inner_loop import Feed, InnerLoop, StepFn
 from trainer.engine.step import Sums, make_eval_step, make_train_step, zero_sums
 from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import Plan, lanes_per_replica
@@ -144,9 +145,12 @@ class _Loops:
             **options,
         )
 
-    def _loop(self, *parts: Any, zero: Sums) -> InnerLoop:
+    def _loop(self, step_fn: StepFn, *parts: Any, zero: Sums) -> InnerLoop:
+        if self.config.execution == "graph" and strategy.uses_gpu():
+            step_fn = gpu_kernels.checked(step_fn)
         return InnerLoop(
             self.strategy,
+            step_fn,
             *parts,
             lanes_per_replica=self.num_lanes,
             zero=zero,
