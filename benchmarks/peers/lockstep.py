@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 from benchmarks.peers import work
-from trainer import compile_cache
+from trainer import compile_cache, xla_flags
 from trainer.config import PartConfig
 
 JPEG_FEATURES = {
@@ -47,6 +47,7 @@ def build(name: str) -> dict[str, dict[str, np.ndarray]]:
 
 def main(name: str, *settings: str) -> None:
     gc.disable()  # as `trainer.__main__` does while it starts
+    xla_flags.fix_gpu_bits(os.environ)
     given = dict(setting.split("=") for setting in settings)
     if given.pop("programs", ""):
         compile_cache.keep_programs(os.environ["PROGRAMS"], os.environ)
