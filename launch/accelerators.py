@@ -30,6 +30,8 @@ class Accelerator:
         max_chips: the largest TPU slice, in chips.
         tensorcores: TensorCores of one chip where the vendor's type name counts them, else 1.
         tensorflow: whether its vendor supports TensorFlow on it.
+        xla: whether TensorFlow 2.21's XLA compiles for it. It writes PTX 8.5; Blackwell needs 8.6
+            (B200) or 8.7 (RTX): github.com/tensorflow/tensorflow/issues/111958.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Accelerator:
     max_chips: int = 0
     tensorcores: int = 1
     tensorflow: bool = True
+    xla: bool = True
 
 
 # fmt: off
@@ -82,7 +85,7 @@ _ROWS = (
     ),
     Accelerator(
         name="b200", kind="gpu", title="NVIDIA B200 180 GB", gke_label="nvidia-b200",
-        memory_gib=180, counts=(8,), host_cpus=26, host_memory_gib=460,
+        memory_gib=180, counts=(8,), host_cpus=26, host_memory_gib=460, xla=False,
     ),
     Accelerator(
         name="v4", kind="tpu", title="TPU v4", gke_label="tpu-v4-podslice",

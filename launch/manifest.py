@@ -3,7 +3,16 @@
 import json
 from typing import Any
 
-from launch import code_volume, documents, jobset, network, placement, policy, programs
+from launch import (
+    code_volume,
+    documents,
+    jobset,
+    network,
+    placement,
+    policy,
+    programs,
+    trainer_args,
+)
 from launch.cluster_description import INDEX_VARIABLE, worker_env
 from launch.documents import Document
 from launch.feasibility import check
@@ -14,6 +23,11 @@ from launch.spec import JobSpec
 from trainer.exit_codes import ExitCode, RunError
 
 _EXPERIMENTAL = "Experimental: this pattern has not been run on hardware by this project."
+_COMPILED = ("xla_step", "xla_loop")
+_NO_XLA = (
+    "Warning: TensorFlow 2.21's XLA writes PTX 8.5, too old for the {}: compiled execution is "
+    "known to end the process on its generation; use --config.execution=graph."
+)
 
 
 def render(spec: JobSpec) -> list[Document]:
@@ -45,7 +59,18 @@ def text(spec: JobSpec) -> str:
 
 def remark(spec: JobSpec) -> str:
     """What somebody must know before using this job, or ""."""
-    return _EXPERIMENTAL if spec.multi_host_tpu else ""
+    if spec.multi_host_tpu:
+        return _EXPERIMENTAL
+    return "" if spec.device.xla or not _is_compiled(spec) else _NO_XLA.format(spec.device.title)
+
+
+def _is_compiled(spec: JobSpec) -> bool:
+    """Whether a run of the job asks for compiled execution on its command line."""
+    asked = [
+        trainer_args.value((*spec.args, *trial), "config.execution")
+        for trial in spec.trials or [()]
+    ]
+    return any(execution in _COMPILED for execution in asked)
 
 
 def _workload(spec: JobSpec) -> list[Document]:

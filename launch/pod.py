@@ -9,6 +9,9 @@ from launch.documents import Document
 from launch.spec import CODE_DIR, JobSpec, Mount
 
 CONTAINER = "trainer"
+# GKE's device plugin mounts the driver's libraries here, where no loader looks by itself: without
+# them TensorFlow says that there is no GPU. Elsewhere the container runtime sees to that.
+_GKE_DRIVER = "/usr/local/nvidia/lib64"
 TF_PORT = 2222
 TPU_PORT = 8470
 _INDEX_PATH = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
@@ -86,6 +89,8 @@ def _env(spec: JobSpec, env: dict[str, str]) -> list[Document]:
     # The kubelet expands $(NAME) only for variables above: the index comes first.
     first = [{"name": INDEX_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": _INDEX_PATH}}}]
     fixed = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108 - the pod's own emptyDir
+    if spec.device.kind == "gpu" and spec.platform == "gke":
+        fixed["LD_LIBRARY_PATH"] = _GKE_DRIVER
     if spec.code:
         fixed["PYTHONPATH"] = CODE_DIR
     plain = {**fixed, **env, **{name: literal(value) for name, value in spec.env}}

@@ -65,8 +65,8 @@ def gpus(monkeypatch):
         return fake
 
     monkeypatch.setattr(strategy, "_mirrored", lambda names: ("mirrored", *names))
-    monkeypatch.setattr(strategy, "_split_cpu", lambda count: None)
-    monkeypatch.setattr(strategy, "_tpu", lambda address: ("tpu",))
+    monkeypatch.setattr(strategy, "_split_cpu", lambda _: None)
+    monkeypatch.setattr(strategy, "_tpu", lambda _: ("tpu",))
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: ("default",))
     monkeypatch.setattr(tf.distribute, "OneDeviceStrategy", lambda name: ("one", name))
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda **_: ("multi_worker",))

@@ -181,6 +181,43 @@ def test_gpus_get_memory_backed_shared_memory():
     assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "16Gi"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({}, "/usr/local/nvidia/lib64"),
+        ({"env": (("LD_LIBRARY_PATH", "/mine"),)}, "/mine"),
+        ({"platform": "plain"}, None),
+        ({"accelerator": "cpu", "devices_per_worker": 0, "image": BASE.image}, None),
+    ],
+)
+def test_a_gpu_pod_on_gke_finds_the_driver_that_gke_mounts(fields, path):
+    gpu = {"accelerator": "l4", "devices_per_worker": 1, "image": "lockstep:0.1.0-gpu"}
+    variables = pod_of(change(**{**gpu, **fields}))["containers"][0]["env"]
+    values = [one["value"] for one in variables if one["name"] == "LD_LIBRARY_PATH"]
+    assert values == ([path] if path else [])
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "args", "warned"),
+    [
+        ("b200", ("--config.execution=xla_step",), True),
+        ("b200", ("--config.execution=xla_loop",), True),
+        ("b200", (), False),
+        ("b200", ("--config.execution=xla_step", "--config.execution=graph"), False),
+        ("h200", ("--config.execution=xla_step",), False),
+    ],
+)
+def test_compiled_execution_on_a_card_that_xla_does_not_know_is_warned_of(
+    accelerator, args, warned
+):
+    gpu = {"accelerator": accelerator, "devices_per_worker": 8, "image": "lockstep:0.1.0-gpu"}
+    spec = change(**gpu, args=(*BASE.args, *args))
+    assert ("XLA" in manifest.remark(spec)) == warned
+    assert manifest.text(spec).startswith("# Warning") == warned
+    swept = change(**gpu, trials=((*BASE.args, *args), BASE.args))
+    assert ("XLA" in manifest.remark(swept)) == warned
+
+
 def round_trip(spec: JobSpec) -> dict:
     """The trainer's container after the YAML was written and read again."""
     rendered = manifest.render(spec)
