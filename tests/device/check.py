@@ -147,6 +147,7 @@ def main() -> None:
     file = OPTIONS.out / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
     results["when"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    _write(file, results)
     began = time.monotonic()
     for name in OPTIONS.only.split(",") if OPTIONS.only else CHECKS:
         if results.get(name, {}).get("ok"):
@@ -156,10 +157,14 @@ def main() -> None:
             print(f"{name}: not run, {passed:.0f} s have passed", flush=True)
             continue
         results[name] = _tried(CHECKS[name], place)
-        partial = file.with_suffix(".part")
-        partial.write_text(json.dumps(results, indent=1) + "\n")
-        partial.rename(file)
+        _write(file, results)
         print(f"{name}: {json.dumps(results[name])[:1500]}", flush=True)
+
+
+def _write(file: pathlib.Path, results: Result) -> None:
+    partial = file.with_suffix(".part")
+    partial.write_text(json.dumps(results, indent=1) + "\n")
+    partial.rename(file)
 
 
 def _tried(check: Callable[[str], Result], place: str) -> Result:
