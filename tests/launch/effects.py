@@ -1,9 +1,10 @@
 """What each field of a job does to the manifest: bases, changes, and the difference they make.
 
-`python tests/launch/effects.py` writes effects.yaml anew; its difference is to be read like code.
+`python -m tests.launch.effects` writes effects.yaml anew; its difference is to be read like code.
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,9 +137,8 @@ def _short(path: str) -> str:
 
 
 def _readable(spec: JobSpec) -> Any:
-    """Kind -> document, plain as YAML gives it back, with our programs named in place of shown."""
-    text = yaml.safe_dump({one["kind"]: one for one in manifest.render(spec)}, width=10**6)
-    return _named(yaml.safe_load(text))
+    """Kind -> document, plain as JSON gives it back, with our programs named in place of shown."""
+    return _named(json.loads(json.dumps({one["kind"]: one for one in manifest.render(spec)})))
 
 
 def _named(value: Any) -> Any:

@@ -26,7 +26,7 @@ def test_every_row_is_written_down_and_changes_something():
 
 @pytest.mark.parametrize("title", effects.CHANGES)
 def test_a_field_changes_what_is_written_down_and_nothing_else(title):
-    assert effects.effect(title) == WRITTEN[title], "run `python tests/launch/effects.py`"
+    assert effects.effect(title) == WRITTEN[title], "run `python -m tests.launch.effects`"
 
 
 @pytest.mark.parametrize("title", effects.CHANGES)
