@@ -18,6 +18,9 @@ GOOD = {
     "zip": manifest.render(dataclasses.replace(_CPU, code=CodeBundle("ab" * 32, (), "gs://B/z"))),
     "code": manifest.render(dataclasses.replace(_CPU, code=_CODE)),
     "bucket": manifest.render(dataclasses.replace(_CPU, mounts=(Mount("gcs", "b", "/data"),))),
+    "ten": manifest.render(
+        dataclasses.replace(_CPU, name="x" * 55, trials=(("--workdir=a",),) * 10)
+    ),
     "rdma": manifest.render(dataclasses.replace(EXAMPLES["gpu-8"], privileged="rdma")),
 }
 INIT = f"{POD}.initContainers.0"

@@ -49,6 +49,7 @@ LONE = [
     ("account", "ServiceAccount", "metadata.namespace", DELETE, "metadata.namespace: is missing"),
     ("account", "ServiceAccount", "metadata.namespace", "A b", "namespace: 'A b' is not a valid"),
     ("cpu", "Job", "metadata.name", "x" * 56, "of 64 characters; shorten it by 1"),
+    ("ten", "Job", "metadata.name", "x" * 60, "of 68 characters; shorten it by 5"),
     ("cpu", "NetworkPolicy", "metadata.labels.a", "x" * 64, "metadata.labels[a]: "),
     ("cpu", "NetworkPolicy", "metadata.labels.a", "-x", "metadata.labels[a]: '-x'"),
     ("cpu", "NetworkPolicy", "metadata.labels.a", 7, "metadata.labels[a]: 7"),
@@ -145,6 +146,7 @@ LONE = [
     ),
     ("gpu-4x8", "Job", f"{BOX}.env.0", DELETE, "$(JOB_COMPLETION_INDEX) is not set above"),
     ("gpu-8", "Job", f"{BOX}.resources", both(nvidia_com__gpu="3"), "has 3 GPUs"),
+    ("gpu-1", "Job", f"{BOX}.resources", both(nvidia_com__gpu="2"), "NCCL gets 64 MiB"),
     ("gpu-1", "Job", f"{POD}.tolerations", DELETE, "taint nvidia.com/gpu is not tolerated"),
     ("gpu-1", "Job", f"{POD}.tolerations.0.effect", "NoExecute", "taint nvidia.com/gpu is not"),
     ("gpu-1", "Job", f"{POD}.tolerations.0.operator", "Equal", "taint nvidia.com/gpu is not"),
@@ -201,6 +203,9 @@ LONE = [
 ]
 # What looks like a fault and is none: where each rule begins.
 HARMLESS = [
+    ("cpu", "Job", "spec.parallelism", DELETE),
+    ("cpu", "Job", "spec.completions", DELETE),
+    ("cpu", "Job", "spec.template.metadata.labels", lambda labels: dict(list(labels.items())[1:2])),
     ("cpu", "Job", f"{POD}.terminationGracePeriodSeconds", 30),
     ("cpu", "Job", "spec.activeDeadlineSeconds", 1),
     ("cpu", "Job", "spec.ttlSecondsAfterFinished", 0),

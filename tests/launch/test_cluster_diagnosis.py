@@ -155,6 +155,19 @@ def test_a_pod_that_waits_is_explained_by_its_events(cluster_backend, api):
     assert said == f"1 of 2 running; worker 0 waits: {missing}"
 
 
+def test_the_newest_warning_is_shown_in_whatever_order_events_come(cluster_backend, api):
+    cluster_backend.submit(spec())
+    times = {"b": "10", "c": "30", "a": "20"}  # the server lists by name
+    for name, second in times.items():
+        event = warning("cpu-smoke", f"said at {second}")
+        event["lastTimestamp"] = f"2026-01-01T00:00:{second}Z"
+        api.put(f"/api/v1/namespaces/{NAMESPACE}/events/{name}", event)
+    later = warning("cpu-smoke", "said at 40") | {"eventTime": "2026-01-01T00:00:40.000000Z"}
+    assert "no pod can be made: said at 30" in cluster_backend.status("cpu-smoke").detail
+    api.put(f"/api/v1/namespaces/{NAMESPACE}/events/a1", later)
+    assert "no pod can be made: said at 40" in cluster_backend.status("cpu-smoke").detail
+
+
 def warning(about: str, message: str) -> dict:
     involved = {"involvedObject": {"name": about}}
     event = {"metadata": {}, "type": "Warning", "reason": "FailedCreate", "message": message}
