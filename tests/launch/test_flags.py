@@ -15,7 +15,7 @@ TRAINER = ("--config=digits", "--workdir=gs://BUCKET/run")
 COMMAND = ("python", "-m", "trainer")
 DEFAULT = JobSpec(name="run", args=TRAINER, command=COMMAND)
 TWICE = ["--env=A=1", "--env=B=x=y", "--secret_env=T=hub/key/x", "--secret_env=U=hub/k"]
-MOUNTS = ["--mount_gcs=b:/b", "--mount_pvc=c:/c", "--mount_pvc=d:/d:x"]
+MOUNTS = ["--mount_gcs=b:/b", "--mount_pvc=c:/c/", "--mount_pvc=d:/d:x"]
 SECRETS = (SecretVariable("T", "hub", "key/x"), SecretVariable("U", "hub", "k"))
 # What is typed, and the fields that it changes.
 SET = {
