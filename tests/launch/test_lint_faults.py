@@ -166,6 +166,8 @@ ODD = [
     "a",
     "[]",
     "kind: Job",
+    "apiVersion: v1",
+    "{apiVersion: , kind: }",
     "kind: Job\nspec: []",
     "kind: JobSet\nspec: {replicatedJobs: [1]}",
 ]
@@ -174,3 +176,4 @@ ODD = [
 @pytest.mark.parametrize("text", ODD)
 def test_anything_at_all_can_be_linted(text):
     lint(documents.load(text))
+    list(check_schemas(documents.load(text)))
