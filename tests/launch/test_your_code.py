@@ -1,18 +1,21 @@
 """The user's own files travel with the job."""
 
 import dataclasses
+import hashlib
+import io
 import json
 import random
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from command_line import RENDER, TRAINER, container, refused, rendered
 from fake_cluster import JOBS
 
-from launch import code_bundle, documents, programs
+from launch import code_bundle, documents, programs, shipping
 from launch.__main__ import main
 from launch.doctor import check_paths
 from launch.spec import CODE_DIR, CodeBundle, JobSpec
@@ -150,11 +153,32 @@ def test_large_files_travel_through_the_bucket(capsys, tmp_path):
     assert [one["kind"] for one in parsed] == ["NetworkPolicy", "Job"]
 
 
-def test_the_fetched_zip_is_checked_and_stays_in_its_folder(tmp_path):
-    import hashlib
-    import io
-    import zipfile
+@pytest.mark.parametrize("workdir", ["gs://BUCKET/run", "gs://BUCKET/run/"])
+def test_the_zip_is_called_by_its_digest_below_the_workdir(workdir):
+    files = (("a.bin", random.Random(0).randbytes(800_000)),)
+    job = JobSpec("run", args=(f"--workdir={workdir}",), code=CodeBundle("ab" * 32, files))
+    planned = shipping.plan(job).code
+    digest = hashlib.sha256(code_bundle.archive(job.code)).hexdigest()
+    assert planned == CodeBundle(digest, files, f"gs://BUCKET/run/code/{digest}.zip")
+    small = dataclasses.replace(job, code=CodeBundle("ab" * 32, (("a", b"x"),)))
+    assert shipping.plan(small) == small
 
+
+def test_files_too_large_for_a_config_map_need_a_bucket():
+    code = CodeBundle("ab" * 32, (("a.bin", bytes(800_000)),))
+    with pytest.raises(RunError, match="no bucket through which it could travel"):
+        shipping.plan(JobSpec("run", args=("--workdir=/data/run",), code=code))
+
+
+def test_the_same_files_make_the_same_zip():
+    code = CodeBundle("", (("a/b.py", b"x = 1\n"), ("c.bin", b"\xff")))
+    data = code_bundle.archive(code)
+    assert data == code_bundle.archive(code)
+    with zipfile.ZipFile(io.BytesIO(data)) as found:
+        assert {name: found.read(name) for name in found.namelist()} == dict(code.files)
+
+
+def test_the_fetched_zip_is_checked_and_stays_in_its_folder(tmp_path):
     def fetch(data: bytes, digest: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "code.zip").write_bytes(data)
         command = [sys.executable, "-c", programs.source("fetch_code")]
