@@ -178,7 +178,9 @@ def test_patience_is_for_transient_errors_only_and_has_an_end():
         return "here"
 
     answers[:] = [ExitCode.TRANSIENT] * 2
-    assert patiently(ask, [].append, 0.001, patience_secs=60) == "here"
+    told: list[str] = []
+    assert patiently(ask, told.append, 0.001, patience_secs=60) == "here"
+    assert told == ["[launch] no; asking again"]
     for code, patience_secs in ((ExitCode.BAD_FLAG, 60), (ExitCode.TRANSIENT, 0)):
         answers[:] = [code] * 2
         with pytest.raises(RunError):
