@@ -5,7 +5,14 @@ from collections.abc import Sequence
 
 from launch.documents import Document
 from launch.lint.workload import mapping, sequence
-from launch.pod_state import first_failure, stuck, waits_silently, worker_index, worker_name
+from launch.pod_state import (
+    created,
+    first_failure,
+    stuck,
+    waits_silently,
+    worker_index,
+    worker_name,
+)
 from launch.status import JobStatus, Phase
 from launch.trial_results import indexes
 
@@ -113,8 +120,12 @@ def _warning(events: Sequence[Document], document: Document, reason: str = "") -
     name = document["metadata"]["name"]
     about = [one for one in events if mapping(one.get("involvedObject")).get("name") == name]
     about = [one for one in about if one.get("reason") == reason or not reason]
-    warnings = [one for one in about if one.get("type") == "Warning"]
+    warnings = sorted((one for one in about if one.get("type") == "Warning"), key=_last_seen)
     return " ".join(str(warnings[-1].get("message")).split()) if warnings else ""
+
+
+def _last_seen(event: Document) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or created(event))
 
 
 def _unhealed(workload: Document, pods: Sequence[Document]) -> Sequence[Document]:

@@ -8,6 +8,7 @@ from launch.lint.workload import mapping, sequence
 from launch.pod import CONTAINER
 from launch.policy import DISRUPTION, IGNORED_CODES
 from launch.status import Failure, failure_of_exit
+from trainer.exit_codes import ExitCode
 
 _INDEX = "batch.kubernetes.io/job-completion-index"
 _STUCK = {
@@ -27,7 +28,7 @@ def first_failure(pods: Sequence[Document]) -> Failure | None:
     graver = [pod for pod in failed if _exit_code(pod) not in IGNORED_CODES] or failed
     attempts = {id(pod): _attempt(pod, failed) for pod in graver}
     newest = max(attempts.values())
-    first = min((pod for pod in graver if attempts[id(pod)] == newest), key=_ended)
+    first = min((pod for pod in graver if attempts[id(pod)] == newest), key=_rank)
     return _failure(first, newest)
 
 
@@ -145,9 +146,19 @@ def _ended(pod: Document) -> str:
     return str(_termination(pod).get("finishedAt", "9999"))
 
 
+def _rank(pod: Document) -> tuple[bool, str]:
+    """Who lost a peer was not the first: clocks count seconds, and an evicted pod has no end."""
+    return _exit_code(pod) == ExitCode.PEER_LOST, _ended(pod)
+
+
+def created(document: Document) -> str:
+    """When an object was made: its own time, for lists of the server come in any order."""
+    return str(mapping(document.get("metadata")).get("creationTimestamp", ""))
+
+
 def _attempt(pod: Document, failed: Sequence[Document]) -> int:
-    name, ended = worker_name(pod), _ended(pod)
-    return sum(worker_name(other) == name and _ended(other) < ended for other in failed)
+    name, moment = worker_name(pod), created(pod)
+    return sum(worker_name(other) == name and created(other) < moment for other in failed)
 
 
 def _memory_limit(pod: Document) -> str:

@@ -93,4 +93,5 @@ def _mounts(values: flags.FlagValues, kind: str) -> list[Mount]:
             raise RunError(
                 ExitCode.BAD_FLAG, f"--{flag}={source}:{path}: the path must start with /"
             )
+    pairs = [(source, path.rstrip("/") or "/") for source, path in pairs]
     return [Mount("pvc" if kind == "pvc" else "gcs", source, path) for source, path in pairs]

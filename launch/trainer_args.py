@@ -1,5 +1,6 @@
 """The command line of the trainer, as far as a launcher must understand it."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -44,8 +45,10 @@ def refuse_secrets(args: Sequence[str]) -> None:
     Raises:
         RunError: BAD_FLAG, naming the flag and never its value.
     """
-    for arg in args:
-        name, _, text = arg.partition("=")
+    for arg, following in itertools.zip_longest(args, args[1:], fillvalue=""):
+        name, joined, text = arg.partition("=")
+        if not joined and arg.startswith("-") and not following.startswith("-"):
+            text = following  # `--flag VALUE`, which the trainer takes as well
         if found := find_secret(name, _read(text)) or (name if holds_secret(arg) else ""):
             raise RunError(
                 ExitCode.BAD_FLAG,

@@ -7,6 +7,7 @@ from launch.backends.job_folder import Event, JobFolder
 from launch.backends.log_follower import last_lines
 from launch.policy import IGNORED_CODES
 from launch.status import Failure, Phase, failure_of_exit
+from trainer.exit_codes import ExitCode
 
 
 def phase_of(events: Sequence[Event], alive: bool, count: int) -> tuple[Phase, str]:
@@ -49,7 +50,9 @@ def first_failure(events: Sequence[Event], folder: JobFolder) -> Failure | None:
     if not graver:
         return None
     newest = max(event["attempt"] for event in graver)
-    first = next(event for event in graver if event["attempt"] == newest)
+    attempt = [event for event in graver if event["attempt"] == newest]
+    # Who lost a peer was not the first: two ends may be seen at one look, in any order.
+    first = min(attempt, key=lambda event: event["code"] == ExitCode.PEER_LOST)
     log = folder.log(first["worker"].replace(" ", "-"), newest)
     return failure_of_exit(first["worker"], newest, first["code"], last_lines(log))
 

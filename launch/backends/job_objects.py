@@ -5,6 +5,7 @@ from urllib.parse import quote
 from launch.backends.api_errors import NotFoundError
 from launch.backends.cluster import Cluster, of_kind
 from launch.documents import Document
+from launch.pod_state import created
 from trainer.exit_codes import ExitCode, RunError
 
 _OWNER = "app.kubernetes.io/managed-by"
@@ -50,8 +51,8 @@ class JobObjects:
         )
 
     def pods(self, name: str) -> list[Document]:
-        """Every pod of a job, of every attempt."""
-        return self._pods(f"{_INSTANCE}={name}")
+        """Every pod of a job, of every attempt, the oldest first."""
+        return sorted(self._pods(f"{_INSTANCE}={name}"), key=created)
 
     def all_jobs(self) -> list[tuple[Document, list[Document]]]:
         """Every workload with its pods."""

@@ -9,7 +9,9 @@ from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence
 from launch.placement import RESOURCES
 
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+_QUANTITY = re.compile(
+    r"([1-9][0-9]*(\.[0-9]+)?|0\.0*[1-9][0-9]*)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?"  # more than nothing
+)
 _GPU_LABEL = "cloud.google.com/gke-accelerator"
 _TPU_LABEL = "cloud.google.com/gke-tpu-accelerator"
 _TOPOLOGY_LABEL = "cloud.google.com/gke-tpu-topology"
@@ -42,7 +44,7 @@ def _check_quantities(workload: Workload, path: str, container: Document) -> Ite
 
 
 def _is_quantity(name: str, value: object) -> bool:
-    if not isinstance(value, str) or not _QUANTITY.fullmatch(value) or value.startswith("0"):
+    if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
         return False
     if name in {"memory", "ephemeral-storage"}:
         return value.endswith("i")

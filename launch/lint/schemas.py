@@ -39,7 +39,7 @@ def check_schemas(documents: Sequence[Document]) -> Iterator[Finding]:
             for workload in workloads(document):
                 head = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "inner"}}
                 yield from _check_builtin({**head, "spec": workload.job}, title(document))
-        elif "kind" in document and _is_builtin(str(document.get("apiVersion", ""))):
+        elif {"apiVersion", "kind"} <= document.keys() and _is_builtin(str(document["apiVersion"])):
             yield from _check_builtin(document, title(document))
 
 

@@ -107,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, path: str, selector: str) -> list[dict[str, Any]]:
         wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
-        found = [one for key, one in self.api.objects.items() if key.startswith(path + "/")]
+        stored = sorted(self.api.objects.items(), key=lambda item: item[0])  # as the server does
+        found = [one for key, one in stored if key.startswith(path + "/")]
         return [one for one in found if wanted.items() <= one["metadata"].get("labels", {}).items()]
 
     def do_POST(self) -> None:

@@ -19,11 +19,13 @@ def spec(name: str = "cpu-smoke") -> JobSpec:
 
 
 def pod(index: int, phase: str, attempt: int = 0, **state: dict) -> dict:
-    name = f"cpu-smoke-{index}-{'abcde'[attempt] * 5}"
+    # The server lists by name, and names end at random: here the newest pod comes first.
+    name = f"cpu-smoke-{index}-{'edcba'[attempt] * 5}"
     return {
         "metadata": {
             "name": name,
             "namespace": NAMESPACE,
+            "creationTimestamp": f"2026-01-01T00:00:{attempt:02}Z",
             "labels": {
                 "app.kubernetes.io/instance": "cpu-smoke",
                 "app.kubernetes.io/managed-by": "lockstep",

@@ -155,6 +155,21 @@ def test_a_pod_that_waits_is_explained_by_its_events(cluster_backend, api):
     assert said == f"1 of 2 running; worker 0 waits: {missing}"
 
 
+def test_the_newest_warning_is_shown_in_whatever_order_events_come(cluster_backend, api):
+    cluster_backend.submit(spec())
+    times = {"b": "10", "c": "30", "a": "20"}  # the server lists by name
+    for name, second in times.items():
+        event = warning("cpu-smoke", f"said at {second}")
+        event["lastTimestamp"] = f"2026-01-01T00:00:{second}Z"
+        api.put(f"/api/v1/namespaces/{NAMESPACE}/events/{name}", event)
+    later = warning("cpu-smoke", "said at 40") | {"eventTime": "2026-01-01T00:00:40.000000Z"}
+    assert "no pod can be made: said at 30" in cluster_backend.status("cpu-smoke").detail
+    api.put(f"/api/v1/namespaces/{NAMESPACE}/events/a1", later)
+    assert "no pod can be made: said at 40" in cluster_backend.status("cpu-smoke").detail
+    asked = [query for _, path, query in api.requests if path.endswith("/events")]
+    assert asked[-1] == {"fieldSelector": "involvedObject.name=cpu-smoke"}
+
+
 def warning(about: str, message: str) -> dict:
     involved = {"involvedObject": {"name": about}}
     event = {"metadata": {}, "type": "Warning", "reason": "FailedCreate", "message": message}
@@ -177,6 +192,9 @@ def test_a_queued_job_shows_place_and_conditions_verbatim(cluster_backend, api):
             "status": {"conditions": [condition]},
         },
     )
+    other = {"type": "QuotaReserved", "status": "False", "message": "of another job"}
+    metadata = {"name": "v", "ownerReferences": [{"uid": "another"}]}
+    api.put(f"{kueue}/workloads/v", {"metadata": metadata, "status": {"conditions": [other]}})
     place = {"metadata": {"name": "w"}, "positionInLocalQueue": 1}
     api.put(
         f"/apis/visibility.kueue.x-k8s.io/v1beta2/namespaces/{NAMESPACE}"
@@ -187,6 +205,11 @@ def test_a_queued_job_shows_place_and_conditions_verbatim(cluster_backend, api):
     assert found.phase == "queued"
     assert "training at position 2 of 2" in found.detail
     assert f"QuotaReserved False: {message}" in found.detail
+    assert "of another job" not in found.detail
+    del job["spec"]["suspend"]  # admitted: it waits no more, and nobody asks Kueue
+    api.requests.clear()
+    assert cluster_backend.status("cpu-smoke").phase == "starting"
+    assert not [path for _, path, _ in api.requests if "kueue" in path]
 
 
 def test_restarts_of_the_whole_job_are_counted_once():

@@ -17,11 +17,11 @@ WAIT = ["wait", "--backend=kubernetes"]
 def test_progress_then_logs_then_the_condition_decides(cluster_backend, api, lines):
     cluster_backend.submit(spec())
     put(api, running(0))
-    api.logs[f"{PODS}/cpu-smoke-0-aaaaa/log"] = [
+    api.logs[f"{PODS}/cpu-smoke-0-eeeee/log"] = [
         "2026-01-01T00:00:01Z step 1\n",
         "2026-01-01T00:00:01Z step 1\n2026-01-01T00:00:02Z step 2\n",
     ]
-    api.logs[f"{PODS}/cpu-smoke-1-aaaaa/log"] = ["2026-01-01T00:00:01Z hello\n"]
+    api.logs[f"{PODS}/cpu-smoke-1-eeeee/log"] = ["2026-01-01T00:00:01Z hello\n"]
     polls = iter(range(1000))
 
     def advance(path: str) -> None:
@@ -62,7 +62,7 @@ def test_a_stream_that_breaks_loses_and_repeats_no_line(cluster_backend, api, li
         "2026-01-01T00:00:01.51Z d\n",
         "2026-01-01T00:00:02Z e\n",
     ]
-    api.logs[f"{PODS}/cpu-smoke-0-aaaaa/log"] = [
+    api.logs[f"{PODS}/cpu-smoke-0-eeeee/log"] = [
         "".join(log[:count]) for count in range(1, len(log) + 1)
     ]
 
@@ -79,7 +79,7 @@ def test_a_stream_that_breaks_loses_and_repeats_no_line(cluster_backend, api, li
 def test_a_stream_that_ends_says_nothing_about_the_job(cluster_backend, api, lines):
     cluster_backend.submit(spec())
     put(api, pod(0, "Failed", terminated=ended(78, message="V=3")))
-    api.logs[f"{PODS}/cpu-smoke-0-aaaaa/log"] = ["2026-01-01T00:00:01Z V=3\n"]
+    api.logs[f"{PODS}/cpu-smoke-0-eeeee/log"] = ["2026-01-01T00:00:01Z V=3\n"]
     finish(api, "Failed", "PodFailurePolicy", "exit code 78 matching FailJob rule")
     status = cluster_backend.follow("cpu-smoke", lines.append)
     assert status.phase == "failed"
@@ -89,7 +89,7 @@ def test_a_stream_that_ends_says_nothing_about_the_job(cluster_backend, api, lin
 def test_the_log_of_a_pod_that_is_gone_is_explained(cluster_backend, api, lines):
     cluster_backend.submit(spec())
     put(api, pod(0, "Failed", terminated=ended(70, message="last words")))
-    api.refusals[f"GET {PODS}/cpu-smoke-0-aaaaa/log"] = (404, "pods not found")
+    api.refusals[f"GET {PODS}/cpu-smoke-0-eeeee/log"] = (404, "pods not found")
     cluster_backend.logs("cpu-smoke", lines.append)
     assert lines[0].startswith("[worker 0] the log is gone with its pod or node")
     assert lines[1] == "[worker 0] last words"
@@ -178,7 +178,9 @@ def test_patience_is_for_transient_errors_only_and_has_an_end():
         return "here"
 
     answers[:] = [ExitCode.TRANSIENT] * 2
-    assert patiently(ask, [].append, 0.001, patience_secs=60) == "here"
+    told: list[str] = []
+    assert patiently(ask, told.append, 0.001, patience_secs=60) == "here"
+    assert told == ["[launch] no; asking again"]
     for code, patience_secs in ((ExitCode.BAD_FLAG, 60), (ExitCode.TRANSIENT, 0)):
         answers[:] = [code] * 2
         with pytest.raises(RunError):

@@ -4,8 +4,10 @@ The server is a stand-in (fake_api_server.py): it proves requests and answers. A
 controllers are real in tests/cluster only.
 """
 
+import dataclasses
+
 import pytest
-from fake_cluster import JOBS, finish, spec
+from fake_cluster import JOBS, finish, put, running, spec
 
 from launch.__main__ import main
 from trainer.exit_codes import ExitCode, RunError
@@ -114,6 +116,13 @@ def test_cancel_rewrites_no_end(cluster_backend, api, name, condition, phase):
     assert "lockstep/cancelled" not in api.objects[path]["metadata"].get("annotations", {})
 
 
+def test_cancel_deletes_a_jobset_which_has_no_deadline_of_its_own(cluster_backend, api):
+    cluster_backend.submit(spec("jobset"))
+    cluster_backend.cancel("jobset")
+    assert not [path for path in api.objects if "/jobsets/" in path]
+    assert api.requests[-1][0] == "DELETE"
+
+
 def test_delete_removes_in_the_background(cluster_backend, api):
     cluster_backend.submit(spec())
     cluster_backend.delete("cpu-smoke")
@@ -127,6 +136,22 @@ def test_list_joins_jobs_and_jobsets(cluster_backend, api):
     assert {status.name for status in cluster_backend.statuses()} == {"cpu-smoke", "jobset"}
 
 
+def test_list_shows_the_oldest_job_first_with_its_own_pods(cluster_backend, api):
+    for name, second in (("a", 30), ("b", 10), ("c", 20)):
+        cluster_backend.submit(dataclasses.replace(spec(), name=name))
+        created = f"2026-01-01T00:00:{second}Z"
+        api.objects[f"{JOBS}/{name}"]["metadata"]["creationTimestamp"] = created
+    mine, another = running(0), running(1)
+    mine["metadata"]["labels"]["app.kubernetes.io/instance"] = "c"
+    another["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "helm"
+    another["metadata"]["labels"]["app.kubernetes.io/instance"] = "b"
+    for one in (mine, another):
+        put(api, one)
+    found = [(status.name, status.detail) for status in cluster_backend.statuses()]
+    none, one = "0 of 2 running", "1 of 2 running"
+    assert found == [("b", none), ("c", one), ("a", none)]
+
+
 def test_a_cluster_without_jobset_still_lists_jobs(cluster_backend, api):
     cluster_backend.submit(spec())
     api.refusals["GET /apis/jobset"] = (404, "the server could not find the requested resource")
@@ -138,9 +163,12 @@ def test_an_unknown_job_says_where_it_was_looked_for(cluster_backend, api):
         cluster_backend.status("nothing")
 
 
+@pytest.mark.parametrize("manager", ["", "helm"])
 @pytest.mark.parametrize("verb", ["status", "cancel", "delete"])
-def test_a_job_that_somebody_else_made_is_left_alone(cluster_backend, api, verb):
-    api.put(f"{JOBS}/backup", {"kind": "Job", "metadata": {"name": "backup"}, "spec": {}})
+def test_a_job_that_somebody_else_made_is_left_alone(cluster_backend, api, verb, manager):
+    labels = {"app.kubernetes.io/managed-by": manager} if manager else {}
+    metadata = {"name": "backup", "labels": labels}
+    api.put(f"{JOBS}/backup", {"kind": "Job", "metadata": metadata, "spec": {}})
     with pytest.raises(RunError, match="not made by this launcher"):
         getattr(cluster_backend, verb)("backup")
     assert f"{JOBS}/backup" in api.objects

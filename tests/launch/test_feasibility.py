@@ -6,7 +6,7 @@ import pytest
 
 from launch import manifest
 from launch.lint import lint
-from launch.spec import JobSpec
+from launch.spec import JobSpec, Mount
 from trainer.exit_codes import ExitCode, RunError
 
 BASE = JobSpec(
@@ -81,6 +81,9 @@ REFUSED = {
     "no UTF-8": ({"args": (*BASE.args, "\udcff")}, "no UTF-8"),
     "secret of a trial": ({"trials": (("--config.api_key=canary",),)}, "secret in plain text"),
     "NUL of a trial": ({"trials": (("--config.run=a\0b",),)}, "NUL"),
+    "NUL of a variable": ({"env": (("A", "a\0b"),)}, "NUL"),
+    "no UTF-8 of a trial": ({"trials": (("--config.run=\ud800",),)}, "no UTF-8"),
+    "no UTF-8 of a variable": ({"env": (("A", "é\udfffé"),)}, "no UTF-8"),
     "sweep of workers": ({"trials": ((),), "workers": 2}, "one worker each"),
     "sweep of JobSets": ({"trials": ((),), "jobset": True}, "--nojobset"),
 }
@@ -93,6 +96,33 @@ def test_impossible_jobs_are_refused_with_the_nearest_possible(fields, message):
     assert message in refused.value.reason
     assert refused.value.code == ExitCode.BAD_FLAG
     assert "canary" not in refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("workdir", "lasts"),
+    [
+        ("/data", True),
+        ("/data/", True),
+        ("/data/run", True),
+        ("/data2", False),
+        ("/data2/run", False),
+        ("/dat", False),
+        ("/", False),
+        ("data/run", False),
+        ("/claim/run", True),
+        ("/claim2/run", False),
+        ("gs://BUCKET/run", True),
+        ("", False),
+    ],
+)
+def test_a_workdir_lasts_in_a_bucket_or_below_a_mount_not_beside_it(workdir, lasts):
+    mounts = (Mount("gcs", "bucket", "/data"), Mount("pvc", "claim", "/claim"))
+    spec = change(args=(f"--workdir={workdir}",), mounts=mounts)
+    if lasts:
+        assert manifest.render(spec)
+        return
+    with pytest.raises(RunError, match=f"--workdir={workdir} is lost with the pod"):
+        manifest.render(spec)
 
 
 @pytest.mark.parametrize(("count", "platform"), [(1, "plain"), (7, "plain"), (8, "gke")])

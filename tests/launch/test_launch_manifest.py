@@ -15,7 +15,7 @@ from launch import documents, examples, manifest, topologies
 from launch.accelerators import TABLE
 from launch.lint import lint
 from launch.lint.schemas import check_schemas
-from launch.spec import CodeBundle, JobSpec, Mount, SecretVariable
+from launch.spec import JobSpec
 
 K8S = Path(__file__).parents[2] / "k8s"
 BASE = JobSpec(
@@ -147,34 +147,6 @@ def test_rendering_is_pure():
     assert manifest.render(spec) == manifest.render(spec) != first
 
 
-@pytest.mark.parametrize(
-    ("fields", "needle"),
-    [
-        ({"queue": "training"}, '"kueue.x-k8s.io/queue-name": "training"'),
-        ({"priority_class": "high"}, '"priorityClassName": "high"'),
-        ({"workload_identity": "a@b.iam"}, '"iam.gke.io/gcp-service-account": "a@b.iam"'),
-        ({"spot": True}, '"cloud.google.com/gke-spot": "true"'),
-        ({"pod_monitor": 9090}, '"kind": "PodMonitor"'),
-        ({"ttl_hours": 1}, '"ttlSecondsAfterFinished": 3600'),
-        ({"deadline_hours": 2}, '"activeDeadlineSeconds": 7200'),
-        ({"grace_secs": 90}, '"terminationGracePeriodSeconds": 90'),
-        ({"mounts": (Mount("pvc", "claim", "/data"),)}, '"claimName": "claim"'),
-        ({"mounts": (Mount("gcs", "bucket", "/data"),)}, '"gke-gcsfuse/volumes": "true"'),
-        ({"secret_env": (SecretVariable("TOKEN", "hub", "key"),)}, '"secretKeyRef"'),
-        ({"code": CodeBundle("ab" * 32, (("a/b.py", b"x"),))}, '"path": "a/b.py"'),
-        ({"code": CodeBundle("ab" * 32, (), "gs://b/c.zip")}, '"name": "fetch-code"'),
-        ({"privileged": "rdma"}, '"lockstep/not-restricted-because"'),
-        ({"node_selector": (("zone", "a"),)}, '"zone": "a"'),
-        ({"jobset": True, "workers": 2}, '"restartStrategy": "BlockingRecreate"'),
-    ],
-)
-def test_each_field_reaches_the_manifest_without_a_fault(fields, needle):
-    rendered = manifest.render(change(**fields))
-    assert needle in json.dumps(rendered)
-    assert lint(rendered) == []
-    assert list(check_schemas(rendered)) == []
-
-
 def test_gpus_get_memory_backed_shared_memory():
     spec = change(accelerator="h100", devices_per_worker=8, image="lockstep:0.1.0-gpu")
     volumes = {volume["name"]: volume for volume in pod_of(spec)["volumes"]}
@@ -228,7 +200,7 @@ def round_trip(spec: JobSpec) -> dict:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    text=st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=60),
+    text=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60),
     name=st.from_regex(r"[A-Z][A-Z_]{0,10}X", fullmatch=True),
 )
 def test_hostile_text_comes_out_as_it_went_in(text, name):

@@ -18,6 +18,57 @@ def kubernetes_verdict(rules: list[dict], code: int) -> str:
     return "Count"
 
 
+# What follows each code: here, for the pods of a Job, for a trial, for the pods of a JobSet.
+FOLLOWS = {
+    0: (Verdict.DONE, "Count", "Count", "Count"),
+    1: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    2: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    64: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    65: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    70: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    78: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    126: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    127: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    137: (Verdict.COUNT, "Count", "Count", "Count"),
+    143: (Verdict.IGNORE, "Ignore", "Ignore", "FailJob"),
+    200: (Verdict.COUNT, "Count", "Count", "Count"),
+    201: (Verdict.COUNT, "Count", "Count", "Count"),
+    202: (Verdict.COUNT, "Count", "Count", "Count"),
+}
+
+
+def test_every_code_has_a_row():
+    named = {*ExitCode, *policy.SHELL_CODES, *policy.PYTHON_CODES, 137}
+    assert set(FOLLOWS) == {int(code) for code in named}
+
+
+@pytest.mark.parametrize("code", FOLLOWS)
+def test_what_follows_a_code_is_what_the_table_says(code):
+    rules = [policy.pod_failure_rules, policy.index_failure_rules, policy.gang_failure_rules]
+    actions = [kubernetes_verdict(make(CONTAINER), code) for make in rules]
+    assert (policy.judge_exit(code), *actions) == FOLLOWS[code]
+
+
+@pytest.mark.parametrize(
+    ("rules", "actions"),
+    [
+        (policy.pod_failure_rules, ["Ignore", "Ignore", "FailJob"]),
+        (policy.index_failure_rules, ["Ignore", "Ignore", "FailIndex"]),
+        (policy.gang_failure_rules, ["FailJob", "FailJob", "FailJob"]),
+    ],
+)
+def test_the_rules_are_these_and_no_others(rules, actions):
+    disrupted = {"onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    codes = [[143], [1, 2, 64, 65, 70, 78, 126, 127]]
+    exits = [
+        {"onExitCodes": {"containerName": "c", "operator": "In", "values": values}}
+        for values in codes
+    ]
+    conditions = [disrupted, *exits]
+    wanted = [{"action": a, **rest} for a, rest in zip(actions, conditions, strict=True)]
+    assert rules("c") == wanted
+
+
 @pytest.mark.parametrize("code", list(ExitCode))
 def test_a_code_may_be_retried_exactly_from_128_on(code):
     assert code.retriable == (code >= 128)
@@ -68,6 +119,18 @@ def test_jobsets_agree_too(code):
     assert outcome == expected[policy.judge_exit(code)]
 
 
+def test_a_jobset_restarts_what_was_evicted_and_does_not_count_it():
+    stopped, permanent = policy.jobset_failure_rules()
+    message = "Pod ns/p has condition DisruptionTarget matching FailJob rule at index 0"
+    assert any(pattern in message for pattern in stopped["onJobFailureMessagePatterns"])
+    assert stopped["action"] == "RestartJobSetAndIgnoreMaxRestarts"
+    reasons = [rule["onJobFailureReasons"] for rule in (stopped, permanent)]
+    assert reasons == [["PodFailurePolicy"]] * 2
+    # 143 alone: a code that only begins like it is another one.
+    other = "Container trainer for pod ns/p failed with exit code 1431 matching FailJob rule"
+    assert not any(pattern in other for pattern in stopped["onJobFailureMessagePatterns"])
+
+
 def test_an_evicted_pod_is_never_judged_by_its_exit_code():
     first = policy.pod_failure_rules(CONTAINER)[0]
     assert first["action"] == "Ignore"
@@ -91,3 +154,4 @@ def test_the_delay_before_a_restart_grows_to_a_limit():
     delays = [policy.restart_delay_secs(attempt) for attempt in (0, 1, 5, 9, 10_000)]
     assert delays == sorted(delays)
     assert (delays[0], delays[-1]) == (0.1, 10.0)
+    assert [policy.restart_delay_secs(attempt) for attempt in (1, 2, 6, 7)] == [0.2, 0.4, 6.4, 10]

@@ -1,29 +1,34 @@
 """The linter proven by sabotage: good manifests, one fault planted at a time, every one named."""
 
+import ast
 import copy
-import dataclasses
+import re
+import sys
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
+from lone_faults import GOOD, ON_EVERY_LEVEL
+from lone_job_faults import HARMLESS, LONE
 from planted_faults import DELETE, FAULTS
 
+import launch.lint
 from launch import documents, manifest
 from launch.examples import EXAMPLES
 from launch.lint import lint
 from launch.lint.schemas import check_schemas
-from launch.spec import CodeBundle, Mount
 
-BAD = {
-    "code": dataclasses.replace(
-        EXAMPLES["cpu-smoke"], code=CodeBundle("ab" * 32, (("a.py", b"x"),))
-    ),
-    "bucket": dataclasses.replace(EXAMPLES["cpu-smoke"], mounts=(Mount("gcs", "bucket", "/data"),)),
-}
+ALONE = [*ON_EVERY_LEVEL, *LONE]
+RULES = [
+    path
+    for path in Path(launch.lint.__file__).parent.glob("*.py")
+    if path.stem not in ("__init__", "finding", "schemas", "workload")
+]
 
 
 def good(example: str) -> list[dict]:
-    spec = BAD.get(example) or EXAMPLES[example]
-    return manifest.render(spec)
+    return GOOD.get(example) or manifest.render(EXAMPLES[example])
 
 
 def plant(manifests: list[dict], kind: str, path: str, value: Any) -> list[dict]:
@@ -46,25 +51,114 @@ def plant(manifests: list[dict], kind: str, path: str, value: Any) -> list[dict]
     return planted
 
 
-def test_there_are_enough_faults():
-    assert len(FAULTS) >= 100
+def titles(faults: list[tuple]) -> list[str]:
+    return [f"{n}-{fault[1]}-{fault[2].rpartition('.')[2]}" for n, fault in enumerate(faults)]
 
 
-@pytest.mark.parametrize("example", sorted({fault[0] for fault in FAULTS}))
+@pytest.mark.parametrize("example", sorted({fault[0] for fault in (*FAULTS, *ALONE)}))
 def test_the_manifest_without_a_fault_is_clean(example):
     assert lint(good(example)) == []
     assert list(check_schemas(good(example))) == []
 
 
-@pytest.mark.parametrize(
-    ("example", "kind", "path", "value", "word"),
-    FAULTS,
-    ids=[f"{n}-{fault[1]}-{fault[2].rpartition('.')[2]}" for n, fault in enumerate(FAULTS)],
-)
+@pytest.mark.parametrize(("example", "kind", "path", "value", "word"), FAULTS, ids=titles(FAULTS))
 def test_every_planted_fault_is_named(example, kind, path, value, word):
     planted = plant(good(example), kind, path, value)
     found = [str(one) for one in (*lint(planted), *check_schemas(planted))]
     assert any(word in one for one in found), found
+
+
+@pytest.mark.parametrize(("example", "kind", "path", "value", "said"), ALONE, ids=titles(ALONE))
+def test_a_fault_of_one_rule_is_found_once_and_where_it_is(example, kind, path, value, said):
+    found = [str(one) for one in lint(plant(good(example), kind, path, value))]
+    assert len(found) == 1, found
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(
+    ("example", "kind", "path", "value", "_"), ON_EVERY_LEVEL, ids=titles(ON_EVERY_LEVEL)
+)
+def test_a_fault_of_a_pod_is_told_of_the_container_and_group_that_has_it(
+    example, kind, path, value, _
+):
+    [found] = lint(plant(good(example), kind, path, value))
+    place = re.sub(r"\.(\d+)", r"[\1]", path)
+    [level] = re.findall(r"^spec.*?\.template\.spec(?:\.\w*ontainers\[0\])?(?=\.)", place)
+    assert f" {level}." in found.where
+
+
+@pytest.mark.parametrize(("example", "kind", "path", "value"), HARMLESS, ids=titles(HARMLESS))
+def test_what_is_no_fault_is_not_found(example, kind, path, value):
+    planted = plant(good(example), kind, path, value)
+    if path == "metadata.name":
+        planted = [one for one in planted if one["kind"] != "Service"]
+    assert [str(one) for one in lint(planted)] == []
+
+
+def twice() -> list[dict]:
+    policy, job = good("cpu")
+    return [policy, job, policy]
+
+
+def without_instance() -> list[dict]:
+    """Pods without the label that finds them, and a policy that selects them all the same."""
+    policy, job = copy.deepcopy(good("cpu"))
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    del labels["app.kubernetes.io/instance"]
+    policy["spec"]["podSelector"]["matchLabels"] = labels
+    return [policy, job]
+
+
+def test_a_document_that_comes_twice_is_found():
+    said = "NetworkPolicy/cpu-smoke metadata.name: is used twice"
+    assert [str(one).partition(";")[0] for one in lint(twice())] == [said] * 2
+    policy = copy.deepcopy(twice()[2])
+    policy["metadata"]["namespace"] = "other"
+    assert lint([*twice()[:2], policy]) == []
+
+
+def test_a_pod_without_the_label_that_finds_it_is_found():
+    [found] = lint(without_instance())
+    assert "template.metadata.labels[app.kubernetes.io/instance]: is missing" in str(found)
+
+
+def places() -> dict[tuple[str, int], tuple[str, int]]:
+    """File and line -> the finding that is made there: its file and first line."""
+    return {
+        (str(path), line): (path.name, node.lineno)
+        for path in RULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Yield)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+
+
+def rules_that_speak(
+    planted: list[dict], places: dict[tuple[str, int], tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """The places at which findings were made."""
+    seen, files = set(), {file for file, _ in places}
+
+    def each_line(frame: FrameType, event: str, _: object) -> Any:
+        file = frame.f_code.co_filename
+        if event == "line" and (file, frame.f_lineno) in places:
+            seen.add(places[file, frame.f_lineno])
+        return each_line if file in files else None
+
+    before = sys.gettrace()
+    sys.settrace(each_line)
+    try:
+        lint(planted)
+    finally:
+        sys.settrace(before)
+    return seen
+
+
+def test_every_rule_has_a_fault_that_only_it_finds():
+    known = places()
+    planted = [plant(good(e), kind, path, value) for e, kind, path, value, _ in ALONE]
+    spoke = [rules_that_speak(one, known) for one in (*planted, twice(), without_instance())]
+    assert {rule for rules in spoke if len(rules) == 1 for rule in rules} == set(known.values())
 
 
 ODD = [
@@ -72,6 +166,8 @@ ODD = [
     "a",
     "[]",
     "kind: Job",
+    "apiVersion: v1",
+    "{apiVersion: , kind: }",
     "kind: Job\nspec: []",
     "kind: JobSet\nspec: {replicatedJobs: [1]}",
 ]
@@ -80,3 +176,4 @@ ODD = [
 @pytest.mark.parametrize("text", ODD)
 def test_anything_at_all_can_be_linted(text):
     lint(documents.load(text))
+    list(check_schemas(documents.load(text)))

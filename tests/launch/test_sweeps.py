@@ -1,6 +1,7 @@
 """Sweeps: a file of trials, one line of results a trial."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,30 @@ def test_a_grid_is_every_combination(tmp_path):
         "--workdir=gs://BUCKET/s/trial-1",
     )
     assert len({trial[-1] for trial in found}) == 6
+
+
+def test_the_last_field_of_a_grid_changes_first_and_values_are_written_as_json(tmp_path):
+    found = trials(tmp_path, "grid:\n  a: [1, 2.5]\n  b: [true, null, [1, x], 1e-3]\n")
+    values = ["true", "null", '[1, "x"]', "1e-3"]
+    assert [trial[:2] for trial in found] == [
+        (f"--config.a={a}", f"--config.b={b}") for a in ("1", "2.5") for b in values
+    ]
+
+
+def test_each_trial_has_a_folder_of_its_own_below_the_workdir(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("list: [{}, {}]")
+    for workdir in ("gs://BUCKET/s", "gs://BUCKET/s/"):
+        folders = [trial[-1] for trial in sweep.load(path, workdir)]
+        assert folders == [f"--workdir=gs://BUCKET/s/trial-{i}" for i in range(2)]
+
+
+def test_trials_travel_as_one_argument_of_a_process_with_room_around_it(tmp_path):
+    # Linux gives 128 KiB to one argument.
+    around = len(json.dumps(trials(tmp_path, "list: [{a: x}]"))) - 1
+    assert trials(tmp_path, f"list: [{{a: {'x' * (120_000 - around)}}}]")
+    with pytest.raises(RunError, match="1 trials are too many; split the file"):
+        trials(tmp_path, f"list: [{{a: {'x' * (120_001 - around)}}}]")
 
 
 def test_a_list_is_taken_as_it_is(tmp_path):

@@ -1,20 +1,24 @@
 """The user's own files travel with the job."""
 
 import dataclasses
+import hashlib
+import io
 import json
 import random
 import subprocess
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from command_line import RENDER, TRAINER, container, refused, rendered
 from fake_cluster import JOBS
 
-from launch import code_bundle, documents, programs
+from launch import code_bundle, documents, programs, shipping
 from launch.__main__ import main
 from launch.doctor import check_paths
-from launch.spec import CODE_DIR, JobSpec
+from launch.spec import CODE_DIR, CodeBundle, JobSpec
 from tests.storage.emulator import running_emulator
 from trainer.exit_codes import RunError
 
@@ -42,6 +46,67 @@ def test_your_files_travel_in_a_config_map_and_the_config_finds_them(capsys, tmp
     (root / "experiment.py").write_text("print('changed')\n")
     changed = rendered(capsys, *RENDER, f"--code={root}", "--", config, "--workdir=gs://BUCKET/run")
     assert changed[-1]["metadata"]["labels"]["lockstep/code-digest"] != digest
+
+
+def test_only_what_is_in_the_folder_travels_and_nothing_hidden(tmp_path):
+    tmp_path = tmp_path / ".work" / "venv"  # names above the folder hide nothing in it
+    root = folder(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret.py").write_text("canary")
+    (tmp_path / "mine2").mkdir()
+    (tmp_path / "mine2" / "secret.py").write_text("canary")  # a name that begins like the folder's
+    for place in (
+        ".env",
+        ".cache/a.py",
+        "sub/.hidden/deep/a.py",
+        "sub/__pycache__/a.pyc",
+        "venv/a.py",
+        "node_modules/a.js",
+    ):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_text("canary")
+    (root / "sub" / "deep").mkdir()
+    (root / "sub" / "deep" / "b.py").write_text("deep")
+    (root / "venv.py").write_text("a file whose name only begins so")
+    (root / "out.py").symlink_to(tmp_path / "elsewhere" / "secret.py")
+    (root / "beside.py").symlink_to(tmp_path / "mine2" / "secret.py")
+    (root / "outside").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (root / "gone.py").symlink_to(root / "nothing")
+    (root / "inside.py").symlink_to(root / "sub" / "deep" / "b.py")
+    bundle, _ = code_bundle.collect(str(root), ())
+    assert dict(bundle.files) == {
+        "experiment.py": b"print('config')\n",
+        "inside.py": b"deep",
+        "sub/data.bin": b"\xff\x00",
+        "sub/deep/b.py": b"deep",
+        "venv.py": b"a file whose name only begins so",
+    }
+
+
+def test_the_digest_tells_names_contents_and_where_files_end(tmp_path):
+    def digest(**files: str) -> str:
+        root = Path(tempfile.mkdtemp(dir=tmp_path))
+        for name, content in files.items():
+            (root / name).write_text(content)
+        return code_bundle.collect(str(root), ())[0].digest
+
+    digests = [
+        digest(a="x", b="y"),
+        digest(a="y", b="x"),
+        digest(a="x", c="y"),
+        digest(a="xb", b="y"),
+        digest(a="xy"),
+        digest(a="x"),
+        digest(ab="x"),
+    ]
+    assert len(set(digests)) == len(digests)
+    assert digest(b="y", a="x") == digests[0]
+
+
+@pytest.mark.parametrize(("size", "fits"), [(524_000, True), (526_000, False)])
+def test_files_fit_into_a_config_map_by_their_size_in_base64(size, fits):
+    files = (("a.bin", bytes(size // 2)), ("b.bin", bytes(size - size // 2)))
+    assert code_bundle.fits_config_map(CodeBundle("ab" * 32, files)) == fits
 
 
 def test_one_file_travels_alone(capsys, tmp_path):
@@ -88,11 +153,32 @@ def test_large_files_travel_through_the_bucket(capsys, tmp_path):
     assert [one["kind"] for one in parsed] == ["NetworkPolicy", "Job"]
 
 
-def test_the_fetched_zip_is_checked_and_stays_in_its_folder(tmp_path):
-    import hashlib
-    import io
-    import zipfile
+@pytest.mark.parametrize("workdir", ["gs://BUCKET/run", "gs://BUCKET/run/"])
+def test_the_zip_is_called_by_its_digest_below_the_workdir(workdir):
+    files = (("a.bin", random.Random(0).randbytes(800_000)),)
+    job = JobSpec("run", args=(f"--workdir={workdir}",), code=CodeBundle("ab" * 32, files))
+    planned = shipping.plan(job).code
+    digest = hashlib.sha256(code_bundle.archive(job.code)).hexdigest()
+    assert planned == CodeBundle(digest, files, f"gs://BUCKET/run/code/{digest}.zip")
+    small = dataclasses.replace(job, code=CodeBundle("ab" * 32, (("a", b"x"),)))
+    assert shipping.plan(small) == small
 
+
+def test_files_too_large_for_a_config_map_need_a_bucket():
+    code = CodeBundle("ab" * 32, (("a.bin", bytes(800_000)),))
+    with pytest.raises(RunError, match="no bucket through which it could travel"):
+        shipping.plan(JobSpec("run", args=("--workdir=/data/run",), code=code))
+
+
+def test_the_same_files_make_the_same_zip():
+    code = CodeBundle("", (("a/b.py", b"x = 1\n"), ("c.bin", b"\xff")))
+    data = code_bundle.archive(code)
+    assert data == code_bundle.archive(code)
+    with zipfile.ZipFile(io.BytesIO(data)) as found:
+        assert {name: found.read(name) for name in found.namelist()} == dict(code.files)
+
+
+def test_the_fetched_zip_is_checked_and_stays_in_its_folder(tmp_path):
     def fetch(data: bytes, digest: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "code.zip").write_bytes(data)
         command = [sys.executable, "-c", programs.source("fetch_code")]

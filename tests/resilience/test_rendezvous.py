@@ -75,6 +75,51 @@ def test_missing_worker_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(f"waiting for worker 1 of 2: {addresses[1]} refused, \\d s left", said)
 
 
+def test_every_missing_worker_of_five_is_named_by_all_who_came() -> None:
+    addresses = _addresses(5)
+    for end in _meet(*[(Cluster(addresses, i), CONFIG) for i in (0, 2, 4)]):
+        _refusal(end, ExitCode.HANG, *(f"worker {i} of 5: {addresses[i]}" for i in (1, 3)))
+        assert end is not None
+        assert not any(f"worker {i} of 5" in end.reason for i in (0, 2, 4))
+
+
+def test_one_of_four_with_another_config_is_named_by_the_others() -> None:
+    addresses = _addresses(4)
+    given = [CONFIG, CONFIG, {"seed": 1}, CONFIG]
+    ends = _meet(*[(Cluster(addresses, i), given[i]) for i in range(4)])
+    _refusal(ends[2], ExitCode.BAD_CONFIG, "has another config")
+    for end in (ends[0], ends[1], ends[3]):
+        assert end is not None
+        # Who comes after it has left finds nobody there.
+        assert f"worker 2 of 4: {addresses[2]}" in end.reason
+
+
+def test_a_worker_that_answers_and_never_comes_is_named() -> None:
+    addresses = _addresses(3)
+    port = int(addresses[2].rpartition(":")[2])
+
+    def answer(server: socket.socket) -> None:
+        for _ in range(2):
+            link, _ = server.accept()
+            with link, link.makefile("rb") as file:
+                link.sendall(
+                    file.readline()
+                    .replace(b'"worker": 0', b'"worker": 2')
+                    .replace(b'"worker": 1', b'"worker": 2')
+                )
+
+    with socket.create_server(("localhost", port)) as server:
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        ends = _meet(*[(Cluster(addresses, i), CONFIG) for i in range(2)])
+        thread.join()
+    for end in ends:
+        said = f"worker 2 of 3: {addresses[2]} answers, but does not reach this worker"
+        _refusal(end, ExitCode.HANG, said)
+        assert end is not None
+        assert end.reason.count(" of 3: ") == 1
+
+
 def test_unknown_host_is_named() -> None:
     addresses = (*_addresses(1), "no-such-host.invalid:2222")
     (end,) = _meet((Cluster(addresses, 0), CONFIG))
