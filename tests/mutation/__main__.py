@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+from tests.behaviour import ignored
 from tests.mutation import drawn
 from tests.mutation.faults import Bench, Fault, Results
 
@@ -42,13 +43,10 @@ def main() -> None:
     if not (options.patches or options.ignored):
         drawn.run(options.files, options.most, options.seed)
         return
-    if options.ignored:
-        from tests.behaviour.ignored import faults
-    else:
-        faults = patches(options.patches)
-    name = options.patches.name if options.patches else "ignored"
+    made = ignored.faults() if options.ignored else patches(options.patches)
+    name = "ignored" if options.ignored else options.patches.resolve().name
     results = Results(options.results or ROOT / "runs" / "mutation" / f"{name}.json")
-    faults = chosen(faults, options.only)
+    faults = chosen(made, options.only)
     sys.exit(judge(faults, results, slow=options.slow, jobs=options.jobs, root=ROOT))
 
 

@@ -28,7 +28,7 @@ FOLDERS = {
     "trainer/template": "template",
     "trainer/tune": "tune",
     "trainer/watch": "resilience entry template",
-    "launch": "launch docs cluster",
+    "launch": "launch",
     "tests": "mutation",
 }
 """Folders of `tests` by the start of a path, the likeliest first; the longest start counts."""

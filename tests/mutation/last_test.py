@@ -1,6 +1,6 @@
 """Pytest plugin: notes which test runs, so that it is known even of a process that died.
 
-With `-x` the last test that began is the one that failed.
+With `-x` the last test that began is the one that failed. Of tests that all passed nothing is left.
 """
 
 import os
@@ -18,6 +18,11 @@ def pytest_runtest_logstart(nodeid: str) -> None:
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     if report.failed:
         _note(report.nodeid)
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        _note("")
 
 
 def _note(nodeid: str) -> None:

@@ -47,7 +47,7 @@ class PrivateTree:
         try:
             _git(self.folder, "apply", str(patch.resolve()))
         except subprocess.CalledProcessError as error:
-            raise ValueError(f"does not apply: {error.stderr.strip()}") from error
+            raise ValueError(f"does not apply: {'; '.join(error.stderr.splitlines())}") from error
 
     def remove(self) -> None:
         """Leave nothing."""
@@ -80,10 +80,10 @@ class PrivateTree:
         env = os.environ | {last_test.PATH: str(last), "PYTHONDONTWRITEBYTECODE": "1"}
         with _group([*command, *tests], self.folder, env) as process:
             said, _ = process.communicate()
-        if process.returncode in _ENDED_WELL:
-            return None
         if failed := last.read_text():
             return failed
+        if process.returncode in _ENDED_WELL:
+            return None
         raise ValueError(f"pytest ended with {process.returncode}: {said[-2000:].strip()}")
 
     def collects(self, file: str) -> bool:
