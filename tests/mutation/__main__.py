@@ -63,10 +63,11 @@ def _patch(path: pathlib.Path) -> Fault:
 
 
 def chosen(faults: Sequence[Fault], only: Sequence[str] | None) -> list[Fault]:
-    """The faults of those names; all where none is given."""
-    if unknown := set(only or ()) - {fault.name for fault in faults}:
+    """The faults of those names, in their order; all where none is given."""
+    named = {fault.name: fault for fault in faults}
+    if unknown := set(only or ()) - named.keys():
         sys.exit(f"no such fault: {', '.join(sorted(unknown))}")
-    return [fault for fault in faults if not only or fault.name in only]
+    return [named[name] for name in only or named]
 
 
 def judge(

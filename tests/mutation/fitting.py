@@ -3,10 +3,7 @@
 import pathlib
 import re
 
-_SLOWEST_LAST = {  # files of the fast suite that train in processes of their own
-    "tests/same_bits/test_replicas.py",
-    "tests/data/test_same_data.py",
-}
+_STARTS_PROCESSES = re.compile(r"^(import subprocess|from tests\.(processes|chaos\.harness))", re.M)
 FOLDERS = {
     "trainer": "entry behaviour resilience parts template conformance",
     "trainer/checkpoint": "resilience storage template",
@@ -21,7 +18,7 @@ FOLDERS = {
     "trainer/optimizers": "parts step template conformance",
     "trainer/regularizers": "parts step conformance",
     "trainer/report": "template",
-    "trainer/run": "resilience step evaluation entry behaviour template",
+    "trainer/run": "resilience behaviour step evaluation entry template",
     "trainer/storage": "storage resilience data",
     "trainer/task": "step parts template conformance",
     "trainer/tasks": "step template parts conformance",
@@ -37,13 +34,14 @@ FOLDERS = {
 def likely(changed: list[str], root: pathlib.Path) -> list[str]:
     """Return test files for a change of the files `changed`, the likeliest first.
 
-    First those that import a changed module by name, then the folders of the table.
+    First those that import a changed module by name, then the folders of the table; files whose
+    tests start processes, which takes seconds each, come after all others.
     """
     folders = dict.fromkeys(f for path in changed for f in _folders(path))
     files = dict.fromkeys(str(path.relative_to(root)) for path in _importers(changed, root))
     for folder in folders:
         files |= dict.fromkeys(_in_folder(root, folder))
-    return sorted(files, key=_SLOWEST_LAST.__contains__)
+    return sorted(files, key=lambda file: bool(_STARTS_PROCESSES.search((root / file).read_text())))
 
 
 def others(likely_ones: list[str], root: pathlib.Path) -> list[str]:
