@@ -47,13 +47,11 @@ RUNS = {
     "edges": config(
         log_every_steps=5, eval_every_steps=3, eval_before_training=True,
         checkpoint_every_steps=4, keep_checkpoints=2,
+        plateau=PlateauConfig("loss", patience=2, min_delta=1e6),
     ),
     "plateau": config(
         **EACH, plateau=PlateauConfig("loss", "max", factor=0.5, patience=2, min_scale=0.3),
         keep_best_metric="accuracy", keep_best_mode="min", keep_checkpoints=1,
-    ),
-    "small changes": config(
-        **EACH, train_steps=6, plateau=PlateauConfig("loss", patience=2, min_delta=1e6)
     ),
     "schedule": config(
         log_every_steps=1, dataset=UNSEEN,
