@@ -12,15 +12,19 @@ that was killed before is tried first by the test that killed it.
 
 import argparse
 import concurrent.futures
+import dataclasses
+import functools
 import hashlib
+import os
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 
 from tests.behaviour import ignored
-from tests.mutation import drawn
+from tests.mutation import drawn, private_tree
 from tests.mutation.faults import Bench, Fault, Results
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -76,26 +80,30 @@ def judge(
     """Print a line for each fault and the score; return 0 where every fault is killed."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         bench = Bench(root, pathlib.Path(folder))
-        tree = bench.sound.digest
-
-        def one(fault: Fault) -> str:
-            key = f"{fault.digest[:16]} {tree[:16]} {'slow' if slow else 'fast'}"
-            old = results.found.get(fault.name)
-            if old and old.key == key:
-                return old.line(fault.name)
-            result = bench.judge(fault, first=old.test if old else "", slow=slow)
-            result.key = key
-            results.put(fault.name, result)
-            return result.line(fault.name)
-
+        one = functools.partial(_line, bench, results, bench.sound.digest, slow)
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            for line in pool.map(one, faults):
-                print(line, flush=True)
+            try:
+                for line in pool.map(one, faults):
+                    print(line, flush=True)
+            except KeyboardInterrupt:  # the threads wait for tests, maybe for minutes
+                private_tree.end_all()
+                shutil.rmtree(folder, ignore_errors=True)
+                os._exit(130)
     found = [results.found[fault.name].verdict for fault in faults]
     tried = len(found) - found.count("error")
     errors = f", {found.count('error')} could not be tried" if "error" in found else ""
     print(f"in all: {found.count('killed')} of {tried} killed{errors} ({results.path})")
     return int(set(found) != {"killed"})
+
+
+def _line(bench: Bench, results: Results, tree: str, slow: bool, fault: Fault) -> str:
+    """Judge one fault, or take what was found for the same fault and tree."""
+    key = f"{fault.digest[:16]} {tree[:16]} {'slow' if slow else 'fast'}"
+    old = results.found.get(fault.name)
+    if not (old and old.key == key):
+        result = bench.judge(fault, first=old.test if old else "", slow=slow)
+        results.put(fault.name, dataclasses.replace(result, key=key))
+    return results.found[fault.name].line(fault.name)
 
 
 if __name__ == "__main__":

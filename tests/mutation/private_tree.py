@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.mutation import last_test
 
+_running: set[int] = set()  # process groups
 _ENDED_WELL = (0, 5)  # pytest: all passed; nothing was selected
 
 
@@ -73,7 +74,8 @@ class PrivateTree:
         last.write_text("")
         without = [f"--deselect={t}" if "::" in t else f"--ignore={t}" for t in left_out]
         command = [sys.executable, "-m", "pytest", "-x", "-p", last_test.__name__]
-        command += [f"--timeout={secs}", *without]
+        # By a thread: a test that hangs in native code takes no signal.
+        command += [f"--timeout={secs}", "--timeout-method=thread", *without]
         # A test that is named by its id is run whatever it is.
         if not all("::" in test for test in tests):
             command += ["-m", "slow" if slow else "not slow"]
@@ -103,11 +105,23 @@ def _group(
         command, cwd=folder, env=env, text=True, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    _running.add(process.pid)
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _running.discard(process.pid)
+        _end(process.pid)
+
+
+def end_all() -> None:
+    """End all tests that run."""
+    for group in tuple(_running):
+        _end(group)
+
+
+def _end(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _git(folder: pathlib.Path, *words: str) -> str:
