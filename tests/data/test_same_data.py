@@ -113,7 +113,7 @@ def test_two_workers_stream_a_faulty_bucket_to_the_same_digest(tmp_path):
 
 
 def test_a_window_over_a_bucket_stays_under_the_budget(tmp_path):
-    pattern = write_shards(tmp_path / "data", [40] * 8)
+    pattern = write_shards(tmp_path / "data", [40] * 12)
     files = sorted((tmp_path / "data").iterdir())
     size = max(path.stat().st_size for path in files)
     config = tmp_path / "tiny_shards.py"
@@ -124,9 +124,11 @@ def test_a_window_over_a_bucket_stays_under_the_budget(tmp_path):
         for path in files:
             storage.write_bytes(f"gs://shards/{path.name}", path.read_bytes())
         args += ["--config.dataset.name=gs://shards/{split}-*.tfrecord", STREAM]
-        # Two readers share the budget; a window touches at most three of the eight shards.
+        # Two readers share the budget; a window touches at most three of the twelve shards, and
+        # eight fit: all twelve are read.
         args += [f"--stage_dir={tmp_path / 'stage'}", f"--stage_bytes={2 * 4 * size}"]
         remote = summary(tmp_path / "remote", *args)
+    assert sum(path.stat().st_size for path in files) > 8 * size
     assert remote["state_digest"] == local["state_digest"]
     staged = [path for path in (tmp_path / "stage").iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in staged) <= 8 * size

@@ -125,7 +125,7 @@ def test_refusal_takes_half_a_second_and_no_tensorflow():
     ],
 )
 def test_a_missing_accelerator_is_never_a_cpu_run(flags, says, tmp_path):
-    ended = trainer(f"--workdir={tmp_path}", *flags)
+    ended = trainer(f"--workdir={tmp_path}", "--config.train_steps=1", *flags)
     assert ended.code == 78
     assert says in ended.last_line
     assert "Traceback" not in ended.stderr

@@ -1,112 +1,109 @@
 """Plants one fault after another and counts those that the tests notice.
 
     python -m tests.mutation [FILE ...] [--most=40] [--seed=0]
+    python -m tests.mutation --patches=DIR [--only=NAME ...] [--slow] [--jobs=2]
+    python -m tests.mutation --ignored [--only=NAME ...] [--jobs=2]
 
-Each mutant runs the tests of its file in a forked process, up to the first failure. Survivors are
-listed: each is a test that is missing, or a fault that changes nothing.
+The first draws small faults of files. The second takes each *.patch of a folder (a unified diff).
+The third makes one field or flag after another do nothing, and runs the test that tests/behaviour
+names for it. Both work in private copies of the tree and go on where they were stopped; a fault
+that was killed before is tried first by the test that killed it.
 """
 
 import argparse
-import contextlib
-import importlib.machinery
-import importlib.util
+import concurrent.futures
+import dataclasses
+import functools
+import hashlib
 import os
 import pathlib
-import random
-import signal
+import re
+import shutil
 import sys
-import time
+import tempfile
+from collections.abc import Sequence
 
-import pytest
+from tests.behaviour import ignored
+from tests.mutation import drawn, private_tree
+from tests.mutation.faults import Bench, Fault, Results
 
-from tests.mutation.mutants import Mutant, mutants
-
-CHECKPOINT = "tests/resilience/test_checkpoint_"
-TESTS = {
-    "trainer/exit_codes.py": ["tests/resilience/test_exit_code_enum.py", "tests/launch"],
-    "trainer/checkpoint/folder.py": [f"{CHECKPOINT}{n}.py" for n in ("damage", "disk", "store")],
-    "trainer/checkpoint/saver.py": [f"{CHECKPOINT}disk.py"],
-    "trainer/checkpoint/state.py": [f"{CHECKPOINT}store.py"],
-    "trainer/checkpoint/store.py": [f"{CHECKPOINT}{n}.py" for n in ("damage", "disk", "store")],
-    "trainer/data/order.py": ["tests/data/test_order.py"],
-    "trainer/engine/reduction.py": ["tests/step/test_step.py"],
-    **{str(p): ["tests/parts/test_losses.py"] for p in pathlib.Path("trainer/losses").glob("*.py")},
-}
-_SECS = 120
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Print the share killed for each file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", default=list(TESTS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*")
     parser.add_argument("--most", type=int, default=40, help="mutants of a file, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patches", type=pathlib.Path, help="folder of patches")
+    parser.add_argument("--ignored", action="store_true", help="fields and flags that do nothing")
+    parser.add_argument("--only", nargs="*", help="names of some")
+    parser.add_argument("--slow", action="store_true", help="survivors meet all other tests too")
+    parser.add_argument("--jobs", type=int, default=2, help="faults at a time")
+    parser.add_argument("--results", type=pathlib.Path, help="JSON file, in runs/ by default")
     options = parser.parse_args()
-    all_killed = all_made = 0
-    for file in options.files:
-        made = list(mutants(pathlib.Path(file).read_text()))
-        if len(made) > options.most:
-            made = random.Random(options.seed).sample(made, options.most)
-        if _survives(file, None) is False:
-            sys.exit(f"{file}: its tests fail without a mutant")
-        alive = [mutant for mutant in made if _survives(file, mutant)]
-        all_killed, all_made = all_killed + len(made) - len(alive), all_made + len(made)
-        print(f"{file}: {len(made) - len(alive)} of {len(made)} killed", flush=True)
-        for mutant in alive:
-            print(f"    line {mutant.line}: {mutant.what}", flush=True)
-    print(f"in all: {all_killed} of {all_made} killed ({all_killed / max(1, all_made):.1%})")
+    if not (options.patches or options.ignored):
+        drawn.run(options.files, options.most, options.seed)
+        return
+    made = ignored.faults() if options.ignored else patches(options.patches)
+    name = "ignored" if options.ignored else options.patches.resolve().name
+    results = Results(options.results or ROOT / "runs" / "mutation" / f"{name}.json")
+    faults = chosen(made, options.only)
+    sys.exit(judge(faults, results, slow=options.slow, jobs=options.jobs, root=ROOT))
 
 
-def _survives(file: str, mutant: Mutant | None) -> bool:
-    """Run the tests of `file` with the mutant in its place; a test that hangs notices it too."""
-    child = os.fork()
-    if not child:
-        _run_tests(file, mutant)
-    deadline = time.monotonic() + _SECS
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status == 0
-        time.sleep(0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+def patches(folder: pathlib.Path) -> list[Fault]:
+    """One fault for each patch of a folder."""
+    return [_patch(path) for path in sorted(folder.glob("*.patch"))]
 
 
-def _run_tests(file: str, mutant: Mutant | None) -> None:
-    with contextlib.suppress(BaseException):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        if mutant is not None:
-            sys.meta_path.insert(0, _Finder(file, mutant))
-        os._exit(pytest.main(["-x", "-m", "not slow", *TESTS[file]]))
-    os._exit(1)
+def _patch(path: pathlib.Path) -> Fault:
+    text = path.read_text()
+    changed = tuple(re.findall(r"^--- a/(\S+)", text, flags=re.M))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Fault(path.stem, lambda tree: tree.apply(path), digest, changed=changed)
 
 
-class _Finder:
-    """Imports the mutant instead of the file."""
-
-    def __init__(self, file: str, mutant: Mutant) -> None:
-        self._name = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-        self._file = file
-        self._mutant = mutant
-
-    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        if name != self._name:
-            return None
-        return importlib.util.spec_from_file_location(
-            name, self._file, loader=_Loader(name, self._file, self._mutant)
-        )
+def chosen(faults: Sequence[Fault], only: Sequence[str] | None) -> list[Fault]:
+    """The faults of those names, in their order; all where none is given."""
+    named = {fault.name: fault for fault in faults}
+    if unknown := set(only or ()) - named.keys():
+        sys.exit(f"no such fault: {', '.join(sorted(unknown))}")
+    return [named[name] for name in only or named]
 
 
-class _Loader(importlib.machinery.SourceFileLoader):
-    def __init__(self, name: str, path: str, mutant: Mutant) -> None:
-        super().__init__(name, path)
-        self._mutant = mutant
+def judge(
+    faults: Sequence[Fault], results: Results, *, slow: bool, jobs: int, root: pathlib.Path
+) -> int:
+    """Print a line for each fault and the score; return 0 where every fault is killed."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        bench = Bench(root, pathlib.Path(folder))
+        one = functools.partial(_line, bench, results, bench.sound.digest, slow)
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            try:
+                for line in pool.map(one, faults):
+                    print(line, flush=True)
+            except KeyboardInterrupt:  # the threads wait for tests, maybe for minutes
+                private_tree.end_all()
+                shutil.rmtree(folder, ignore_errors=True)
+                os._exit(130)
+    found = [results.found[fault.name].verdict for fault in faults]
+    tried = len(found) - found.count("error")
+    errors = f", {found.count('error')} could not be tried" if "error" in found else ""
+    print(f"in all: {found.count('killed')} of {tried} killed{errors} ({results.path})")
+    return int(set(found) != {"killed"})
 
-    def get_code(self, _: str) -> object:
-        return compile(self._mutant.tree, self.path, "exec")
+
+def _line(bench: Bench, results: Results, tree: str, slow: bool, fault: Fault) -> str:
+    """Judge one fault, or take what was found for the same fault and tree."""
+    key = f"{fault.digest[:16]} {tree[:16]} {'slow' if slow else 'fast'}"
+    old = results.found.get(fault.name)
+    if not (old and old.key == key):
+        result = bench.judge(fault, first=old.test if old else "", slow=slow)
+        results.put(fault.name, dataclasses.replace(result, key=key))
+    return results.found[fault.name].line(fault.name)
 
 
 if __name__ == "__main__":
