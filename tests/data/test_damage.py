@@ -91,9 +91,13 @@ def empty(path):
     return 0
 
 
-def train(config):
-    """Read everything once, as a run would: 5 steps of 3."""
-    return served(feed_of(config, batch_size=3 * 2, num_steps=5), [(0, 3)])
+def serve(config):
+    """Serve an epoch, and fail as the inner loop does."""
+    feed = feed_of(config, num_steps=5)
+    try:
+        served(feed, [(0, 3)])
+    except tf.errors.OpError as error:
+        raise feed.cause(error, 0, 3) from None
 
 
 DAMAGES = [flip_data, flip_length, cut_record, cut_header, cut_at_boundary, empty]
@@ -105,13 +109,8 @@ def test_damage_ends_with_file_and_byte(folder, damage, mode):
     config = tfds_config(folder, serve=mode)
     path = folder / "train-00001-of-00003"
     offset = damage(path)
-    feed = None
     with pytest.raises(RunError, match=f"{re.escape(str(path))}.* byte {offset}\\b") as caught:
-        try:
-            feed = feed_of(config, num_steps=5)
-            served(feed, [(0, 3)])
-        except tf.errors.OpError:
-            feed.explain(0, 3)  # as the inner loop does
+        serve(config)
     assert caught.value.code is ExitCode.BAD_DATA
 
 
@@ -145,13 +144,8 @@ def test_skipping_leaves_out_no_sound_record_with_a_wrong_feature(folder, middle
     good = [example(image=png(i), label=i % 5) for i in range(3)]
     write_file(middle, [*good, example(image=png(9), label=7), *good])
     config = config_of(str(folder / "{split}-*"), serve=mode, skip_bad_records=True)
-    feed = None
     with pytest.raises(RunError, match=r"train-1.tfrecord: record 3 .*key 'label'") as caught:
-        try:
-            feed = feed_of(config, num_steps=5)
-            served(feed, [(0, 3)])
-        except tf.errors.OpError:
-            feed.explain(0, 3)
+        serve(config)
     assert caught.value.code is ExitCode.BAD_DATA
 
 
@@ -227,14 +221,9 @@ def test_a_wrong_feature_names_file_record_and_key(folder, middle, wrong, mode):
     good = [example(image=png(i), label=i % 5) for i in range(3)]
     write_file(middle, [*good, image.SerializeToString(), *good])
     config = config_of(str(folder / "{split}-*"), serve=mode)
-    feed = None
     where = f"{re.escape(str(middle))}: record 3 at byte {record_offset(middle, 3)}: key '{key}'"
     with pytest.raises(RunError, match=where) as caught:
-        try:
-            feed = feed_of(config, num_steps=5)
-            served(feed, [(0, 3)])
-        except tf.errors.OpError:
-            feed.explain(0, 3)
+        serve(config)
     assert caught.value.code is ExitCode.BAD_DATA
     for machinery in ("in user code", "{{", "[Op:"):
         assert machinery not in caught.value.reason
