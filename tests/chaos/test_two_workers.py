@@ -174,3 +174,20 @@ def test_workers_of_two_workdirs_are_refused(tmp_path: Path, undisturbed: Path, 
         assert f"worker {index} restored step {before[index][-1]}" in worker.last_line
         assert "--workdir must be" in worker.last_line
     assert [saved_steps(folder) for folder in folders] == before
+
+
+def _check_patient(workdir: Path, sabotage: str) -> None:
+    with pair(workdir, "--config.train_steps=24", sabotage=sabotage) as workers:
+        assert [worker.wait() for worker in workers] == [0, 0], workers[1].output
+
+
+@pytest.mark.slow
+def test_a_worker_waits_for_a_save_of_the_chief_that_takes_long(tmp_path: Path) -> None:
+    """It waits inside a step, and has seen short ones only; so does the chief's next save."""
+    _check_patient(tmp_path / "run", "saves_slowly")
+
+
+@pytest.mark.slow
+def test_sabotage_a_worker_that_has_learnt_to_be_impatient_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_patient(tmp_path / "run", "learns_of_everything")

@@ -201,7 +201,7 @@ def test_the_fingerprint_tells_files_apart(folder):
 CHANGES = {
     "an example more": lambda info: {"stop": info.stop - 1},
     "another start": lambda info: {"start": info.start + 1},
-    "another split": lambda info: {"name": "other"},
+    "another split": lambda _: {"name": "other"},
     "another order of the files": lambda info: {"shards": info.shards[::-1]},
     "another file": lambda info: {
         "shards": (dataclasses.replace(info.shards[0], url="other"), *info.shards[1:])

@@ -91,7 +91,7 @@ def test_damage_ahead_of_the_steps_names_file_record_and_byte(folder, seed):
         (errno.EACCES, ExitCode.BAD_DATA),
         (errno.ENOENT, ExitCode.BAD_DATA),
     ],
-    ids=lambda value: errno.errorcode.get(value),
+    ids=errno.errorcode.get,
 )
 def test_a_disk_that_fails_ahead_is_told_by_what_it_said(folder, monkeypatch, seed, fault, code):
     config, info = describe(str(folder / "{split}-*"))

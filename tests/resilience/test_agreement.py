@@ -6,7 +6,12 @@ import tensorflow as tf
 
 from trainer.cluster.agreement import Agreement
 from trainer.cluster.description import Cluster
+from trainer.cluster.strategy import Placement
 from trainer.exit_codes import ExitCode, RunError
+from trainer.run import loop
+from trainer.watch.goodput import Ledger
+from trainer.watch.phases import Phases
+from trainer.watch.watchdog import Watchdog
 
 
 class Numbers:
@@ -56,3 +61,26 @@ def test_one_signal_stops_all_and_the_time_of_a_step_is_the_mean(asked):
         assert (stop, secs) == (True, 3.0)
     quiet = [[0.0, 1.0]] * 3
     assert agreement(1, *quiet).edge(stop=False, secs_per_step=1.0) == (False, 1.0)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_only_the_chief_learns_how_long_its_steps_take(index, monkeypatch):
+    """The steps of the others also wait for its saves, which may wait for an upload."""
+
+    class OpenedError(Exception):
+        pass
+
+    def opened(_):
+        raise OpenedError
+
+    monkeypatch.setattr(loop.workdir, "opened", opened)
+    watchdog = Watchdog(1000, 1000)
+    placement = Placement(cluster=Cluster(("a:1", "b:1", "c:1"), index))
+    phases = Phases(watchdog, Ledger())
+    with pytest.raises(OpenedError):
+        loop.run(None, None, None, placement, "run", stop=None, phases=phases)
+    for phase in ("step", "compile", "evaluate"):
+        with watchdog.watch(phase):
+            pass
+    learnt = {phase: watchdog.limit(phase) < 1000 for phase in ("step", "compile", "evaluate")}
+    assert learnt == {"step": index == 0, "compile": index == 0, "evaluate": True}

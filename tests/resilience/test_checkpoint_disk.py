@@ -75,9 +75,7 @@ def test_what_the_disk_refuses_is_not_tried_again_and_a_fault_of_it_is(
         disk.setattr(*call, refuse)
         saver.finish(20, state(20), META, ())
     saver.close()
-    assert raised.value.code is (
-        ExitCode.TRANSIENT if name in FAULTS else ExitCode.BAD_CONFIG
-    )
+    assert raised.value.code is (ExitCode.TRANSIENT if name in FAULTS else ExitCode.BAD_CONFIG)
     assert os.strerror(number) in raised.value.reason
     assert "--workdir" in raised.value.reason
     assert store.newest_valid() == (store.folder / one.name_of(10), [])

@@ -32,10 +32,12 @@ class Disk:
 
     def _sync(self, real: Callable[[int], None]) -> Callable[[int], None]:
         def fsync(handle: int) -> None:
-            path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+            path = Path(f"/proc/self/fd/{handle}").readlink()
             real(handle)
             if path.is_dir():
-                self.calls.append(("sync", self.name(path), *sorted(os.listdir(path))))
+                self.calls.append(
+                    ("sync", self.name(path), *sorted(p.name for p in path.iterdir()))
+                )
             else:
                 self.calls.append(("sync", self.name(path)))
                 self.synced[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -146,7 +148,7 @@ def test_the_last_save_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     saves.save_if_due()
     saves.saver.wait()
     assert one.damage(tmp_path / STEP) == "state.npz is not what was committed"
-    with pytest.raises(RunError, match="not what was written: state.npz") as raised:
+    with pytest.raises(RunError, match=r"not what was written: state\.npz") as raised:
         saves.save_last()
     assert raised.value.code is ExitCode.TRANSIENT
     monkeypatch.setattr(one, "write", real)

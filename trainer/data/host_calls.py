@@ -1,4 +1,4 @@
-"""Python functions inside a pipeline: what they raise is kept, for TensorFlow passes on its text."""
+"""Python functions inside a pipeline; what they raise is kept: TensorFlow hands on the text."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
