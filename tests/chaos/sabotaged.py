@@ -161,6 +161,32 @@ def never_prunes() -> None:
     Store._prune = lambda *_: None
 
 
+def saves_slowly() -> None:
+    """Take far longer for the first save than a step is learnt to take; no bug, a slow store."""
+    import itertools
+    import time
+
+    from trainer.checkpoint.store import Store
+    from trainer.watch import watchdog
+
+    watchdog.FLOOR_SECS = 5.0
+    real, waits = Store.save, itertools.chain([15], itertools.repeat(0))
+
+    def save(self, *args, **options):
+        time.sleep(next(waits))
+        real(self, *args, **options)
+
+    Store.save = save
+
+
+def learns_of_everything() -> None:
+    """Wait for nobody longer than for oneself."""
+    from trainer.watch.watchdog import Watchdog
+
+    saves_slowly()
+    Watchdog.never_learn = lambda *_: None
+
+
 def keeps_memory() -> None:
     """Forget nothing that was ever saved."""
     from trainer.checkpoint.store import Store

@@ -1,6 +1,8 @@
 """R3, R4, R5: two real worker processes; one is told to stop, dies, or freezes."""
 
+import contextlib
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -149,3 +151,43 @@ def test_a_worker_that_never_comes_ends_the_wait(tmp_path: Path) -> None:
 def test_sabotage_a_wait_without_an_end_is_caught(tmp_path: Path) -> None:
     with must_fail():
         _check_missing(tmp_path / "run", sabotage="meets_without_a_deadline")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_workers_of_two_workdirs_are_refused(tmp_path: Path, undisturbed: Path, ahead: int) -> None:
+    """Each of them, whichever restored the later step; nothing is trained or overwritten."""
+    folders = [tmp_path / "here", tmp_path / "there"]
+    for folder in folders:
+        shutil.copytree(undisturbed, folder)
+    shutil.rmtree(folders[1 - ahead] / "checkpoints" / f"step_{STEPS:09d}")
+    before = [saved_steps(folder) for folder in folders]
+    cluster = [f"localhost:{port}" for port in free_ports(2)]
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(ended(Worker(folder, cluster=cluster, index=index)))
+            for index, folder in enumerate(folders)
+        ]
+        codes = [worker.wait() for worker in workers]
+    assert codes == [78, 78], [worker.output for worker in workers]
+    for index, worker in enumerate(workers):
+        assert f"worker {index} restored step {before[index][-1]}" in worker.last_line
+        assert "--workdir must be" in worker.last_line
+    assert [saved_steps(folder) for folder in folders] == before
+
+
+def _check_patient(workdir: Path, sabotage: str) -> None:
+    with pair(workdir, "--config.train_steps=24", sabotage=sabotage) as workers:
+        assert [worker.wait() for worker in workers] == [0, 0], workers[1].output
+
+
+@pytest.mark.slow
+def test_a_worker_waits_for_a_save_of_the_chief_that_takes_long(tmp_path: Path) -> None:
+    """It waits inside a step, and has seen short ones only; so does the chief's next save."""
+    _check_patient(tmp_path / "run", "saves_slowly")
+
+
+@pytest.mark.slow
+def test_sabotage_a_worker_that_has_learnt_to_be_impatient_is_caught(tmp_path: Path) -> None:
+    with must_fail():
+        _check_patient(tmp_path / "run", "learns_of_everything")

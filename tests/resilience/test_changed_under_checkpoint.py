@@ -61,10 +61,11 @@ def test_changed_data_are_refused_before_the_state_is_written(tmp_path: Path) ->
         "progress": Progress(step=1).to_plain(),
     }
     store.save(1, state(1), meta, verified=True)
-    fewer = dataclasses.replace(info.train, stop=info.train.stop - 1)
-    with pytest.raises(RunError, match=r"config\.dataset") as raised:
-        restore(Live(), store, CONFIG, dataclasses.replace(info, train=fewer))
-    assert raised.value.code is ExitCode.BAD_CONFIG
+    for split in ("train", "evaluation"):
+        fewer = dataclasses.replace(getattr(info, split), stop=getattr(info, split).stop - 1)
+        with pytest.raises(RunError, match=r"config\.dataset") as raised:
+            restore(Live(), store, CONFIG, dataclasses.replace(info, **{split: fewer}))
+        assert raised.value.code is ExitCode.BAD_CONFIG
     # Also where config.json is lost, the checkpoint says what it was made with.
     with pytest.raises(RunError, match="global_batch_size: 32 -> 64") as raised:
         restore(Live(), store, dataclasses.replace(CONFIG, global_batch_size=64), info)
@@ -79,7 +80,7 @@ from trainer.config import DatasetConfig, PartConfig, TrainConfig
 def get_config():
     return TrainConfig(
         train_steps=4, global_batch_size=8, virtual_replicas=2, model=PartConfig("mlp"),
-        dataset=DatasetConfig({pattern!r}, eval_split="", args={{"features": {features}}}),
+        dataset=DatasetConfig({pattern!r}, args={{"features": {features}}}),
     )
 """
 
@@ -92,7 +93,9 @@ def _contents(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_run_on_a_changed_workdir_is_refused_and_untouched(tmp_path: Path) -> None:
-    pattern = write_shards(tmp_path / "data", [20, 20])
+    write_shards(tmp_path / "data", [20, 20])
+    write_shards(tmp_path / "data", [12], "test")
+    pattern = str(tmp_path / "data" / "{split}-*.tfrecord")
     config, workdir = tmp_path / "experiment.py", tmp_path / "run"
     config.write_text(EXPERIMENT.format(pattern=pattern, features=FEATURES))
     args = (f"--config={config}", f"--workdir={workdir}")
@@ -103,9 +106,13 @@ def test_a_run_on_a_changed_workdir_is_refused_and_untouched(tmp_path: Path) -> 
     write_shards(tmp_path / "data", [20, 19])
     data = trainer(*args)
     assert (data.code, "config.dataset" in data.last_line) == (78, True), data.stderr
+    write_shards(tmp_path / "data", [20, 20])
+    write_shards(tmp_path / "data", [11], "test")
+    data = trainer(*args)
+    assert (data.code, "config.dataset" in data.last_line) == (78, True), data.stderr
     assert _contents(workdir) == before
     # The same data again: the run ends as it did.
     digest = json.loads((workdir / "summary.json").read_text())["state_digest"]
-    write_shards(tmp_path / "data", [20, 20])
+    write_shards(tmp_path / "data", [12], "test")
     assert trainer(*args).code == 0
     assert json.loads((workdir / "summary.json").read_text())["state_digest"] == digest

@@ -1,5 +1,7 @@
 """R12: the disk is full, fails or is read-only at any place of a save."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,41 @@ def test_last_save_fails_loudly_and_the_previous_one_stays(
     store = _store(tmp_path)
     monkeypatch.setenv(failpoints.VARIABLE, place.format(action))
     _check_refused(store, CODES[action])
+
+
+REFUSALS = ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EEXIST", "ENOTDIR", "EISDIR",
+            "ENAMETOOLONG", "ELOOP"]  # fmt: skip
+FAULTS = ["EIO", "ESTALE", "ETIMEDOUT", "ENODEV", "ENXIO"]
+CALLS = [(os, "mkdir"), (os, "fsync"), (os, "rename"), (Path, "open")]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call[1])
+@pytest.mark.parametrize("name", [*REFUSALS, *FAULTS])
+def test_what_the_disk_refuses_is_not_tried_again_and_a_fault_of_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: tuple[object, str]
+) -> None:
+    """A quota, a permission, a file where a folder should be: a restart would fail alike."""
+    store, number = _store(tmp_path), getattr(errno, name)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    saver = checkpoint.Saver(store, Watchdog(10, 10))
+    with monkeypatch.context() as disk, pytest.raises(RunError) as raised:
+        disk.setattr(*call, refuse)
+        saver.finish(20, state(20), META, ())
+    saver.close()
+    assert raised.value.code is (ExitCode.TRANSIENT if name in FAULTS else ExitCode.BAD_CONFIG)
+    assert os.strerror(number) in raised.value.reason
+    assert "--workdir" in raised.value.reason
+    assert store.newest_valid() == (store.folder / one.name_of(10), [])
+
+
+def test_a_file_in_the_place_of_the_folder_is_a_mistake_of_the_config(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("not a folder")
+    with pytest.raises(RunError, match="--workdir") as raised:
+        checkpoint.Store(tmp_path / "checkpoints").save(10, state(10), META, verified=True)
+    assert raised.value.code is ExitCode.BAD_CONFIG
 
 
 def test_sabotage_a_save_that_hides_its_error_is_caught(

@@ -65,6 +65,25 @@ def test_a_start_that_fails_loses_nothing_and_hides_nothing(tmp_path: Path) -> N
     assert (seconds["step"], seconds["redone"]) == (60, 10)
 
 
+@pytest.mark.parametrize(
+    ("attempts", "step", "redone"),
+    [
+        ([(0, 50), (40, 60), (20, 100)], 100, 50),  # behind the start of the one before
+        ([(0, 50), (20, 30), (30, 100)], 100, 30),  # the one after that fell back less
+        ([(0, 50), (60, 80), (10, 100)], 100, 60),  # a heartbeat of the first was lost
+        ([(0, 50), (50, 80), (50, 100)], 100, 30),
+    ],
+)
+def test_a_step_is_productive_once_however_far_a_later_attempt_falls_back(
+    tmp_path: Path, attempts: list[tuple[int, int]], step: int, redone: int
+) -> None:
+    clock = Clock()
+    for first, last in attempts:
+        ledger = _live(tmp_path / "goodput.json", clock, first, last)
+    seconds = ledger.report()["seconds"]
+    assert (seconds["step"], seconds["redone"]) == pytest.approx((step, redone))
+
+
 def test_sabotage_a_ledger_that_books_twice_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

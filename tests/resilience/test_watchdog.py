@@ -42,8 +42,8 @@ def test_learnt_deadline_has_a_floor_and_a_ceiling() -> None:
     watchdog, clock, _ = _watchdog()
     _pass(watchdog, clock, "step", 0.01)
     assert watchdog.limit("step") == FLOOR_SECS
-    _pass(watchdog, clock, "save", 500)
-    assert watchdog.limit("save") == 1000
+    _pass(watchdog, clock, "evaluate", 500)
+    assert watchdog.limit("evaluate") == 1000
 
 
 def test_a_phase_that_ended_is_not_watched() -> None:
@@ -57,9 +57,9 @@ def test_a_phase_that_ended_is_not_watched() -> None:
 def test_nothing_is_learnt_of_phases_that_depend_on_other_work() -> None:
     watchdog, clock, ends = _watchdog()
     watchdog.never_learn("step")
-    for phase in ("peers", "end", "leave", "step"):
+    for phase in ("peers", "save", "end", "leave", "step"):
         _pass(watchdog, clock, phase, 0.01)
-        _pass(watchdog, clock, phase, 999)  # a chief that draws its report, an upload before a save
+        _pass(watchdog, clock, phase, 999)  # a report that is drawn, an upload before a save
     assert not ends
     _pass(watchdog, clock, "peers", 1001)
     assert len(ends) == 1

@@ -226,6 +226,29 @@ def test_mirrors_work_on_any_store(tmp_path):
     assert content(tmp_path / "down") == content(tmp_path / "a")
 
 
+def test_a_store_without_checksums_is_sent_every_file_again(tmp_path):
+    """What an interrupted call left there may be as long as it should be, and something else."""
+    url, made = f"memory://{tmp_path.name}/a", make_dir(tmp_path / "a", 1)
+    storage.mirror_up(made, url)
+    for name, data in content(made).items():
+        storage.write_bytes(f"{url}/{name}", bytes(len(data)))
+    storage.delete_file(f"{url}/{mirror.MARKER}")
+    storage.mirror_up(made, url)
+    storage.mirror_down(url, tmp_path / "down")
+    assert content(tmp_path / "down") == content(made)
+
+
+def test_a_store_without_checksums_cannot_hide_other_bytes_of_a_mirror(tmp_path):
+    url, made = f"memory://{tmp_path.name}/a", make_dir(tmp_path / "a", 1)
+    storage.mirror_up(made, url)
+    name, data = next(iter(content(made).items()))
+    storage.write_bytes(f"{url}/{name}", bytes(len(data)))
+    with pytest.raises(RunError, match=name) as caught:
+        storage.mirror_down(url, tmp_path / "down")
+    assert caught.value.code is ExitCode.BAD_DATA
+    assert not (tmp_path / "down").exists()
+
+
 def test_a_killed_restore_is_done_again(emulator, bucket, tmp_path):
     storage.mirror_up(make_dir(tmp_path / "a", 1), f"{bucket}/a")
     code = (

@@ -164,7 +164,9 @@ def test_a_missing_shard_fails_the_reader(emulator, shards, tmp_path):
 
 
 @pytest.mark.parametrize("at", range(4))
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPERM, errno.EIO, errno.ESTALE]
+)
 def test_local_disk_faults_name_the_flag(shards, tmp_path, monkeypatch, code, at):
     plan = iter([None] * at + [code] * 99)
     target = (stage_dirs.os, "posix_fallocate") if at % 2 else (Path, "replace")
@@ -181,7 +183,8 @@ def test_local_disk_faults_name_the_flag(shards, tmp_path, monkeypatch, code, at
             for position in range(8):
                 with stager.open(position):
                     pass
-    assert caught.value.code.retriable == (code == errno.EIO)
+    lasts = code not in (errno.EIO, errno.ESTALE)
+    assert caught.value.code is (ExitCode.BAD_CONFIG if lasts else ExitCode.TRANSIENT)
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -258,6 +261,62 @@ def test_another_content_is_another_copy(shards, tmp_path):
     storage.write_bytes(shards[0], expected(5))
     with Stager(shards[:1], tmp_path, SIZE * 2) as stager, stager.open(0) as path:
         assert path.read_bytes() == expected(5)
+
+
+def overwrite(path, data):
+    """Change a copy in its place, as a program that writes to it would."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(data)
+        file.truncate()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**7))  # whatever the disk's clock
+    assert path.stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("data", [b"another content".ljust(SIZE), b"cut", b"longer" * SIZE])
+def test_a_copy_that_changes_in_its_place_between_two_uses_is_brought_again(shards, tmp_path, data):
+    stage, file = stage_dirs.StageDir(tmp_path, SIZE * 9), storage.stat(shards[0])
+    for use in range(6):  # brought, found, changed; and again
+        lease = stage.acquire(file, lambda _: 0.0)
+        assert lease.path.read_bytes() == expected(0)
+        lease.release()
+        if use % 2:
+            overwrite(lease.path, data)
+
+
+def test_a_copy_is_summed_once_a_process_as_long_as_nobody_touches_it(
+    emulator, shards, tmp_path, monkeypatch
+):
+    stage, file = stage_dirs.StageDir(tmp_path, SIZE * 9), storage.stat(shards[0])
+    stage.acquire(file, lambda _: 0.0).release()
+    summed, real = [], stage_dirs.checksum.file_sum
+    monkeypatch.setattr(
+        stage_dirs.checksum, "file_sum", lambda path: summed.append(path) or real(path)
+    )
+    for _ in range(3):
+        stage.acquire(file, lambda _: 0.0).release()
+    assert summed == []
+    other = stage_dirs.StageDir(tmp_path, SIZE * 9)  # of another process
+    for _ in range(3):
+        other.acquire(file, lambda _: 0.0).release()
+    assert len(summed) == 1
+    assert len(downloads(emulator)) == 1
+
+
+def test_a_store_without_checksums_is_taken_at_its_word_but_for_the_size(tmp_path):
+    url = "memory://plain/train-0.tfrecord"
+    storage.write_bytes(url, expected(0))
+    file = storage.stat(url)
+    assert file.crc32c is None
+    stage = stage_dirs.StageDir(tmp_path, SIZE * 9)
+    for data in (b"cut", b"longer" * SIZE):
+        lease = stage.acquire(file, lambda _: 0.0)
+        assert lease.path.read_bytes() == expected(0)
+        lease.release()
+        overwrite(lease.path, data)
+    lease = stage.acquire(file, lambda _: 0.0)
+    assert lease.path.read_bytes() == expected(0)
+    lease.release()
 
 
 def test_a_closed_stager_leaves_no_threads(shards, tmp_path):

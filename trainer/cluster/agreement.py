@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.cluster.description import Cluster
@@ -9,7 +10,7 @@ from trainer.exit_codes import ExitCode, RunError
 
 
 class Agreement:
-    """Adds up a few numbers over the workers; a run of one process needs no message.
+    """Compares a few numbers of the workers; a run of one process needs no message.
 
     Args:
         strategy: of the run.
@@ -18,13 +19,13 @@ class Agreement:
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._over_replicas = _make_mean(strategy)
+        self._gather = _make_gather(strategy)
 
     def edge(self, *, stop: bool, secs_per_step: float) -> tuple[bool, float]:
         """Return whether any worker was asked to stop, and the mean time of a step."""
         if self.cluster.num_workers == 1:
             return stop, secs_per_step
-        stops, secs = self._mean([float(stop), secs_per_step])
+        stops, secs = self._of_all([float(stop), secs_per_step]).mean(axis=0).tolist()
         return stops > 0, secs
 
     def same_step(self, step: int) -> None:
@@ -35,29 +36,31 @@ class Agreement:
         """
         if self.cluster.num_workers == 1:
             return
-        (mean,) = self._mean([float(step)])
-        if mean != step:
+        steps = self._of_all([float(step)]).astype(int).ravel().tolist()
+        if len(set(steps)) > 1:
             raise RunError(
                 ExitCode.BAD_CONFIG,
-                f"worker {self.cluster.index} restored step {step} and others did not (mean "
-                f"{mean:.1f}): --workdir must be a folder or bucket that every worker reads",
+                f"worker {self.cluster.index} restored step {step}, and the workers {steps}: "
+                "--workdir must be a folder or bucket that every worker reads",
             )
 
     def wait_for_all(self) -> None:
         """Return when every worker has come here."""
         self.edge(stop=False, secs_per_step=0.0)
 
-    def _mean(self, values: list[float]) -> list[float]:
-        return [float(v) for v in self._over_replicas(tf.constant(values, tf.float64)).numpy()]
+    def _of_all(self, values: list[float]) -> np.ndarray:
+        """Return what each replica was given, float64[R, n]: the same on every worker."""
+        gathered: np.ndarray = self._gather(tf.constant(values, tf.float64)).numpy()
+        return gathered
 
 
-def _make_mean(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+def _make_gather(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
     def on_replica(mine: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
-        return tf.reduce_mean(context.all_gather(mine[tf.newaxis], axis=0), axis=0)
+        return context.all_gather(mine[tf.newaxis], axis=0)
 
     @tf.function(autograph=False)
-    def mean(mine: tf.Tensor) -> tf.Tensor:
+    def gather(mine: tf.Tensor) -> tf.Tensor:
         return strategy.experimental_local_results(strategy.run(on_replica, args=(mine,)))[0]
 
-    return mean
+    return gather

@@ -1,7 +1,7 @@
 """Where examples are read from: records of files, or arrays in the host's memory."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,9 +9,11 @@ import tensorflow as tf
 
 from trainer.data import records
 from trainer.data.files import Stage, file_bytes
+from trainer.data.host_calls import HostCalls
 from trainer.data.info import Feature, Split
 from trainer.data.order import Order, SequentialOrder, Served
 from trainer.data.reader import Record, RecordReader
+from trainer.exit_codes import RunError
 
 _BLOCK = 1024
 # Read at once: enough that neighbours in a file are met, and little memory.
@@ -27,11 +29,13 @@ class Examples(Protocol):
     def close(self) -> None:
         """Close all files."""
 
-    def check(self, served: Served) -> None:
-        """Raise for the first of these examples that cannot be read.
+    def cause(self, error: Exception, served: Iterable[Served]) -> Exception:
+        """Return why the pipeline failed: what was met while reading, as it was raised.
 
-        Raises:
-            RunError: BAD_DATA naming file, record and key.
+        Args:
+            error: of the pipeline; returned where no example is its reason.
+            served: what stands at the steps in which it came up. Where one of their examples
+                cannot be decoded, that is returned: BAD_DATA naming file, record and key.
         """
 
 
@@ -63,6 +67,7 @@ class RecordExamples:
         self._stage = stage
         self._skip_bad = skip_bad
         self._reader: RecordReader | None = None
+        self._calls = HostCalls()
 
     # Nothing to convert here, and the files that a conversion writes would outlive a kill.
     @tf.autograph.experimental.do_not_convert
@@ -73,7 +78,7 @@ class RecordExamples:
 
         def read_steps(*steps: tf.Tensor) -> tf.Tensor:
             flat = [tf.reshape(values, [-1]) for values in steps]
-            block = tf.numpy_function(reader.read, flat, tf.string, stateful=False)
+            block = self._calls.call(reader.read, flat, tf.string)
             return tf.reshape(block, [-1, size])
 
         # Shards are closed in the order of reading, so that steps must not be read in parallel;
@@ -85,24 +90,31 @@ class RecordExamples:
         blocks = steps.unbatch()
         return records.decode_blocks(blocks, self._features, size)
 
-    def check(self, served: Served) -> None:
-        """See `Examples`."""
-        ids, visits, first_visits = (value.numpy() for value in served)
-        # A reader of its own: that of a failed pipeline may still be reading ahead.
+    def cause(self, error: Exception, served: Iterable[Served]) -> Exception:
+        """See `Examples`; the pipeline is not read any more."""
+        if self._calls.error or not isinstance(error, tf.errors.InvalidArgumentError):
+            return self._calls.error or error
+        self.close()  # two readers at once may be more than the stage has room for
+        # TensorFlow decodes, and does not tell what it could not; that ends the very step.
         with contextlib.closing(self._make_reader()) as reader:
-            found = [
-                Record(data, reader.where(int(example), int(visit)))
-                for data, example, visit in zip(
-                    reader.read(ids, visits, first_visits), ids, visits, strict=True
-                )
-            ]
-        records.check(found, self._features)
+            for step in served:
+                try:
+                    self._check(reader, step)
+                except RunError as found:
+                    return found
+        return error
 
     def close(self) -> None:
         """Close all files."""
         if self._reader is not None:
             self._reader.close()
         self._reader = None
+
+    def _check(self, reader: RecordReader, served: Served) -> None:
+        ids, visits, first_visits = (value.numpy() for value in served)
+        read = zip(reader.read(ids, visits, first_visits), ids, visits, strict=True)
+        found = [Record(data, reader.where(int(i), int(visit))) for data, i, visit in read]
+        records.check(found, self._features)
 
     def _record_bytes(self) -> int:
         """Return the mean size of a stored example, by the first shard."""
@@ -122,6 +134,7 @@ class ArrayExamples:
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays = arrays
+        self._calls = HostCalls()
 
     @tf.autograph.experimental.do_not_convert
     def read(self, served: tf.data.Dataset, size: int) -> tf.data.Dataset:
@@ -130,14 +143,16 @@ class ArrayExamples:
         dtypes = [tf.as_dtype(self._arrays[name].dtype) for name in names]
 
         def read_step(ids: tf.Tensor, *_: tf.Tensor) -> dict[str, tf.Tensor]:
-            values = tf.numpy_function(self._gather, [ids], dtypes, stateful=False)
+            values = self._calls.call(self._gather, [ids], dtypes)
             shaped = zip(names, values, strict=True)
             return {n: tf.ensure_shape(v, [size, *self._arrays[n].shape[1:]]) for n, v in shaped}
 
         return served.map(read_step)
 
-    def check(self, served: Served) -> None:
+    def cause(self, error: Exception, served: Iterable[Served]) -> Exception:
         """See `Examples`; arrays were checked when they were made."""
+        del served
+        return self._calls.error or error
 
     def close(self) -> None:
         """See `Examples`."""
@@ -173,10 +188,8 @@ def load(
             for name, values in block.items():
                 whole[name][start : start + size] = values.numpy()[: total - start]
             start += size
-    except tf.errors.OpError:
-        for first in range(start, min(start + 16 * size, total), size):
-            examples.check(Served(*serve(tf.constant(first, tf.int64))))
-        raise
+    except tf.errors.OpError as error:
+        raise examples.cause(error, [Served(*serve(tf.constant(start, tf.int64)))]) from None
     finally:
         examples.close()
     return whole

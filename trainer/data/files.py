@@ -10,6 +10,7 @@ from pathlib import Path
 from trainer import storage
 from trainer.data.staging import Stager, stat_shard
 from trainer.exit_codes import ExitCode, RunError
+from trainer.storage.failures import local_read
 from trainer.storage.stage_dir import OURS
 
 OpenShard = Callable[[int], contextlib.AbstractContextManager[Path]]
@@ -80,12 +81,10 @@ def file_bytes(url: str) -> int:
     """Return the size of a file, local or remote.
 
     Raises:
-        RunError: BAD_DATA where it is not there; for a remote one see `stat_shard`.
+        RunError: BAD_DATA where it is not there, and see `local_read` and `stat_shard`.
     """
-    try:
+    with local_read(url):
         return stat_shard(url).size if storage.is_remote(url) else Path(url).stat().st_size
-    except OSError as error:
-        raise RunError(ExitCode.BAD_DATA, f"{url}: {error.strerror}") from error
 
 
 def read_text(url: str) -> str:

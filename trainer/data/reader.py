@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import resource
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from trainer.data.files import Stage, open_shards
 from trainer.data.indexes import read_index
 from trainer.data.info import Section, Split
 from trainer.exit_codes import ExitCode, RunError
+from trainer.storage.failures import local_read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,7 @@ class RecordReader:
         self._closing = contextlib.ExitStack()
         self._shards = self._closing.enter_context(open_shards(urls, reading_order, stage))
         self._open: dict[int, _OpenShard] = {}
+        self._lock = threading.Lock()  # a pipeline that failed may still be reading ahead
 
     def read(self, ids: np.ndarray, visits: np.ndarray, first_visits: np.ndarray) -> np.ndarray:
         """Return the records of examples, object[n] of bytes.
@@ -67,9 +70,25 @@ class RecordReader:
             first_visits: int64[n]; shards visited before the first one are closed.
 
         Raises:
-            RunError: BAD_DATA naming file, record and byte.
+            RunError: BAD_DATA naming file, record and byte; and what brings or reads a file raises.
         """
         failpoints.reach("data.read")
+        with self._lock:
+            return self._read(ids, visits, first_visits)
+
+    def where(self, example: int, visit: int) -> str:
+        """Name file, record and byte of an example."""
+        return self._visit(visit).where(int(self._records(np.asarray([example]))[0]))
+
+    def close(self) -> None:
+        """Close all files; the reader is not used again."""
+        with self._lock:
+            for shard in self._open.values():
+                shard.close()
+            self._open.clear()
+            self._closing.close()
+
+    def _read(self, ids: np.ndarray, visits: np.ndarray, first_visits: np.ndarray) -> np.ndarray:
         records = np.empty(len(ids), object)
         numbers = self._records(ids)
         # Cut where shards can be closed: open together are those of one window, not of one call.
@@ -80,17 +99,6 @@ class RecordReader:
             for mine in np.split(part, np.flatnonzero(np.diff(visits[part])) + 1):
                 records[mine] = self._visit(int(visits[mine[0]])).read(numbers[mine])
         return records
-
-    def where(self, example: int, visit: int) -> str:
-        """Name file, record and byte of an example."""
-        return self._visit(visit).where(int(self._records(np.asarray([example]))[0]))
-
-    def close(self) -> None:
-        """Close all files; the reader is not used again."""
-        for shard in self._open.values():
-            shard.close()
-        self._open.clear()
-        self._closing.close()
 
     def _records(self, ids: np.ndarray) -> np.ndarray:
         """Return the number of each example in its shard."""
@@ -107,10 +115,8 @@ class RecordReader:
             path, url = closing.enter_context(self._shards(visit)), section.shard.url
             index = read_index(path, url, self._stage.index_path, skip_bad=self._skip_bad)
             _check_count(len(index.offsets), path, section)
-            try:
+            with local_read(url):  # its index was kept, the file may not be there
                 file = os.open(path, os.O_RDONLY)
-            except OSError as error:  # its index was kept, the file was not
-                raise RunError(ExitCode.BAD_DATA, f"{url}: {error.strerror}") from error
             closing.callback(os.close, file)
             return _OpenShard(
                 url,
@@ -139,10 +145,11 @@ class _OpenShard:
         first, run = np.flatnonzero(new), np.cumsum(new) - 1
         begins, last = starts[first], np.append(first[1:], len(records)) - 1
         sizes = ends[last] - begins
-        data = [
-            os.pread(self.file, size, begin)
-            for size, begin in zip(sizes.tolist(), begins.tolist(), strict=True)
-        ]
+        with local_read(self.url):
+            data = [
+                os.pread(self.file, size, begin)
+                for size, begin in zip(sizes.tolist(), begins.tolist(), strict=True)
+            ]
         cuts = zip(
             run.tolist(),
             (starts - begins[run]).tolist(),

@@ -56,11 +56,11 @@ def check(records: Sequence[Record], features: Mapping[str, Feature]) -> None:
     Raises:
         RunError: BAD_DATA naming file, record and key.
     """
+    if _failure(records, features) is None:
+        return
     for record in records:
         for name, feature in features.items():
-            try:
-                make_parser({name: feature})(tf.constant([record.data]))
-            except (tf.errors.OpError, ValueError) as error:
+            if (error := _failure([record], {name: feature})) is not None:
                 raise RunError(
                     ExitCode.BAD_DATA,
                     f"{record.where}: key {name!r} is not {describe(feature)}: "
@@ -126,6 +126,15 @@ def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:
     return tf.reshape(
         tf.pad(value, paddings, constant_values=tf.cast(fill, value.dtype)), [-1, *feature.shape]
     )
+
+
+def _failure(records: Sequence[Record], features: Mapping[str, Feature]) -> Exception | None:
+    """Return what TensorFlow says when it decodes these records; None: nothing is wrong."""
+    try:
+        make_parser(features)(tf.constant([record.data for record in records]))
+    except (tf.errors.OpError, ValueError) as error:
+        return error
+    return None
 
 
 def _reason(error: Exception) -> str:

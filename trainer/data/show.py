@@ -85,9 +85,8 @@ def _first_examples(config: TrainConfig, info: DatasetInfo, stage: Stage) -> dic
     with contextlib.closing(feed):
         try:
             selected = feed.select(feed.prepare(0, 1), tf.constant(0))
-        except tf.errors.OpError:
-            feed.explain(0, 1)
-            raise
+        except tf.errors.OpError as error:
+            raise feed.cause(error, 0, 1) from None
     batch, _ = feed.batch(selected, tf.constant(0, tf.int64), 1)
     change = preprocess.make_preprocess(info.features, config.augment, seed=config.seed)
     seen = change(batch, tf.range(count, dtype=tf.int64)[tf.newaxis])

@@ -108,16 +108,11 @@ class StreamFeed:
         """Return the seconds so far that `select` waited for its examples."""
         return self._wait_clock.seconds()
 
-    def explain(self, first_step: int, num_steps: int) -> None:
-        """Look for the record that stopped the pipeline in or right after these steps.
-
-        Raises:
-            RunError: BAD_DATA naming file, record and key, where one is damaged.
-        """
-        last = min(first_step + num_steps + 2 * _STEPS_AHEAD, self._num_steps)
+    def cause(self, error: Exception, first_step: int, num_steps: int) -> Exception:
+        """Return why these steps failed; see `Examples.cause`."""
         self._iterator = None
-        for step in range(first_step, last):
-            self._examples.check(self._serve(tf.constant(step, tf.int64)))
+        steps = tf.range(first_step, first_step + num_steps, dtype=tf.int64)
+        return self._examples.cause(error, map(self._serve, steps))
 
     def close(self) -> None:
         """End the reading ahead and close all files."""

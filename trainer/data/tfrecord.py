@@ -18,6 +18,7 @@ import google_crc32c
 import numpy as np
 
 from trainer.exit_codes import ExitCode, RunError
+from trainer.storage.failures import local_read
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -56,14 +57,11 @@ def scan(path: Path, name: str, *, skip_bad: bool = False) -> Index:
         skip_bad: leave out what is damaged, data included, instead of raising.
 
     Raises:
-        RunError: BAD_DATA naming the file, the record and its byte.
+        RunError: BAD_DATA naming the file, the record and its byte; and see `local_read`.
     """
-    try:
-        with path.open("rb", buffering=0) as file:
-            block_bytes = _DATA_BYTES if skip_bad else _HEADERS_BYTES
-            return _scan(_Bytes(file.fileno(), block_bytes), name, skip_bad)
-    except OSError as error:
-        raise RunError(ExitCode.BAD_DATA, f"{name}: {error.strerror}") from error
+    with local_read(name), path.open("rb", buffering=0) as file:
+        block_bytes = _DATA_BYTES if skip_bad else _HEADERS_BYTES
+        return _scan(_Bytes(file.fileno(), block_bytes), name, skip_bad)
 
 
 def masked_crcs(payloads: Sequence[bytes]) -> np.ndarray:

@@ -30,8 +30,8 @@ class Feed(Protocol):
     def waited(self) -> float:
         """Return the seconds so far that steps waited for their examples."""
 
-    def explain(self, first_step: int, num_steps: int) -> None:
-        """Raise RunError where the examples of a call that failed were the reason."""
+    def cause(self, error: Exception, first_step: int, num_steps: int) -> Exception:
+        """Return why a call failed: what its examples met, or else the error itself."""
 
 
 StepFn = Callable[[Lanes], Sums]
@@ -77,9 +77,8 @@ class InnerLoop:
         numbers = (tf.constant(first_step, tf.int64), tf.constant(num_steps))
         try:
             rows, sums = self._run(*numbers, prepared)
-        except tf.errors.OpError:
-            self._feed.explain(first_step, num_steps)
-            raise
+        except tf.errors.OpError as error:
+            raise self._feed.cause(error, first_step, num_steps) from None
         each = dict(zip(self._scalars, rows.numpy()[:num_steps].T, strict=True))
         return StepSums(num_steps, each, {name: value.numpy() for name, value in sums.items()})
 

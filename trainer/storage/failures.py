@@ -134,6 +134,22 @@ def permanent(error: BaseException, url: str, doing: str) -> RunError | None:
 
 
 @contextlib.contextmanager
+def local_read(url: str) -> Iterator[None]:
+    """Turn a failure to read a local file of the data inside the block into one line.
+
+    Raises:
+        RunError: BAD_DATA where the file is not there or may not be read, TRANSIENT where the disk
+            or the mount failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        permanent = error.errno in (errno.ENOENT, *PERMANENT_LOCAL)
+        code = ExitCode.BAD_DATA if permanent else ExitCode.TRANSIENT
+        raise RunError(code, f"{url}: {error.strerror or type(error).__name__}") from error
+
+
+@contextlib.contextmanager
 def local_io(path: Path, flag: str) -> Iterator[None]:
     """Turn a failure of the local disk inside the block into one line.
 

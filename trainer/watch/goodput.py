@@ -153,8 +153,9 @@ def summarize(attempts: Sequence[Attempt]) -> dict[str, Any]:
             break
         seconds["down"] += max(0.0, attempts[index + 1].started - attempt.ended)
         made = attempt.last_step - attempt.first_step
-        later = [a.first_step for a in attempts[index + 1 :] if a.last_step > a.first_step]
-        lost = min(made, max(0, attempt.last_step - later[0])) if later else 0
+        # The furthest that any later one fell back: it may be behind the start of this one.
+        again = [a.first_step for a in attempts[index + 1 :] if a.last_step > a.first_step]
+        lost = min(made, max(0, attempt.last_step - min(again, default=attempt.last_step)))
         cost = attempt.seconds["step"] * lost / made if made else 0.0
         seconds["step"] -= cost
         seconds["redone"] += cost

@@ -14,8 +14,9 @@ from trainer.exit_codes import ExitCode
 FLOOR_SECS = 60.0
 """No learnt deadline is shorter: a loaded machine is not a hung one."""
 _FACTOR = 20.0
-_NEVER_LEARNT = frozenset({"peers", "end", "leave"})
-"""How long these take is up to other work than before: what other workers do, what is left."""
+_NEVER_LEARNT = frozenset({"peers", "save", "end", "leave"})
+"""How long these take is up to other work than before: what other workers do, whether the save
+before is still under way, what is left."""
 _POLL_SECS = 0.5
 
 
