@@ -1,4 +1,4 @@
-"""A training step in NumPy float64, written from its definition; only raw random bits are TensorFlow's.
+"""A training step in NumPy float64, from its definition; only raw random bits are TensorFlow's.
 
 What the tests of the whole step compare with. The layers compute with complex numbers as well, so
 that gradients need no rule of derivation.

@@ -1,4 +1,4 @@
-"""Random numbers are drawn once: keys are unique to (seed, step, lane, call), seeds to generators."""
+"""No number is drawn twice: a key for each (seed, step, lane, call), a seed for each generator."""
 
 import itertools
 

@@ -68,9 +68,9 @@ def build():
     return Spoilt(parts, latent=LATENT, real="image", smoothing=SMOOTHING)
 
 
-def forward(weights, x, normalize, drop=lambda x: x):
+def forward(weights, x, normalize, drop=lambda x, *_: x, draw=0):
     kernel, gamma, beta, w, b = weights
-    return drop(np.tanh(normalize(x @ kernel, gamma, beta))) @ w + b
+    return drop(np.tanh(normalize(x @ kernel, gamma, beta)), DROPOUT, 0, draw) @ w + b
 
 
 class Reference:
@@ -114,8 +114,8 @@ class Reference:
             fake = forward(self.generator, noise, self.drawing.lane())
             normalize = self.judging.lane()
             real_logits, fake_logits = (
-                forward(weights, image, normalize, lambda h, d=d: drop(h, DROPOUT, 0, d))
-                for d, image in enumerate((x[v], fake))
+                forward(weights, image, normalize, drop, draw)
+                for draw, image in enumerate((x[v], fake))
             )
             losses = independent.log_loss(real_logits, 1 - SMOOTHING)
             losses = losses + independent.log_loss(fake_logits, 0)
@@ -127,7 +127,7 @@ class Reference:
         for v, (noise, drop) in enumerate(lanes):
             fake = forward(weights, noise, self.drawing.lane())
             normalize = self.judging.lane()
-            logits = forward(self.discriminator, fake, normalize, lambda h: drop(h, DROPOUT, 0))
+            logits = forward(self.discriminator, fake, normalize, drop)
             total += (w[v] * independent.log_loss(logits, 1)).sum()
         return total
 

@@ -19,6 +19,8 @@ from trainer.tasks.supervised import Supervised
 SEED, V, LANE, INPUTS, CLASSES, STEPS = 11, 4, 3, 5, 3, 5
 PENALTY, CLIP, RATE, DECAY, AVERAGE = 0.02, 1.4, 0.1, 0.3, 0.15
 DROPOUT = (0.4, 0.3)
+OWN = 0.04
+"""Factor of the penalty that one layer brings along."""
 # As large as the gradients: with a tiny one Adam divides rounding errors by rounding errors.
 EPSILON = 0.1
 
@@ -55,7 +57,7 @@ def build(optimizer):
             keras.layers.BatchNormalization(),
             keras.layers.Activation("tanh"),
             keras.layers.Dropout(DROPOUT[0]),
-            keras.layers.Dense(6, activation="tanh"),
+            keras.layers.Dense(6, activation="tanh", kernel_regularizer=keras.regularizers.L2(OWN)),
             keras.layers.Dropout(DROPOUT[1]),
             keras.layers.Dense(CLASSES),
         ]
@@ -112,7 +114,8 @@ class Reference:
                 logits = forward(weights, x[v], self.norm.lane(), drops[v])
                 total += (w[v] * independent.cross_entropy(logits, y[v])).sum()
                 right += (w[v] * (logits.argmax(1) == y[v])).sum()
-            total += w.sum() * PENALTY * sum((k**2).sum() for k in weights if k.ndim > 1)
+            squares = [(k**2).sum() for k in weights if k.ndim > 1]
+            total += w.sum() * (PENALTY * sum(squares) + OWN * squares[1])
             sums.update({"loss": total, "metric/accuracy/0": right})
             return total / w.sum()
 
