@@ -177,6 +177,7 @@ def test_a_signal_before_the_last_evaluation_leaves_it_to_the_next_start(
     assert metric_lines(tmp_path / "run")[-1] == before
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_last_evaluation_leaves_it_to_the_next_start(tmp_path: Path) -> None:
     # 296 batches of one example: more than one call, so that a signal is heard between two.
     one = ("--config.global_batch_size=1", "--config.virtual_replicas=1", "--config.train_steps=2")

@@ -20,7 +20,9 @@ ROUGH = (
 )
 
 
-@pytest.mark.parametrize(("mode", "best_of"), [("min", min), ("max", max)])
+@pytest.mark.parametrize(
+    ("mode", "best_of"), [("min", min), pytest.param("max", max, marks=pytest.mark.slow)]
+)
 def test_the_best_checkpoint_is_kept_through_a_kill(tmp_path: Path, mode: str, best_of) -> None:
     workdir, args = tmp_path / "run", (*ROUGH, f"--config.keep_best_mode={mode}")
     assert run(workdir, *args, failpoint="evaluate.edge:kill@6").wait() == 137
