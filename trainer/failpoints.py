@@ -31,6 +31,7 @@ NAMES = (
 )
 _ERRORS = {"enospc": errno.ENOSPC, "eio": errno.EIO, "erofs": errno.EROFS}
 _SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
+_TAKING_SECS = 0.05
 _ACTIONS = (*_ERRORS, *_SIGNALS, "hang")
 
 _reached: collections.Counter[str] = collections.Counter()
@@ -51,9 +52,17 @@ def reach(name: str) -> None:
     if _reached[name] != count:
         return
     if action in _SIGNALS:
-        os.kill(os.getpid(), _SIGNALS[action])
+        _send(_SIGNALS[action])
     elif action == "hang":
         time.sleep(10**6)
+
+
+def _send(number: signal.Signals) -> None:
+    """Send this process a signal; what follows finds it taken, not under way to its thread."""
+    os.kill(os.getpid(), number)
+    while number in signal.sigpending():
+        time.sleep(0.001)
+    time.sleep(_TAKING_SECS)
 
 
 def check() -> None:

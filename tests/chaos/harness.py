@@ -22,6 +22,7 @@ LONG_STEPS = 6000
 LONG_SAVE_EVERY = 100
 LONG = (f"--config.train_steps={LONG_STEPS}", f"--config.checkpoint_every_steps={LONG_SAVE_EVERY}",
         "--config.log_every_steps=10", "--config.eval_every_steps=1500")  # fmt: skip
+TIMED = ("examples_per_second", "time/", "goodput", "seconds/")
 ENDLESS = ("--config.train_steps=100000", "--config.eval_every_steps=100000")
 
 
@@ -147,6 +148,13 @@ def logged_steps(workdir: Path, prefix: str) -> list[int]:
     """Return the steps of the lines of metrics.jsonl that hold such a metric."""
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return [line["step"] for line in lines if any(key.startswith(prefix) for key in line)]
+
+
+def metric_lines(workdir: Path) -> list[dict[str, float]]:
+    """Return the lines of metrics.jsonl as numbers, but for what was measured with a clock."""
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    kept = [{k: v for k, v in line.items() if not k.startswith(TIMED)} for line in lines]
+    return [line for line in kept if line.keys() != {"step"}]
 
 
 def processes_of(workdir: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """R2: SIGTERM and SIGINT at any time; nothing is lost, and the code is 143."""
 
+import json
 import random
 import re
 import signal
@@ -17,6 +18,7 @@ from tests.chaos.harness import (
     ended,
     finish,
     logged_steps,
+    metric_lines,
     must_fail,
     run,
     saved_steps,
@@ -61,8 +63,7 @@ def test_chain_of_signals_loses_nothing(tmp_path: Path, undisturbed: Path, diges
         steps.append(step)
     assert steps[-1] > steps[2] > 0
     assert saved_steps(workdir)[-1] == STEPS
-    for prefix in ("train/", "eval/"):
-        assert logged_steps(workdir, prefix) == logged_steps(undisturbed, prefix)
+    assert metric_lines(workdir) == metric_lines(undisturbed)
 
 
 def _check_signals_pouring_in(workdir: Path, **options: str) -> None:
@@ -136,23 +137,51 @@ def test_sabotage_forgotten_save_is_caught(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("edge", [1, 2, 3, 4, 5, 8, 10, 12, 14, 15, 16, 17, 18, 19, 20, 21])
-def test_signal_at_every_edge(tmp_path: Path, digest: str, edge: int) -> None:
+def test_signal_at_every_edge(tmp_path: Path, undisturbed: Path, digest: str, edge: int) -> None:
     workdir = tmp_path / "run"
-    worker = run(workdir, failpoint=f"loop.edge:term@{edge}")
-    assert worker.wait() in (143, 0), worker.output
+    _check_stopped(workdir, f"loop.edge:term@{edge}")
     assert finish(workdir) == digest
+    assert metric_lines(workdir) == metric_lines(undisturbed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [STEPS - 2, STEPS - 1, STEPS])
+@pytest.mark.parametrize("step", [STEPS - 2, STEPS - 1])
 def test_signal_in_the_last_steps(tmp_path: Path, digest: str, step: int) -> None:
     workdir, log = tmp_path / "run", "--config.log_every_steps=1"
     # With a line a step, every step ends at an edge; the first edge is before the first step.
-    worker = run(workdir, log, failpoint=f"loop.edge:term@{step + 1}")
-    assert worker.wait() in (143, 0), worker.output
-    # The thread that takes signals may be a step late.
-    assert step <= saved_steps(workdir)[-1] <= min(step + 1, STEPS)
+    assert _check_stopped(workdir, f"loop.edge:term@{step + 1}", log) == step
     assert finish(workdir, log) == digest
+
+
+def _check_last_evaluation(workdir: Path, failpoint: str, *args: str, **options: str) -> None:
+    """Stop a run whose steps are all made and whose last evaluation is not."""
+    steps = _check_stopped(workdir, failpoint, *args, **options)
+    assert not (workdir / "summary.json").exists()
+    assert logged_steps(workdir, "eval/")[-1:] != [steps]
+    finish(workdir, *args, **options)
+    assert logged_steps(workdir, "eval/")[-1] == steps
+    assert json.loads((workdir / "summary.json").read_text())["eval"] == {
+        name.removeprefix("eval/"): value
+        for name, value in metric_lines(workdir)[-1].items()
+        if name.startswith("eval/")
+    }
+
+
+def test_a_signal_before_the_last_evaluation_leaves_it_to_the_next_start(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    few = "--config.train_steps=8"
+    # Edges after steps 0, 1, 5, 6 and 8.
+    _check_last_evaluation(tmp_path / "run", "loop.edge:term@5", few)
+    (before,) = [x for x in metric_lines(undisturbed) if x["step"] == 8 and "eval/loss" in x]
+    assert metric_lines(tmp_path / "run")[-1] == before
+
+
+@pytest.mark.slow
+def test_a_signal_in_the_last_evaluation_leaves_it_to_the_next_start(tmp_path: Path) -> None:
+    # 296 batches of one example: more than one call, so that a signal is heard between two.
+    one = ("--config.global_batch_size=1", "--config.virtual_replicas=1", "--config.train_steps=2")
+    _check_last_evaluation(tmp_path / "run", "evaluate.edge:term@1", *one)
 
 
 def _stop_at_random(worker: Worker, rng: random.Random, number: int, reached: int) -> float:

@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 TABLE = (ROOT / "docs" / "guide" / "distribution.md").read_text()
 COMMANDS = [command.text for command in pages.commands(ROOT / "README.md")]
 RUN = [command for command in COMMANDS if command.startswith("python -m ")]
-IS_KNOWN_CPU = record.kind_of_cpu() == json.loads(record.CURVE.read_text())["cpu"]
+IS_KNOWN_CPU = record.kind_of_cpu() == record.KIND_OF_PAGES
 
 
 @pytest.fixture(scope="module")

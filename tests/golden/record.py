@@ -1,4 +1,7 @@
-"""Records the golden loss curve: `python -m tests.golden.record`; a new one is a reviewed diff."""
+"""Records golden curves: `python -m tests.golden.record` adds the processor that it runs on.
+
+A recording of a kind that is there already is replaced: that is a reviewed diff.
+"""
 
 import json
 import pathlib
@@ -8,35 +11,47 @@ import tempfile
 
 from tests.processes import ROOT
 
-CURVE = pathlib.Path(__file__).parent / "digits_100_steps.json"
-COMMAND = ["--config=digits", "--config.train_steps=100", "--config.log_every_steps=10"]
+CURVES = pathlib.Path(__file__).parent / "curves.json"
+EXPERIMENTS = {
+    "digits": ["--config=digits", "--config.train_steps=100", "--config.log_every_steps=10"],
+    "smooth": ["--config=tests/golden/smooth.py"],
+}
+KIND_OF_PAGES = "AuthenticAMD 26 2 avx2 avx512f avx512_vnni avx512_bf16"
+"""The processor whose digests stand on the pages."""
+_CHOOSING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
+_NAMES = ("train/loss", "train/gradient_norm", "eval/loss", "learning_rate")
 
 
 def kind_of_cpu(file: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
-    """Return what decides which kernels run and how they cut their work: make and model."""
+    """Return what decides which kernels run and how they cut their work.
+
+    Make and model stand for the sizes of the caches, by which Eigen and oneDNN cut products; the
+    flags are those by which TensorFlow turns oneDNN on, and by which oneDNN and XLA choose code.
+    """
     lines = file.read_text().splitlines() if file.is_file() else []
     values = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
     known = [values.get(key, "?") for key in ("vendor_id", "cpu family", "model")]
     able = values.get("flags", values.get("Features", "")).split()  # ARM has "Features"
-    widest = next((f for f in ("avx512_bf16", "avx512f", "avx2") if f in able), "other")
-    return " ".join([*known, widest])
+    return " ".join([*known, *([f for f in _CHOOSING if f in able] or ["other"])])
 
 
-def measure() -> dict[str, object]:
-    """Train 100 steps; return losses as exact hexadecimal numbers, and the digest."""
+def measure(experiment: str) -> dict[str, object]:
+    """Train 100 steps; return "STEP NAME" -> exact hexadecimal number, and the digest."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [sys.executable, "-m", "trainer", f"--workdir={folder}", *COMMAND],
+            [sys.executable, "-m", "trainer", f"--workdir={folder}", *EXPERIMENTS[experiment]],
             cwd=ROOT,
             check=True,
             capture_output=True,
         )
         workdir = pathlib.Path(folder)
         lines = [json.loads(s) for s in (workdir / "metrics.jsonl").read_text().splitlines()]
-        losses = {str(x["step"]): x["train/loss"].hex() for x in lines if "train/loss" in x}
         digest = json.loads((workdir / "summary.json").read_text())["state_digest"]
-    return {"cpu": kind_of_cpu(), "losses": losses, "state_digest": digest}
+    values = {f"{x['step']} {name}": x[name].hex() for x in lines for name in _NAMES if name in x}
+    return {"values": values, "state_digest": digest}
 
 
 if __name__ == "__main__":
-    CURVE.write_text(json.dumps(measure(), indent=1) + "\n")
+    recorded = json.loads(CURVES.read_text())
+    recorded[kind_of_cpu()] = {name: measure(name) for name in EXPERIMENTS}
+    CURVES.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")

@@ -70,14 +70,14 @@ def _adam_direction(g, state, t):
     return state["m"] / (1 - 0.9**t), np.sqrt(state["v"] / (1 - 0.999**t))
 
 
-def adam(w, g, state, t, lr):
+def adam(w, g, state, t, lr, *, epsilon=1e-7):
     m, s = _adam_direction(g, state, t)
     # Keras adds its epsilon before the correction of the bias (Kingma and Ba, section 2).
-    return w - lr * m / (s + 1e-7 / np.sqrt(1 - 0.999**t))
+    return w - lr * m / (s + epsilon / np.sqrt(1 - 0.999**t))
 
 
-def adamw(w, g, state, t, lr):
-    return adam(w - lr * 0.004 * w, g, state, t, lr)
+def adamw(w, g, state, t, lr, *, epsilon=1e-7, decay=0.004):
+    return adam(w - lr * decay * w, g, state, t, lr, epsilon=epsilon)
 
 
 def lamb(w, g, state, t, lr):

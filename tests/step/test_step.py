@@ -11,6 +11,7 @@ from trainer.engine.reduction import subtree_sums, sum_over_lanes, tree_sum
 from trainer.engine.step import Lanes, StepPlan, make_train_step
 from trainer.engine.step_sums import add
 from trainer.exit_codes import ExitCode, RunError
+from trainer.optimizers.loss_spike import LossSpike
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised
 
@@ -182,3 +183,43 @@ def test_a_skipped_step_counts_in_no_sum():
     one = tf.distribute.get_strategy()
     run = InnerLoop(one, step_fn, Silent(), lambda batch, _: batch, **options)
     np.testing.assert_array_equal(add(None, run(0, 3))["metric/recall/0"], [2, 4])
+
+
+class Places(Silent):
+    """Serves two lanes of three examples that are nothing but their places."""
+
+    def batch(self, *_):
+        return {}, tf.ones([2, 3])
+
+
+def test_every_example_is_preprocessed_by_its_place_in_the_run():
+    def step_fn(lanes):
+        places = tf.cast(tf.reshape(lanes.batch["place"], [-1]), tf.float32)
+        return {str(index): places[index] for index in range(6)}
+
+    options = {"lanes_per_replica": 2, "zero": {str(i): tf.zeros([]) for i in range(6)}}
+    one = tf.distribute.get_strategy()
+    run = InnerLoop(
+        one, step_fn, Places(), lambda _, places: {"place": places}, **options, compiled=False
+    )
+    places = np.stack([run(7, 2).each[str(i)] for i in range(6)], axis=1)
+    np.testing.assert_array_equal(places, np.arange(42, 54).reshape(2, 6))
+
+
+def test_a_spike_is_a_mean_loss_far_above_the_losses_before_it():
+    keras.utils.set_random_seed(0)
+    task = build()
+    task.loss_spike = LossSpike(3.0)
+    mean, expected = 0.0, []
+    inputs = [np.full(8, 1.0)] * 22 + [np.full(8, 100.0)] + [np.full(8, 1.0)] * 2
+    sums = run(task, *inputs)
+    losses = [float(s["loss"] / s["weight"]) for s in sums]
+    for step, loss in enumerate(losses):
+        expected.append(step >= 20 and loss > 3.0 * mean)
+        n = sum(not spike for spike in expected[:-1])
+        decay = min(0.98, (1 + n) / (10 + n))
+        mean = mean if expected[-1] else decay * mean + (1 - decay) * loss
+    assert expected == [step == 22 for step in range(25)]
+    assert [bool(s["spike"]) for s in sums] == [bool(s["skipped"]) for s in sums] == expected
+    kept = {name: float(v.numpy()) for name, v in task.loss_spike.state()}
+    assert kept == {"mean": pytest.approx(mean, rel=1e-5), "updates": 24}

@@ -1,7 +1,6 @@
 """The worked examples reach what their docstrings, the docs and the table of examples say."""
 
 import importlib
-import json
 import pathlib
 import re
 
@@ -18,7 +17,6 @@ STATES = {
         f"trainer.configs.{name}").__doc__ or ""))
 }  # fmt: skip
 NOT_RUN = {"imagenet_resnet50", "mnist"}
-KNOWN_CPU = json.loads(record.CURVE.read_text())["cpu"]
 TABLE = (ROOT / "docs" / "guide" / "examples.md").read_text()
 
 
@@ -31,7 +29,8 @@ def test_every_example_has_its_digest_and_its_row() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(
-    record.kind_of_cpu() != KNOWN_CPU, reason=f"the digests are those of another CPU: {KNOWN_CPU}"
+    record.kind_of_cpu() != record.KIND_OF_PAGES,
+    reason=f"the digests are those of another CPU: {record.KIND_OF_PAGES}",
 )
 @pytest.mark.parametrize("name", STATES)
 def test_it_ends_with_the_digest_of_its_docstring(name: str, tmp_path: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from trainer.engine import lane, pure_optimizer
 from trainer.engine.norm import global_norm
 from trainer.engine.reduction import Reduction, sum_over_lanes
+from trainer.exit_codes import ExitCode, RunError
 from trainer.task import Gradients, LossFn, Task, Variables
 
 Execution = Literal["graph", "xla_step", "xla_loop"]
@@ -79,7 +80,12 @@ class ReplicaStep:
         self._kept: pure_optimizer.Kept = {}
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor]:
-        """See `task.Replica`; also counts the metrics and moves the BatchNorm statistics."""
+        """See `task.Replica`; also counts the metrics and moves the BatchNorm statistics.
+
+        Raises:
+            RunError: BAD_CONFIG for more gradients in a step than there are keys.
+        """
+        _check_calls(self._num_calls + 1)
         state = lane.LaneState(self._task)
         rows = lane.map_lanes(
             lane.gradient_fn(self._task, loss_fn, variables, hashed=self._plan.is_compiled),
@@ -188,6 +194,16 @@ def zero_sums(task: Task, *, training: bool) -> Sums:
         shapes["skipped"] = []
         shapes |= {"spike": []} if task.loss_spike else {}
     return {name: tf.zeros(shape) for name, shape in shapes.items()}
+
+
+def _check_calls(count: int) -> None:
+    """Refuse a gradient whose random numbers would be those of evaluation or of another seed."""
+    if count >= _MAX_CALLS:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.task: it asks for {count} gradients in one step; allowed: at most "
+            f"{_MAX_CALLS - 1}, for each has random numbers of its own; make fewer, or more steps",
+        )
 
 
 def _reduce(rows: lane.Outputs, reduction: Reduction) -> lane.Outputs:
