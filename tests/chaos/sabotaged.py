@@ -169,8 +169,8 @@ def saves_slowly() -> None:
     from trainer.checkpoint.store import Store
     from trainer.watch import watchdog
 
-    watchdog.FLOOR_SECS = 5.0
-    real, waits = Store.save, itertools.chain([15], itertools.repeat(0))
+    watchdog.FLOOR_SECS, watchdog._FACTOR = 5.0, 2.0  # a loaded machine makes slow steps
+    real, waits = Store.save, itertools.chain([25], itertools.repeat(0))
 
     def save(self, *args, **options):
         time.sleep(next(waits))
