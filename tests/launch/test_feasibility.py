@@ -73,6 +73,8 @@ REFUSED = {
     "long name": ({"name": "a" * 60}, "leaves room for 55"),
     "long name of many": ({"name": "a" * 55, "workers": 11}, "leaves room for 54"),
     "odd name": ({"name": "Run_1"}, "lower-case"),
+    "digit first": ({"name": "1run"}, "starting with a letter"),
+    "dash last": ({"name": "run-"}, "lower-case"),
     "negative": ({"max_restarts": -1}, "--max_restarts=-1 must be at least 0"),
     "secret variable": ({"env": (("HUB_TOKEN", "canary"),)}, "--secret_env=HUB_TOKEN"),
     "secret flag": ({"args": (*BASE.args, "--api_key=canary")}, "secret in plain text"),
