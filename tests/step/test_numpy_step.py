@@ -17,7 +17,7 @@ from trainer.task import Parts
 from trainer.tasks.supervised import Supervised
 
 SEED, V, LANE, INPUTS, CLASSES, STEPS = 11, 4, 3, 5, 3, 5
-PENALTY, CLIP, RATE, DECAY, AVERAGE = 0.02, 1.4, 0.1, 0.3, 0.15
+PENALTY, CLIP, RATE, DECAY, AVERAGE = 0.02, 1.4, 0.1, 0.3, 0.35
 DROPOUT = (0.4, 0.3)
 OWN = 0.04
 """Factor of the penalty that one layer brings along."""
