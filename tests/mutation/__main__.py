@@ -100,7 +100,7 @@ def _line(bench: Bench, results: Results, tree: str, slow: bool, fault: Fault) -
     """Judge one fault, or take what was found for the same fault and tree."""
     key = f"{fault.digest[:16]} {tree[:16]} {'slow' if slow else 'fast'}"
     old = results.found.get(fault.name)
-    if not (old and old.key == key):
+    if not (old and old.key == key and old.verdict != "error"):
         result = bench.judge(fault, first=old.test if old else "", slow=slow)
         results.put(fault.name, dataclasses.replace(result, key=key))
     return results.found[fault.name].line(fault.name)
