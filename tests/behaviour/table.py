@@ -97,40 +97,34 @@ TRAINER = {
     "hang_deadline_secs": "tests/chaos/test_hang.py::test_blocked_save",
 }
 
-SPEC = "tests/launch/test_flags_to_spec.py::test"
-VERBS = "tests/launch/test_verb_flags.py::test"
+JOB = "tests/launch/test_flags.py::test_a_flag_sets_its_field_and_no_other"
+VERBS = "tests/launch/test_flags_of_verbs.py::test"
 CLI = "tests/launch/test_launch_cli.py::test"
 LIFE = f"{CLI}_the_life_of_a_job_can_be_read_by_programs"
-CLUSTER = "tests/launch/test_cluster_requests.py::test_the_command_line_reaches_the_cluster"
-PROFILES = "tests/launch/test_launch_profiles.py::"
 
-SPEC_FLAGS = (
-    "accelerator cpus deadline_hours devices_per_worker env grace_secs image jobset max_restarts "
-    "memory_gib mount_gcs mount_pvc name namespace node_selector parallel_trials platform "
-    "pod_monitor priority_class privileged queue scratch_gib secret_env service_account spot "
-    "topology ttl_hours workers workload_identity"
+JOB_FLAGS = (
+    "accelerator code cpus deadline_hours devices_per_worker env grace_secs image jobset "
+    "max_restarts memory_gib mount_gcs mount_pvc name namespace node_selector parallel_trials "
+    "platform pod_monitor priority_class privileged profile profiles queue scratch_gib secret_env "
+    "service_account spot sweep topology ttl_hours workers workload_identity"
 )
 LAUNCH = {
-    **{f"job.{flag}": f"{SPEC}_a_flag_sets_its_field[{flag}]" for flag in SPEC_FLAGS.split()},
-    "job.code": f"{SPEC}_the_users_own_code_travels_and_is_the_config",
-    "job.sweep": f"{SPEC}_a_sweep_gives_the_trials",
-    "job.profile": f"{PROFILES}test_a_profile_fills_what_the_command_line_leaves_out",
-    "job.profiles": f"{PROFILES}test_a_profile_fills_what_the_command_line_leaves_out",
-    "backend.backend": CLUSTER,
-    "backend.context": f"{VERBS}_the_context_of_the_kubeconfig_is_the_one_that_was_asked_for",
-    "backend.namespace": f"{VERBS}_jobs_are_looked_for_in_the_namespace_that_was_asked_for",
+    **{f"job.{flag}": f"{JOB}[{flag}]" for flag in JOB_FLAGS.split()},
+    "backend.backend": f"{VERBS}_backend_is_this_machine_unless_it_is_named",
+    "backend.context": f"{VERBS}_context_chooses_the_cluster",
+    "backend.namespace": f"{VERBS}_namespace_is_where_jobs_are_looked_for[list]",
     "backend.state_dir": LIFE,
     "state.state_dir": f"{CLI}_ctrl_c_stops_a_foreground_job_and_detaches_from_a_submitted_one"
     "[verb0-cancelled-1]",
     "output.output": LIFE,
-    "submit.dry_run": f"{CLI}_a_dry_run_of_a_local_job_starts_nothing",
+    "submit.dry_run": f"{VERBS}_dry_run_starts_nothing",
     "submit.follow": f"{CLI}_ctrl_c_stops_a_foreground_job_and_detaches_from_a_submitted_one"
     "[verb1-running-130]",
     "timeout.timeout_secs": LIFE,
-    "logs.follow": f"{VERBS}_logs_are_followed_to_the_end_where_that_is_asked",
-    "logs.worker": f"{VERBS}_logs_are_those_of_the_worker_that_was_asked_for",
-    "lint.schemas": f"{VERBS}_schemas_are_left_out_where_that_is_asked",
-    "doctor.path": f"{VERBS}_doctor_looks_for_the_paths_that_were_asked_for",
+    "logs.follow": f"{VERBS}_follow_prints_logs_until_a_local_job_ends",
+    "logs.worker": f"{VERBS}_worker_chooses_one_log",
+    "lint.schemas": f"{VERBS}_schemas_can_be_left_out",
+    "doctor.path": f"{VERBS}_path_is_looked_for_by_doctor",
 }
 
 TESTS = {
