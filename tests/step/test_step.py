@@ -139,6 +139,21 @@ def test_integer_state_changed_by_the_forward_pass_is_refused():
         run(build(layers=[Counting()]), np.arange(8.0))
 
 
+@pytest.mark.parametrize("num", range(1, 10))
+def test_the_tree_adds_neighbours_and_an_odd_last_one_on_the_next_level(num):
+    rows = np.random.default_rng(num).normal(size=(num, 5)).astype(np.float32)
+
+    def add(level):
+        """The rule, one row at a time."""
+        if len(level) == 1:
+            return level[0]
+        pairs = [a + b for a, b in zip(level[::2], level[1::2], strict=False)]
+        return add(pairs + level[len(pairs) * 2 :])
+
+    np.testing.assert_array_equal(tree_sum(tf.constant(rows)).numpy(), add(list(rows)))
+    np.testing.assert_allclose(tree_sum(tf.constant(rows)), rows.sum(0, np.float64), rtol=1e-5)
+
+
 @pytest.mark.parametrize("lanes", range(1, 17))
 def test_the_tree_does_not_depend_on_who_holds_the_lanes(lanes):
     rows = tf.random.stateless_normal([lanes, 33], [1, lanes]) * 1e3
