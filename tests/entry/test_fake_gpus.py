@@ -7,6 +7,7 @@ import os
 
 import pytest
 import tensorflow as tf
+from absl.testing import flagsaver
 
 from trainer import __main__ as entry
 from trainer import xla_flags
@@ -151,10 +152,11 @@ def test_a_card_cut_in_two_is_two_replicas_and_keeps_its_shares(gpus):
 
 def test_a_dry_run_counts_the_gpus_and_uses_none(gpus, monkeypatch, tmp_path):
     fake = gpus(2)
-    request = entry.prepare(["trainer", "--dry_run", f"--workdir={tmp_path}"], {})
     # What builds the model asks for the devices; on a real host it is told to take the CPU.
     monkeypatch.setattr("trainer.run.dry_run.rows", lambda *args: [("replicas", str(args[3]))])
-    lines = entry._dry_run(request)
+    with flagsaver.flagsaver():
+        request = entry.prepare(["trainer", "--dry_run", f"--workdir={tmp_path}"], {})
+        lines = entry._dry_run(request)
     assert lines[0].split() == ["replicas", "2"]
     assert not fake.in_use
     assert fake.growing, "TensorFlow would take the whole card"
