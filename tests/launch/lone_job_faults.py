@@ -193,6 +193,11 @@ LONE = [
             {"podSelector": {"matchLabels": {"a": "b"}}},
         )
     ),
+    (  # pods of the same name in every namespace, beside those of this one
+        *("cpu-smoke", "NetworkPolicy", "spec.ingress.0.from"),
+        lambda members: [*members, {**members[0], "namespaceSelector": {}}],
+        "lets in more than",
+    ),
     ("cpu-smoke", "NetworkPolicy", "spec.egress.0", DELETE, "egress: keeps the workers apart"),
     ("cpu", "NetworkPolicy", "spec.egress.0", DELETE, "egress: closes port 53"),
     ("cpu", "NetworkPolicy", "spec.egress.1", DELETE, "egress: closes port 443"),

@@ -261,7 +261,7 @@ def test_a_running_job_is_not_deleted(backend, job):
     assert backend.statuses() == []
 
 
-def test_a_sweep_retries_each_trial_for_itself(backend, job):
+def test_a_sweep_retries_each_trial_for_itself(backend, job, monkeypatch):
     trials = tuple((f"--config.rate={i}", f"--workdir=out/trial-{i}") for i in range(3))
     backend.submit(
         job("grid", "1@0:kill", "2@*:exit=78", "--workdir=out", trials=trials, parallel_trials=2)
@@ -269,6 +269,7 @@ def test_a_sweep_retries_each_trial_for_itself(backend, job):
     status = finish(backend, "grid")
     assert status.phase == "failed"
     assert status.restarts == 1
+    monkeypatch.chdir("/")  # the workdirs are those of the folder in which the job was submitted
     trials = backend.report("grid").trials
     assert [line.split(maxsplit=2)[2] for line in trials[:2]] == ["done accuracy=0.5"] * 2
     assert "exit code 78" in trials[2]

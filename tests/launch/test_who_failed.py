@@ -152,6 +152,14 @@ def test_the_newest_pod_of_a_trial_gives_its_result():
     ]
 
 
+def test_a_trial_whose_pod_is_gone_is_done_by_the_word_of_its_job():
+    [_, job] = manifest.render(spec("sweep"))
+    job["status"] = {"completedIndexes": "0,2"}
+    lines = of_sweep(job, [failed(1, 65, 1, 0)], lambda _: '{"eval": {"loss": 1.0}}')
+    ends = ["done loss=1", "exit code 65: data corrupt, or every checkpoint corrupt", "done loss=1"]
+    assert [line.split("  ")[3] for line in lines] == ends
+
+
 def test_indexes_of_kubernetes_short_form():
     assert indexes("") == []
     assert indexes("3") == [3]
