@@ -76,7 +76,9 @@ def test_spent_budget_is_70(tmp_path: Path) -> None:
     ended = run(tmp_path / "run", *_poison(list(range(20, 60))))
     assert ended.wait() == 70, ended.output
     assert ended.last_line.startswith("bug (70): loss or gradient not finite in 3 steps")
+    # Steps 20, 21, 22 and 23, 24, 25 went back to the same; the next three are the end.
     assert ended.output.count("rolled back to the weights of step 18") == 2
+    assert "in 3 steps in a row up to step 29, after 2 rollbacks" in ended.last_line
 
 
 def _check_spikes(workdir: Path, *args: str, **options: str) -> None:

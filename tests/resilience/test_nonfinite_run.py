@@ -1,8 +1,13 @@
+import json
+
 import numpy as np
 import pytest
 
+from trainer.config import DatasetConfig, TrainConfig
+from trainer.data.info import DatasetInfo, Shard, Split
 from trainer.engine.step_sums import StepSums
-from trainer.run.nonfinite import Run, find_run, reasons
+from trainer.plan import Plan
+from trainer.run.nonfinite import Run, find_run, reasons, report
 
 
 @pytest.mark.parametrize(
@@ -28,3 +33,17 @@ def test_each_step_is_reported_with_its_reason() -> None:
     }
     del each["spike"]  # the guard is off
     assert set(reasons(StepSums(4, each, {}), 10).values()) == {"loss or gradient not finite"}
+
+
+def test_the_named_examples_are_those_that_the_window_served(tmp_path, capsys) -> None:
+    # A window of 4 is a step of 4, whatever the seed.
+    split = Split("train", (Shard("shard", 12),), 0, 12)
+    config = TrainConfig(train_steps=3, dataset=DatasetConfig(shuffle_window=4))
+    plan = Plan(3, 12, 4, 4, 4)
+    skipped = dict.fromkeys(range(3), "loss spike")
+    report(skipped, config, DatasetInfo("source", {}, split, None), plan, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "skipped.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1, 2]
+    served = [sorted(line["examples"]) for line in lines]
+    assert served == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert str(lines[1]["examples"])[1:-1] in capsys.readouterr().err

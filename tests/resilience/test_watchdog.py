@@ -46,6 +46,13 @@ def test_learnt_deadline_has_a_floor_and_a_ceiling() -> None:
     assert watchdog.limit("evaluate") == 1000
 
 
+def test_the_longest_is_learnt_and_not_the_last() -> None:
+    watchdog, clock, ends = _watchdog()
+    for secs in (5, 10, 5, 1, 190):  # 190: under 20 times the 10, over 20 times the 1
+        _pass(watchdog, clock, "evaluate", secs)
+    assert not ends
+
+
 def test_a_phase_that_ended_is_not_watched() -> None:
     watchdog, clock, ends = _watchdog()
     _pass(watchdog, clock, "step", 1)

@@ -9,7 +9,7 @@ import pytest
 from trainer import storage
 from trainer.config import PlateauConfig, TrainConfig
 from trainer.exit_codes import ExitCode, RunError
-from trainer.run.workdir import Workdir
+from trainer.run.workdir import Workdir, opened
 from trainer.storage import filesystems, transfer
 
 CONFIG = TrainConfig(train_steps=10)
@@ -78,7 +78,7 @@ def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     assert path.read_text() == '{"step": 1}\n{"step": 5}\n'
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl", "tensorboard"])
+@pytest.mark.parametrize("name", ["checkpoints", "metrics.jsonl", "skipped.jsonl", "tensorboard"])
 def test_the_files_of_something_else_are_not_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("not ours")
     with pytest.raises(RunError, match=f"holds {name} and no config.json") as raised:
@@ -91,6 +91,21 @@ def test_a_folder_with_other_files_in_it_may_be_used(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("what this run is for")
     Workdir(tmp_path).claim(CONFIG, is_chief=True)
     assert (tmp_path / "config.json").exists()
+
+
+def test_every_file_of_a_run_arrives_in_its_mirror(tmp_path: Path) -> None:
+    names = {"metrics.jsonl", "goodput.json", "skipped.jsonl", "summary.json", "report.html"}
+    names |= {"config.json", "tensorboard/events.out"}
+    (tmp_path / "tensorboard").mkdir()
+    for name in names:
+        (tmp_path / name).write_text(f"this is {name}")
+    url = f"memory://{tmp_path.name}-all"
+    Workdir(tmp_path, url).publish()
+    for name in names:
+        assert storage.read_bytes(f"{url}/{name}") == f"this is {name}".encode()
+    with opened(url) as back:  # what a restart finds here
+        found = {path.name for path in back.path.iterdir()}
+    assert found == names - {"tensorboard/events.out"}
 
 
 @pytest.mark.parametrize("num_bytes", [100, 1000], ids=["in one piece", "in chunks"])

@@ -355,6 +355,20 @@ def test_no_room_is_no_lease(shards, tmp_path):
     stage.acquire(second, lambda _: 0).release()
 
 
+def test_a_copy_under_way_holds_the_room_of_a_whole_one(shards, tmp_path, monkeypatch):
+    ours, theirs = (storage.StageDir(tmp_path, SIZE * 2 - 1) for _ in range(2))
+    first, second = (storage.stat(url) for url in shards[:2])
+    fetch, refused = stage_dirs.transfer.fetch, []
+
+    def meanwhile(*args, **options):
+        refused.append(theirs.acquire(second, lambda _: 0))  # of another process
+        return fetch(*args, **options)
+
+    monkeypatch.setattr(stage_dirs.transfer, "fetch", meanwhile)
+    ours.acquire(first, lambda _: 0).release()
+    assert refused == [None]
+
+
 def test_partial_copies_of_the_dead_are_swept_at_start(tmp_path):
     part = tmp_path / f"{'0' * 16}-train.tfrecord.part"
     part.write_bytes(b"x")

@@ -1,5 +1,7 @@
 """Trains, exports, and prints how far the exported outputs are from those of training, as JSON.
 
+Also the held-out loss of what `predict` returns, next to the one that the run reported.
+
 A process of its own: `python -m tests.template.exported_outputs FOLDER`.
 """
 
@@ -47,14 +49,21 @@ def training_time_outputs(task, values):
     return run(tf.constant(values)).numpy()
 
 
+def cross_entropy(logits, labels):
+    """Return the mean loss of logits [N, K] and classes [N]."""
+    log_sums = np.log(np.exp(logits.astype(np.float64)).sum(-1))
+    return float((log_sums - logits[np.arange(len(labels)), labels.astype(np.int64)]).mean())
+
+
 def main(folder: pathlib.Path) -> None:
     summary = train(CONFIG, str(folder / "run"))
     restored = restore_task(str(folder / "run"))
     assert restored.digest == summary["state_digest"]
     export.write(restored, folder / "exported")
     split = restored.info.evaluation
-    images = examples.load(split, restored.info.features, stage=Stage(), skip_bad=False)["image"]
-    images = images[: 32 * (len(images) // 32)]
+    held_out = examples.load(split, restored.info.features, stage=Stage(), skip_bad=False)
+    loss = cross_entropy(predict.outputs(restored, held_out["image"]), held_out["label"])
+    images = held_out["image"][: 32 * (len(held_out["image"]) // 32)]
     lanes = (images.astype(np.float32) / 255).reshape([-1, 8, *images.shape[1:]])
     expected = training_time_outputs(restored.task, lanes).reshape([len(images), -1])
     loaded = keras.saving.load_model(folder / "exported" / "model.keras")
@@ -64,7 +73,8 @@ def main(folder: pathlib.Path) -> None:
         "keras": np.concatenate([loaded(lane, training=False).numpy() for lane in lanes]),
         "saved_model": np.concatenate([saved_model.serve(lane).numpy() for lane in lanes]),
     }
-    print(json.dumps({n: float(np.abs(v - expected).max()) for n, v in found.items()}))
+    differences = {n: float(np.abs(v - expected).max()) for n, v in found.items()}
+    print(json.dumps({"differences": differences, "loss": [loss, summary["eval"]["loss"]]}))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from trainer.exit_codes import RunError
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Return the folder of a run with its export, and the differences that were measured."""
+    """Return the folder of a run with its export, and what was measured."""
     folder = tmp_path_factory.mktemp("export")
     command = [sys.executable, "-m", "tests.template.exported_outputs", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -26,8 +26,14 @@ def exported(tmp_path_factory):
 
 
 def test_outputs_are_those_of_training_to_the_bit(exported) -> None:
-    _, differences = exported
-    assert differences == {"predict": 0.0, "keras": 0.0, "saved_model": 0.0}
+    _, measured = exported
+    assert measured["differences"] == {"predict": 0.0, "keras": 0.0, "saved_model": 0.0}
+
+
+def test_what_predicts_is_what_was_evaluated_the_average(exported) -> None:
+    _, measured = exported
+    predicted, reported = measured["loss"]
+    assert predicted == pytest.approx(reported, rel=1e-5)
 
 
 def test_predict_names_every_image_of_a_folder(exported, tmp_path: pathlib.Path) -> None:

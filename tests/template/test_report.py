@@ -88,6 +88,13 @@ def test_confusion_matrix_counts_what_evaluation_counted(run) -> None:
     assert right / 296 == pytest.approx(ended["eval"]["accuracy"])
 
 
+def test_rows_of_the_confusion_matrix_are_true_classes() -> None:
+    # Of three eights two are taken for a three; of two threes none for an eight.
+    matrix = examples.count(np.array([8, 8, 8, 3, 3]), np.array([3, 3, 8, 3, 3]), 10)
+    assert (matrix[8, 3], matrix[8, 8], matrix[3, 3], matrix[3, 8]) == (2, 1, 2, 0)
+    assert matrix.sum() == 5
+
+
 def test_a_bad_held_out_record_that_is_skipped_costs_no_report(tmp_path: pathlib.Path) -> None:
     pattern = write_shards(tmp_path / "data", [8])
     write_shards(tmp_path / "data", [6], "test")
@@ -240,6 +247,12 @@ def test_compare_says_what_differs_and_draws_every_run(tmp_path: pathlib.Path, c
     text = (tmp_path / "both.html").read_text()
     assert text.count("<polyline") == 2
     assert "two: held out" in Page(text).text
+
+
+def test_what_only_the_third_run_changes_is_shown(tmp_path: pathlib.Path) -> None:
+    rates = [("one", 0.1), ("two", 0.1), ("three", 0.3)]
+    runs = [read_run(write_run(tmp_path / name, rate, [3.0])) for name, rate in rates]
+    assert compare.differences(runs) == [("optimizer.learning_rate", "0.1", "0.1", "0.3")]
 
 
 def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: pathlib.Path, capsys) -> None:

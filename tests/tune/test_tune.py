@@ -60,6 +60,8 @@ def test_what_cannot_be_measured_stays_in_the_table_with_its_reason():
 
 def test_a_mode_that_cannot_run_here_is_refused_with_the_reason():
     overrides = [("dataset.serve", "stream"), ("model.name", "mlp"), ("model.args", "{}")]
+    # What is to be measured goes before what the user set: else this would be a graph.
+    overrides += [("execution", "graph")]
     measured = _measure("digits", overrides, LOOP)
     assert measured.steps_per_second == 0
     assert "needs resident data" in measured.reason
