@@ -34,7 +34,9 @@ def elsewhere(api: FakeApiServer, tmp_path: Path) -> Iterator[FakeApiServer]:
 
 
 def local_job(backend: LocalBackend, job, name: str = "job", **fields: object) -> None:
-    backend.submit(job(name, "*@*:print=here", "1@*:exit=78", workers=2, **fields))
+    # Worker 0 has come to its end before worker 1 fails: a failure stops the others at once.
+    fails = ("1@*:await=runs/job/summary.json", "1@*:exit=78")
+    backend.submit(job(name, "*@*:print=here", *fails, workers=2, **fields))
     backend.follow(name, [].append)
 
 
