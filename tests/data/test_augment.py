@@ -69,8 +69,11 @@ def test_mixup_weights_are_beta(alpha, variance):
     assert drawn.var() == pytest.approx(variance, rel=0.01)
 
 
-def test_a_flip_mirrors_half_of_the_images():
-    flipped, plain = changed(PartConfig("flip"))["image"], changed(seed=None)["image"]
+@pytest.mark.parametrize("num_flips", [1, 2])
+def test_each_flip_mirrors_half_of_the_images(num_flips):
+    """Flips that drew the same numbers would undo each other."""
+    flips = [PartConfig("flip")] * num_flips
+    flipped, plain = changed(*flips)["image"], changed(seed=None)["image"]
     kinds = [
         "same" if np.array_equal(a, b) else "mirrored" if np.array_equal(a, b[:, ::-1]) else "other"
         for a, b in zip(flipped, plain, strict=True)

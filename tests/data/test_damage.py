@@ -115,6 +115,12 @@ def empty(path):
     return 0
 
 
+def append_record(path):
+    data = path.read_bytes()
+    path.write_bytes(data + data[: record_offset(path, 1)])
+    return path.stat().st_size
+
+
 def serve(config):
     """Serve an epoch, and fail as the inner loop does."""
     feed = feed_of(config, num_steps=5)
@@ -124,7 +130,9 @@ def serve(config):
         raise feed.cause(error, 0, 3) from None
 
 
-DAMAGES = [flip_data, flip_length, cut_record, cut_header, cut_at_boundary, empty]
+DAMAGES = [
+    flip_data, flip_length, cut_record, cut_header, cut_at_boundary, empty, append_record,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -70,6 +70,15 @@ def test_a_dataset_of_another_name_below_a_bucket_is_not_taken():
         assert found == "memory://many/tfds/mnist/3.0.1"
 
 
+@pytest.mark.parametrize("remote", [False, True])
+def test_the_newest_version_is_the_highest_number(tmp_path, remote):
+    """As text 1.9.0 would come last, and a folder that is no version after all of them."""
+    base = f"memory://versions/{tmp_path.name}" if remote else str(tmp_path)
+    for version in ("1.9.0", "1.10.0", "1.2.11", "downloads"):
+        storage.write_bytes(f"{base}/mnist/{version}/dataset_info.json", b"{}")
+    assert tfds.find_directory("mnist", base) == f"{base}/mnist/1.10.0"
+
+
 def test_a_folder_may_begin_with_the_home(tmp_path, monkeypatch):
     """The shell leaves the ~ in `--config.dataset.data_dir=~/tfds` as it is."""
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -185,6 +185,40 @@ def test_uploads_survive_a_fault_in_each_request(  # noqa: PLR0917
         assert storage.read_bytes(f"{bucket}/{at}") == (tmp_path / "up").read_bytes()
 
 
+@pytest.fixture
+def arriving(bucket, retry, tmp_path, monkeypatch):
+    """Send b"good" so that b"gold" arrives the first times; returns how often it was sent."""
+    (tmp_path / "whole").write_bytes(b"good")
+    (tmp_path / "damaged").write_bytes(b"gold")
+    real = filesystems.put_file
+
+    def send(num_damaged):
+        damaged = iter([tmp_path / "damaged"] * num_damaged)
+        sent = []
+
+        def put_file(filesystem, path, *args):
+            sent.append(path)
+            real(filesystem, next(damaged, path), *args)
+
+        monkeypatch.setattr(filesystems, "put_file", put_file)
+        storage.upload(tmp_path / "whole", f"{bucket}/a", retry=retry)
+        return len(sent)
+
+    return send
+
+
+@pytest.mark.parametrize("num_damaged", [1, 2])
+def test_a_file_that_arrived_damaged_is_sent_again(arriving, bucket, num_damaged):
+    assert arriving(num_damaged) == num_damaged + 1
+    assert storage.read_bytes(f"{bucket}/a") == b"good"
+
+
+def test_a_file_that_arrives_damaged_each_time_is_not_taken_for_stored(arriving):
+    with pytest.raises(RunError, match=r"not what was sent .* 3 times") as caught:
+        arriving(3)
+    assert caught.value.code is ExitCode.TRANSIENT
+
+
 def test_a_changed_object_is_bad_data(bucket, retry, tmp_path):
     storage.write_bytes(f"{bucket}/a", b"old")
     expected = storage.stat(f"{bucket}/a")
