@@ -7,7 +7,7 @@ from launch import programs, sweep
 from launch.documents import Document
 from launch.lint.workload import mapping, sequence
 from launch.pod import literal
-from launch.pod_state import trainer_state, worker_index
+from launch.pod_state import created, trainer_state, worker_index
 
 
 def of_sweep(
@@ -34,8 +34,7 @@ def of_sweep(
 
 def _exit_codes(pods: Sequence[Document]) -> dict[int, int]:
     """The exit code of each index whose newest pod has ended."""
-    newest = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
-    states = {worker_index(pod): trainer_state(pod) for pod in newest}
+    states = {worker_index(pod): trainer_state(pod) for pod in sorted(pods, key=created)}
     return {
         int(index): int(state["terminated"]["exitCode"])
         for index, state in states.items()

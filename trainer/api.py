@@ -47,7 +47,6 @@ def train(
     Raises:
         RunError: with the reason in one line, and the exit code that the command would have.
     """
-    xla_flags.fix_gpu_bits(os.environ)
     plain = to_plain(config)
     plain_secrets.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
     config = from_plain(TrainConfig, plain)
@@ -85,6 +84,7 @@ def train(
 
 
 def _configure_runtime(config: TrainConfig) -> None:
+    xla_flags.fix_gpu_bits(os.environ)
     from trainer.cluster import strategy
 
     try:
