@@ -26,7 +26,7 @@ _EXPERIMENTAL = "Experimental: this pattern has not been run on hardware by this
 _COMPILED = ("xla_step", "xla_loop")
 _NO_XLA = (
     "Warning: TensorFlow 2.21's XLA writes PTX 8.5, too old for the {}: compiled execution is "
-    "known to end the process on its generation; use --config.execution=graph."
+    "expected to end the process there (never run); use --config.execution=graph."
 )
 
 

@@ -1,5 +1,8 @@
 """Small checkpoints for the tests of this folder."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 
 
@@ -13,3 +16,16 @@ def state(step: int) -> dict[str, np.ndarray]:
 
 
 META = {"data": "fingerprint", "progress": {}}
+
+
+def changed_by_the_disk(write: Callable[..., Path]) -> Callable[..., Path]:
+    """Return `checkpoint.folder.write` on a disk that alters a bit of what it was given."""
+
+    def changing(*args: object) -> Path:
+        path = write(*args)
+        data = bytearray((path / "state.npz").read_bytes())
+        data[200] ^= 1
+        (path / "state.npz").write_bytes(bytes(data))
+        return path
+
+    return changing

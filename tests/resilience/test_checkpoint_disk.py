@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.resilience.checkpoints import META, state
+from tests.resilience.checkpoints import META, changed_by_the_disk, state
 from trainer import checkpoint, failpoints
 from trainer.checkpoint import folder as one
 from trainer.exit_codes import ExitCode, RunError
@@ -136,15 +136,6 @@ def test_a_write_that_the_disk_changed_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = _store(tmp_path)
-    real = one.write
-
-    def changing(*args: object) -> Path:
-        path = real(*args)
-        data = bytearray((path / "state.npz").read_bytes())
-        data[200] ^= 1
-        (path / "state.npz").write_bytes(bytes(data))
-        return path
-
-    monkeypatch.setattr(one, "write", changing)
+    monkeypatch.setattr(one, "write", changed_by_the_disk(one.write))
     with pytest.raises(RunError, match="not what was written"):
         store.save(20, state(20), META, verified=True)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.resilience.checkpoints import META, state
+from tests.resilience.checkpoints import META, changed_by_the_disk, state
 from trainer import checkpoint, storage
 from trainer.checkpoint import folder as one
 from trainer.config import TrainConfig
@@ -135,16 +135,8 @@ def _saves(folder: Path, step: int = 20) -> Saves:
 def test_the_last_save_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the same step was saved in the background, which was not read back."""
     real = one.write
-
-    def changing(*args: object) -> Path:
-        path = real(*args)
-        data = bytearray((path / "state.npz").read_bytes())
-        data[200] ^= 1
-        (path / "state.npz").write_bytes(bytes(data))
-        return path
-
     saves = _saves(tmp_path)
-    monkeypatch.setattr(one, "write", changing)
+    monkeypatch.setattr(one, "write", changed_by_the_disk(real))
     saves.save_if_due()
     saves.saver.wait()
     assert one.damage(tmp_path / STEP) == "state.npz is not what was committed"
