@@ -12,6 +12,7 @@ machine's own Python: they are started without the variables that lead to Tensor
 
 import argparse
 import concurrent.futures
+import dataclasses
 import datetime
 import json
 import os
@@ -32,23 +33,44 @@ _FOR_TENSORFLOW = ("LD_LIBRARY_PATH", "PYTHONPATH", "XLA_FLAGS", "KERAS_BACKEND"
 Result = dict[str, Any]
 
 
-def devices(place: str) -> Result:
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Where the checks run.
+
+    Attributes:
+        place: "gpu", or "cpu" where there is none.
+        out: folder of the results.
+        at_once: trainings side by side.
+    """
+
+    place: str
+    out: pathlib.Path
+    at_once: int
+
+    def train_all(self, wanted: Mapping[str, Callable[[], Run]]) -> dict[str, Run]:
+        """Train all of them, several at once; return how each ended."""
+        with concurrent.futures.ThreadPoolExecutor(self.at_once) as pool:
+            futures = {name: pool.submit(run) for name, run in wanted.items()}
+            return {name: future.result() for name, future in futures.items()}
+
+
+def devices(bench: Bench) -> Result:
     """What TensorFlow sees, and whether its arithmetic is right."""
     found = _python("tests.device.arithmetic", secs=90)
-    if place == "gpu":
+    if bench.place == "gpu":
         query = "--query-gpu=name,driver_version,memory.total,compute_cap"
         found["nvidia_smi"] = _output(["nvidia-smi", query, "--format=csv,noheader"])
-    found["ok"] = found["right"] and (place == "cpu" or bool(found["gpus"]))
+    found["ok"] = found["right"] and (bench.place == "cpu" or bool(found["gpus"]))
     return found
 
 
-def digits(place: str) -> Result:
+def digits(bench: Bench) -> Result:
     """The default experiment: twice, killed and resumed, and beside a GPU that it must not use."""
-    runs = _all(
+    runs = bench.train_all(
         {
-            "first": lambda: train(place),
-            "second": lambda: train(place),
-            "killed and resumed": lambda: trainings.killed_and_resumed(place),
+            "first": lambda: train(bench.place),
+            "second": lambda: train(bench.place),
+            "killed and resumed": lambda: trainings.killed_and_resumed(bench.place),
             "--strategy=cpu": lambda: train("cpu"),
             "no GPU visible": lambda: train("cpu", environment={"CUDA_VISIBLE_DEVICES": "-1"}),
         }
@@ -59,17 +81,17 @@ def digits(place: str) -> Result:
     return {"runs": _shown(runs), "ok": equal}
 
 
-def modes(place: str) -> Result:
+def modes(bench: Bench) -> Result:
     """Each way to compile a step and each precision: one digest, a loss close to the CPU's."""
     wanted: dict[str, Callable[[], Run]] = {}
     for execution in ("graph", "xla_step", "xla_loop"):
         for precision in ("float32", "bfloat16"):
             options = {"execution": execution, "precision": precision}
             name = f"{execution} {precision}"
-            wanted[f"{name} 1"] = _later(place, options)
-            wanted[f"{name} 2"] = _later(place, options)
+            wanted[f"{name} 1"] = _later(bench.place, options)
+            wanted[f"{name} 2"] = _later(bench.place, options)
             wanted[f"{name} cpu"] = _later("cpu", options)
-    runs = _all(wanted)
+    runs = bench.train_all(wanted)
     rows = {}
     for name in sorted({n.rpartition(" ")[0] for n in runs}):
         first, cpu = runs[f"{name} 1"], runs[f"{name} cpu"]
@@ -83,22 +105,22 @@ def modes(place: str) -> Result:
     return {"modes": rows, "ok": all(r["one_digest"] and not r["failed"] for r in rows.values())}
 
 
-def two_gpus(place: str) -> Result:
+def two_gpus(bench: Bench) -> Result:
     """One card as one replica, and split into two logical ones: equal."""
     wanted: dict[str, Callable[[], Run]] = {}
     for execution in ("graph", "xla_step"):
         options = {"execution": execution}
-        wanted[f"{execution} 1"] = _later(place, options)
-        wanted[f"{execution} 2"] = lambda options=options: trainings.on_two(place, options)
-    runs = _all(wanted)
+        wanted[f"{execution} 1"] = _later(bench.place, options)
+        wanted[f"{execution} 2"] = lambda options=options: trainings.on_two(bench.place, options)
+    runs = bench.train_all(wanted)
     equal = [_one_digest(runs, (f"{e} 1", f"{e} 2")) for e in ("graph", "xla_step")]
     replicas = [runs[f"{e} 2"].replicas for e in ("graph", "xla_step")]
     return {"runs": _shown(runs), "replicas": replicas, "ok": all(equal) and replicas == [2, 2]}
 
 
-def libraries(place: str) -> Result:
+def libraries(bench: Bench) -> Result:
     """What a missing and a broken CUDA library say: the exit code and the last line."""
-    runs = _all(
+    runs = bench.train_all(
         {
             "no library": lambda: train("gpu", environment={"LD_LIBRARY_PATH": ""}),
             "auto, no library": lambda: train("auto", environment={"LD_LIBRARY_PATH": ""}),
@@ -109,14 +131,14 @@ def libraries(place: str) -> Result:
     return {"runs": _shown(runs), "ok": all(run.last_line for run in runs.values())}
 
 
-def speed(work: str) -> Callable[[str], Result]:
+def speed(work: str) -> Callable[[Bench], Result]:
     """Return the check that compares `work` with the peers, interleaved."""
 
-    def measure(place: str) -> Result:
-        peers = OPTIONS.out / "peers"
+    def measure(bench: Bench) -> Result:
+        peers = bench.out / "peers"
         for name in ("torch", "jax"):
             _plain_python(peers / name / "bin" / "python")
-        file = OPTIONS.out / f"speed-{work}.json"
+        file = bench.out / f"speed-{work}.json"
         command = [
             *(sys.executable, "-m", "benchmarks.speed", "--gpu", f"--works={work}"),
             *(f"--environments={peers}", f"--json={file}", "--rounds=3", "--seconds=1"),
@@ -128,7 +150,7 @@ def speed(work: str) -> Callable[[str], Result]:
     return measure
 
 
-CHECKS: dict[str, Callable[[str], Result]] = {
+CHECKS: dict[str, Callable[[Bench], Result]] = {
     "devices": devices,
     "digits": digits,
     "modes": modes,
@@ -142,21 +164,22 @@ CHECKS: dict[str, Callable[[str], Result]] = {
 
 
 def main() -> None:
-    place = "cpu" if OPTIONS.cpu else "gpu"
-    OPTIONS.out.mkdir(parents=True, exist_ok=True)
-    file = OPTIONS.out / "results.json"
+    options = _options()
+    bench = Bench("cpu" if options.cpu else "gpu", options.out, options.at_once)
+    bench.out.mkdir(parents=True, exist_ok=True)
+    file = bench.out / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
     results["when"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     _write(file, results)
     began = time.monotonic()
-    for name in OPTIONS.only.split(",") if OPTIONS.only else CHECKS:
+    for name in options.only.split(",") if options.only else CHECKS:
         if results.get(name, {}).get("ok"):
             continue
         passed = time.monotonic() - began
-        if passed > OPTIONS.seconds:
+        if passed > options.seconds:
             print(f"{name}: not run, {passed:.0f} s have passed", flush=True)
             continue
-        results[name] = _tried(CHECKS[name], place)
+        results[name] = _tried(CHECKS[name], bench)
         _write(file, results)
         print(f"{name}: {json.dumps(results[name])[:1500]}", flush=True)
 
@@ -167,20 +190,13 @@ def _write(file: pathlib.Path, results: Result) -> None:
     partial.rename(file)
 
 
-def _tried(check: Callable[[str], Result], place: str) -> Result:
+def _tried(check: Callable[[Bench], Result], bench: Bench) -> Result:
     began = time.monotonic()
     try:
-        result = check(place)
+        result = check(bench)
     except Exception as error:  # the next check may still show something
         result = {"ok": False, "error": f"{type(error).__name__}: {error}"[-600:]}
     return {**result, "seconds": round(time.monotonic() - began, 1)}
-
-
-def _all(wanted: Mapping[str, Callable[[], Run]]) -> dict[str, Run]:
-    """Train all of them, several at once; return how each ended."""
-    with concurrent.futures.ThreadPoolExecutor(OPTIONS.at_once) as pool:
-        futures = {name: pool.submit(run) for name, run in wanted.items()}
-        return {name: future.result() for name, future in futures.items()}
 
 
 def _later(place: str, options: Mapping[str, str]) -> Callable[[], Run]:
@@ -229,5 +245,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    OPTIONS = _options()
     main()
