@@ -77,12 +77,14 @@ ENTRYPOINT ["python", "-m", "trainer"]
 FROM runtime AS gpu
 COPY --from=install-gpu /opt/venv /opt/venv
 COPY LICENSE pyproject.toml ./
+COPY common common
 COPY launch launch
 COPY trainer trainer
 
 FROM runtime AS tpu
 COPY --from=install-tpu /opt/venv /opt/venv
 COPY LICENSE pyproject.toml ./
+COPY common common
 COPY launch launch
 COPY trainer trainer
 
@@ -95,5 +97,6 @@ ENTRYPOINT ["python", "-m", "tests.container.ci"]
 FROM runtime AS cpu
 COPY --from=install-cpu /opt/venv /opt/venv
 COPY LICENSE pyproject.toml ./
+COPY common common
 COPY launch launch
 COPY trainer trainer

@@ -59,11 +59,11 @@ manifests: .venv/runtime ## Render the Kubernetes manifests under k8s/ again
 
 .PHONY: cluster-up
 cluster-up: .venv/dev ## Start a real Kubernetes control plane for tests/cluster (needs Go)
-	$(BIN)/python tests/cluster/control_plane.py up runs/control-plane
+	$(BIN)/python -m tests.control_plane.control_plane up runs/control-plane
 
 .PHONY: cluster-down
 cluster-down: ## Stop it
-	$(BIN)/python tests/cluster/control_plane.py down runs/control-plane
+	$(BIN)/python -m tests.control_plane.control_plane down runs/control-plane
 
 .PHONY: image
 image: ## Build an image: BASE_DIGEST=sha256:... [TARGET=cpu|gpu|tpu|test] (docs/images.md)

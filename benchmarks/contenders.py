@@ -54,10 +54,10 @@ _BFLOAT16 = (
         "graph bfloat16 2 threads", "execution=graph", "precision=bfloat16", "intra_op_threads=2"
     ),
 )
-_LANES = (
-    _ours("graph 2 lanes", "execution=graph", "virtual_replicas=2"),
-    _ours("graph 4 lanes", "execution=graph", "virtual_replicas=4"),
-    _ours("graph bfloat16 2 lanes", "precision=bfloat16", "virtual_replicas=2"),
+_MICROBATCHES = (
+    _ours("graph 2 microbatches", "execution=graph", "virtual_replicas=2"),
+    _ours("graph 4 microbatches", "execution=graph", "virtual_replicas=4"),
+    _ours("graph bfloat16 2 microbatches", "precision=bfloat16", "virtual_replicas=2"),
 )
 _CONSTANT = (
     _ours("graph 2 threads same batch", "execution=graph", "intra_op_threads=2", "feed=constant"),
@@ -89,7 +89,7 @@ _WORKERS = (
 COMPARISONS: dict[str, tuple[str, tuple[Spec, ...]]] = {
     "mlp": ("mlp", (*_OURS, *_JAX, *_LIGHTNING, *_PEERS)),
     "mlp_dropout": ("mlp_dropout", (*_OURS, *_JAX, *_LIGHTNING, *_PEERS)),
-    "cnn": ("cnn", (*_OURS, *_LANES, *_BFLOAT16, *_CONSTANT, *_JAX, *_LIGHTNING, *_PEERS)),
+    "cnn": ("cnn", (*_OURS, *_MICROBATCHES, *_BFLOAT16, *_CONSTANT, *_JAX, *_LIGHTNING, *_PEERS)),
     "resnet": ("resnet", (*_OURS, *_BFLOAT16, *_JAX, *_LIGHTNING, *_PEERS)),
     "jpeg": ("jpeg", (*_STREAMED, *_GRAIN, *_LIGHTNING, *_PEERS)),
     "replicas": ("cnn", _REPLICAS),

@@ -44,8 +44,9 @@ from benchmarks.made_data import (
 )
 from trainer import storage
 from trainer.config import DatasetConfig
-from trainer.data import feeds, sources
-from trainer.data.files import Stage
+from trainer.data import sources
+from trainer.data.records.files import Stage
+from trainer.data.serving import input_pipeline
 
 TRAIN_STEPS = 64
 Kinds = dict[str, Callable[[], float]]
@@ -110,14 +111,14 @@ def image_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> 
 
 def digit_kinds(*_: object) -> tuple[Kinds, str]:
     info = sources.describe(DatasetConfig())
-    resident = feeds.make_feed(
+    resident = input_pipeline.make_pipeline(
         tf.distribute.get_strategy(),
         info,
         DatasetConfig(serve="resident"),
         split=info.train,
         seed=0,
         batch_size=readers.BATCH,
-        lane_size=readers.BATCH,
+        microbatch_size=readers.BATCH,
         num_steps=readers.DIGITS_STEPS,
         stage=Stage(),
         compiled=False,

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from trainer.commands import predict
 from trainer.commands.restored import restore_task
-from trainer.data import examples
-from trainer.data.files import Stage
+from trainer.data.records.files import Stage
+from trainer.data.serving import examples
 
 COUNT = 1000
 

@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from benchmarks.made_data import SHARDS
 from trainer import storage
-from trainer.data import feeds, records
-from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo
-from trainer.data.staging import Stager
-from trainer.data.stream import LocalLanes, StreamFeed
+from trainer.data.records import decode
+from trainer.data.records.files import Stage
+from trainer.data.records.staging import Stager
+from trainer.data.serving import input_pipeline
+from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
 
 BATCH, IMAGES = 256, 32
 DIGITS_STEPS = 200
@@ -32,22 +33,26 @@ def rate(batches: Iterator[int]) -> float:
 
 def exact(info: DatasetInfo, window: int, batch: int = BATCH, steps: int = 0) -> Iterator[int]:
     steps = steps or info.train.num_examples // batch
-    with contextlib.closing(make_stream(info, window, batch, steps)) as feed:
-        for examples, _ in feed.prepare(0, steps):
+    with contextlib.closing(make_stream(info, window, batch, steps)) as pipeline:
+        for examples, _ in pipeline.prepare(0, steps):
             yield int(examples["label"].shape[0])
 
 
-def make_stream(info: DatasetInfo, window: int, batch: int, steps: int) -> StreamFeed:
-    order = feeds.make_order(info.train, seed=0, window=window)
-    read = feeds.make_examples(info, info.train, order, steps * batch, Stage(), skip_bad=False)
-    lanes = LocalLanes(0, batch)
-    return StreamFeed(lanes, read, order, batch_size=batch, lane_size=batch, num_steps=steps)
+def make_stream(info: DatasetInfo, window: int, batch: int, steps: int) -> StreamPipeline:
+    order = input_pipeline.make_order(info.train, seed=0, window=window)
+    read = input_pipeline.make_examples(
+        info, info.train, order, steps * batch, Stage(), skip_bad=False
+    )
+    microbatches = LocalMicrobatches(0, batch)
+    return StreamPipeline(
+        microbatches, read, order, batch_size=batch, microbatch_size=batch, num_steps=steps
+    )
 
 
 def first_batch(info: DatasetInfo, window: int, step: int) -> float:
     started = time.perf_counter()
-    with contextlib.closing(make_stream(info, window, BATCH, 2 * 10**9)) as feed:
-        next(feed.prepare(step, 1))
+    with contextlib.closing(make_stream(info, window, BATCH, 2 * 10**9)) as pipeline:
+        next(pipeline.prepare(step, 1))
         return time.perf_counter() - started
 
 
@@ -65,7 +70,7 @@ def parse_only(info: DatasetInfo) -> Iterator[int]:
 
 
 def parsed(blocks: tf.data.Dataset, info: DatasetInfo, batch: int) -> Iterator[int]:
-    for examples in records.decode_blocks(blocks, info.features, batch).prefetch(4):
+    for examples in decode.decode_blocks(blocks, info.features, batch).prefetch(4):
         yield int(examples["label"].shape[0])
 
 
@@ -84,18 +89,18 @@ def decode_only(info: DatasetInfo) -> Iterator[int]:
         yield len(batch)
 
 
-def gathered(feed: object) -> Iterator[int]:
+def gathered(pipeline: object) -> Iterator[int]:
     @tf.function
     def run(prepared: object) -> tf.Tensor:
         total = tf.constant(0.0)
         for index in tf.range(DIGITS_STEPS):
-            batch, _ = feed.batch(feed.select(prepared, index), tf.constant(0, tf.int64), 1)
+            batch, _ = pipeline.batch(pipeline.select(prepared, index), tf.constant(0, tf.int64), 1)
             total += tf.reduce_sum(tf.cast(batch["image"], tf.float32))
         return total
 
-    run(feed.prepare(0, DIGITS_STEPS))
+    run(pipeline.prepare(0, DIGITS_STEPS))
     yield 0
-    run(feed.prepare(0, DIGITS_STEPS)).numpy()
+    run(pipeline.prepare(0, DIGITS_STEPS)).numpy()
     yield BATCH * DIGITS_STEPS
 
 

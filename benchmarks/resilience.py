@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainer.watch.goodput import young_interval
+from trainer.monitoring.goodput import young_interval
 
 _RUN = ("--config=digits", "--config.log_every_steps=100000")
 _MTBF = 3 * 3600.0
@@ -63,7 +63,7 @@ def _saves() -> dict[str, float]:
     """Stall of the loop by a save in the background, and the times of save and restore."""
     from benchmarks.sessions import open_digits
     from trainer import checkpoint
-    from trainer.watch.watchdog import Watchdog
+    from trainer.monitoring.watchdog import Watchdog
 
     live = open_digits()
     with tempfile.TemporaryDirectory() as folder:

@@ -2,16 +2,16 @@
 
     python -m benchmarks.scale [--page=FILE] [--gbit=100] [--latency_us=20] [--mtbf_hours=50000]
 
-A worker owns one lane, so that W workers train with W lanes. Its step is the lane's time, plus the
-exchange of n bytes of partial sums over links of latency a and bandwidth b:
+A worker owns one microbatch, so that W workers train with W of them. Its step is its time,
+plus the exchange of n bytes of partial sums over links of latency a and bandwidth b:
 
     exact, as built   every worker gathers all partials        (W - 1) (a + n / b)
     exact, tree       neighbours swap sums, level by level      log2(W) (a + n / b)
     fast, ring        all-reduce in pieces                      2 (W - 1) (a + n / (W b))
 
 Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH",
-2005, sections 4.1, 4.5. The tree of the exact reduction is a binary one over lanes, and an addition
-may swap its terms, so the second row would give the bits of the first; it is not built.
+2005, sections 4.1, 4.5. The tree of the exact reduction is a binary one over microbatches, and an
+addition may swap its terms, so the second row would give the bits of the first; it is not built.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.processes import free_ports
-from trainer.watch.goodput import young_interval
+from trainer.monitoring.goodput import young_interval
 
 _RUN = ("--config=digits", "--config.virtual_replicas=2", "--config.train_steps=800")
 _QUIET = ("--config.eval_every_steps=100000", "--profile=100:20")
@@ -117,7 +117,7 @@ def _check() -> tuple[list[str], float]:
     lines = [
         "# Scale: predicted, and checked on one and two workers",
         "",
-        f"`digits`, two lanes, batch 64: {one.step * 1e3:.2f} ms a step on one worker, "
+        f"`digits`, two microbatches, batch 64: {one.step * 1e3:.2f} ms a step on one worker, "
         f"{two.step * 1e3:.2f} ms on two, a core each. Half of one, and {wire * 1e3:.2f} ms for "
         f"{_BYTES / 1024:.0f} KiB on the wire ({latency * 1e6:.0f} us and {bandwidth / 1e9:.1f} "
         f"GB/s between two processes here), leave {overhead * 1e3:.2f} ms: what a collective of "
@@ -140,15 +140,16 @@ def _predict(options: argparse.Namespace, overhead: float) -> list[str]:
         f"{options.mtbf_hours:g} h, a save stalls {options.save_secs:g} s, a restart takes "
         f"{options.restart_secs:g} s. Efficiency is the share of W times one worker."
     ]
-    for name, lane, num_bytes in (
-        ("25 million parameters, 100 ms a lane", 0.1, 1e8),
-        ("1 billion parameters, 1 s a lane", 1.0, 4e9),
+    for name, microbatch, num_bytes in (
+        ("25 million parameters, 100 ms a microbatch", 0.1, 1e8),
+        ("1 billion parameters, 1 s a microbatch", 1.0, 4e9),
     ):
         lines += ["", f"## {name}", "", "| workers | " + " | ".join(EXCHANGES) + " | goodput |"]
         lines += ["|---:|" + "---:|" * (len(EXCHANGES) + 1)]
         for workers in _WORKERS:
             shares = [
-                lane / (lane + overhead + exchange(workers, num_bytes, latency, bandwidth))
+                microbatch
+                / (microbatch + overhead + exchange(workers, num_bytes, latency, bandwidth))
                 for exchange in EXCHANGES.values()
             ]
             mtbf = options.mtbf_hours * 3600

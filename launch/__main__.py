@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
+from common import spelling
+from common.exit_codes import ExitCode, RunError
 from launch import flags as groups
-from launch import suggest
-from trainer.exit_codes import ExitCode, RunError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     name, *rest = argv
     if name not in VERBS:
-        raise RunError(ExitCode.BAD_FLAG, suggest.unknown("verb", name, VERBS))
+        raise RunError(ExitCode.BAD_FLAG, spelling.unknown("verb", name, VERBS))
     verb = VERBS[name]
     split = rest.index("--") if "--" in rest else len(rest)
     own, trainer = rest[:split], rest[split + 1 :]

@@ -4,9 +4,9 @@ import dataclasses
 
 from absl import flags
 
+from common.exit_codes import ExitCode, RunError
 from launch import accelerators, views
 from launch.topologies import slices, vendor_type
-from trainer.exit_codes import ExitCode, RunError
 
 
 def show(values: flags.FlagValues, operands: list[str], _: list[str]) -> int:

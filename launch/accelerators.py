@@ -6,8 +6,8 @@ Sources: the GPU and TPU pages of the Google Kubernetes Engine documentation.
 import dataclasses
 from typing import Literal
 
-from launch import suggest
-from trainer.exit_codes import ExitCode, RunError
+from common import spelling
+from common.exit_codes import ExitCode, RunError
 
 Kind = Literal["cpu", "gpu", "tpu"]
 Platform = Literal["gke", "plain"]
@@ -121,7 +121,7 @@ def find(name: str) -> Accelerator:
     """
     if name not in TABLE:
         raise RunError(
-            ExitCode.BAD_FLAG, suggest.unknown("accelerator", name, TABLE) + " (--accelerator)"
+            ExitCode.BAD_FLAG, spelling.unknown("accelerator", name, TABLE) + " (--accelerator)"
         )
     return TABLE[name]
 

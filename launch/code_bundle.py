@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.exit_codes import ExitCode, RunError
 from launch import trainer_args
 from launch.spec import CODE_DIR, CodeBundle
-from trainer.exit_codes import ExitCode, RunError
 
 # A ConfigMap holds 1 MiB with everything around the files.
 MAX_CONFIG_MAP_BYTES = 700_000

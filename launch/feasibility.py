@@ -2,11 +2,11 @@
 
 import itertools
 
+from common.exit_codes import ExitCode, RunError, holds_secret, is_secret_name
 from launch import accelerators, names, trainer_args
 from launch.pod import TF_PORT, TPU_PORT
 from launch.spec import CODE_DIR, JobSpec
 from launch.topologies import Slice, find_slice, slices
-from trainer.exit_codes import ExitCode, RunError, holds_secret, is_secret_name
 
 
 def check(spec: JobSpec) -> JobSpec:
@@ -20,7 +20,7 @@ def check(spec: JobSpec) -> JobSpec:
     names.check(spec.name, _longest_infix(spec))
     _check_objects(spec)
     _check_mounts(spec)
-    _check_lanes(spec)
+    _check_microbatches(spec)
     _check_trials(spec)
     _check_text(spec)
     _check_secrets(spec)
@@ -128,29 +128,37 @@ def _check_tpu(spec: JobSpec, row: Slice) -> None:
         )
 
 
-def _check_lanes(spec: JobSpec) -> None:
+def _check_microbatches(spec: JobSpec) -> None:
     for trial in spec.trials or [()]:
         args = (*spec.args, *trial)
-        lanes = trainer_args.whole_number(args, "config.virtual_replicas")
-        if lanes is not None and (lanes < 1 or lanes % spec.replicas):
+        microbatches = trainer_args.whole_number(args, "config.virtual_replicas")
+        if microbatches is not None and (microbatches < 1 or microbatches % spec.replicas):
             raise RunError(
                 ExitCode.BAD_FLAG,
-                f"--config.virtual_replicas={lanes} cannot be divided over {spec.replicas} "
-                f"replicas; nearest: {' or '.join(_nearest(spec, lanes))}",
+                f"--config.virtual_replicas={microbatches} cannot be divided over {spec.replicas} "
+                f"replicas; nearest: {' or '.join(_nearest(spec, microbatches))}",
             )
 
 
-def _nearest(spec: JobSpec, lanes: int) -> list[str]:
-    """The hardware over which the lanes can be divided, and the lanes for this hardware."""
+def _nearest(spec: JobSpec, microbatches: int) -> list[str]:
+    """The hardware that divides the microbatches evenly, and the microbatches for this hardware."""
     if spec.slice:
-        rows = [row for row in slices(spec.device) if lanes >= 1 and lanes % row.chips == 0]
+        rows = [
+            row
+            for row in slices(spec.device)
+            if microbatches >= 1 and microbatches % row.chips == 0
+        ]
         hardware = [f"--topology={row.topology}" for row in rows[-2:]]
     else:
         each = spec.replicas // spec.workers
-        counts = [n for n in range(1, 2 * spec.workers) if lanes >= 1 and lanes % (n * each) == 0]
+        counts = [
+            n
+            for n in range(1, 2 * spec.workers)
+            if microbatches >= 1 and microbatches % (n * each) == 0
+        ]
         counts.sort(key=lambda count: abs(count - spec.workers))
         hardware = [f"--workers={count}" for count in sorted(counts[:2])]
-    below = lanes // spec.replicas * spec.replicas
+    below = microbatches // spec.replicas * spec.replicas
     possible = [count for count in (below, below + spec.replicas) if count > 0]
     return [*hardware, *(f"--config.virtual_replicas={count}" for count in possible)]
 

@@ -2,8 +2,8 @@
 
 import re
 
+from common.exit_codes import ExitCode, RunError
 from launch.spec import JobSpec
-from trainer.exit_codes import ExitCode, RunError
 
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _TAGGED = re.compile(r"[^\s@]*[^\s/@:]:(?P<tag>[\w][\w.-]{0,127})")

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from common.exit_codes import ExitCode, RunError
 from launch import (
     code_volume,
     documents,
@@ -20,7 +21,6 @@ from launch.images import check_image
 from launch.indexed_job import job_spec, workload_metadata
 from launch.pod import CONTAINER, TF_PORT, labels, template
 from launch.spec import JobSpec
-from trainer.exit_codes import ExitCode, RunError
 
 _EXPERIMENTAL = "Experimental: this pattern has not been run on hardware by this project."
 _COMPILED = ("xla_step", "xla_loop")

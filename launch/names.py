@@ -3,7 +3,7 @@
 import re
 import secrets
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 OBJECT = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

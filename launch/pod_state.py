@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from common.exit_codes import ExitCode
 from launch.documents import Document
 from launch.lint.workload import mapping, sequence
 from launch.pod import CONTAINER
 from launch.policy import DISRUPTION, IGNORED_CODES
 from launch.status import Failure, failure_of_exit
-from trainer.exit_codes import ExitCode
 
 _INDEX = "batch.kubernetes.io/job-completion-index"
 _STUCK = {

@@ -8,7 +8,7 @@ import enum
 import signal
 from collections.abc import Iterable
 
-from trainer.exit_codes import ExitCode
+from common.exit_codes import ExitCode
 
 SHELL_CODES = {
     126: "the command is not executable",

@@ -6,9 +6,10 @@ from typing import Any
 
 from absl import flags
 
+from common import spelling
+from common.exit_codes import ExitCode, RunError
 from launch import flags as groups
-from launch import suggest, text_files
-from trainer.exit_codes import ExitCode, RunError
+from launch import text_files
 
 
 def apply(values: flags.FlagValues) -> None:
@@ -26,13 +27,13 @@ def apply(values: flags.FlagValues) -> None:
     profiles = _read(path)
     if name not in profiles:
         raise RunError(
-            ExitCode.BAD_FLAG, f"{suggest.unknown('profile', name, profiles)} ({path}, --profile)"
+            ExitCode.BAD_FLAG, f"{spelling.unknown('profile', name, profiles)} ({path}, --profile)"
         )
     allowed = groups.of_any_job() - {"profile", "profiles", "name"}
     for key, value in profiles[name].items():
         if key not in allowed:
             raise RunError(
-                ExitCode.BAD_FLAG, f"{path} [{name}]: {suggest.unknown('key', key, allowed)}"
+                ExitCode.BAD_FLAG, f"{path} [{name}]: {spelling.unknown('key', key, allowed)}"
             )
         if key in values and not values[key].present:
             _set(values, key, value, f"{path} [{name}] {key}")

@@ -4,9 +4,9 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
+from common.exit_codes import ExitCode, RunError
 from launch import code_bundle, remote_files, trainer_args
 from launch.spec import CodeBundle, JobSpec
-from trainer.exit_codes import ExitCode, RunError
 
 _PACKAGE = Path(__file__).resolve().parents[1] / "trainer"  # it is in every image
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from absl import flags
 
+from common.exit_codes import ExitCode, RunError
 from launch import code_bundle, names, sweep, trainer_args
 from launch import flags as groups
 from launch.cluster_description import INDEX_VARIABLE
 from launch.spec import JobSpec, Mount, SecretVariable
-from trainer.exit_codes import ExitCode, RunError
 
 _OWN_VARIABLES = {"TF_CONFIG", INDEX_VARIABLE}
 

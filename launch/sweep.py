@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch import suggest, text_files
+from common import spelling
+from common.exit_codes import ExitCode, RunError
+from launch import text_files
 from launch.policy import explain_exit
-from trainer.exit_codes import ExitCode, RunError
 
 MAX_BYTES = 120_000  # one argument of a Linux process holds 128 KiB
 MAX_TRIALS = 10_000
@@ -91,7 +92,7 @@ def _trials(path: Path, content: object) -> list[dict[str, Any]]:
     [(key, value)] = content.items()
     if key not in _KEYS:
         raise RunError(
-            ExitCode.BAD_FLAG, f"--sweep={path}: {suggest.unknown('key', str(key), _KEYS)}"
+            ExitCode.BAD_FLAG, f"--sweep={path}: {spelling.unknown('key', str(key), _KEYS)}"
         )
     trials = _combine(path, value) if key == "grid" else value
     if not isinstance(trials, list) or not trials or not all(isinstance(t, dict) for t in trials):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 
 def read(path: Path, what: str) -> str:

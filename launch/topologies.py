@@ -8,8 +8,8 @@ import functools
 import itertools
 import math
 
+from common.exit_codes import ExitCode, RunError
 from launch.accelerators import Accelerator
-from trainer.exit_codes import ExitCode, RunError
 
 
 @dataclasses.dataclass(frozen=True)

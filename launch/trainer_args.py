@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from trainer.exit_codes import ExitCode, RunError, find_secret, holds_secret
+from common.exit_codes import ExitCode, RunError, find_secret, holds_secret
 
 
 def value(args: Sequence[str], flag: str) -> str | None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from common.exit_codes import ExitCode, RunError
 from launch import status, text_files
 from launch.backends import open_backend
 from launch.patience import PATIENCE_SECS, patiently
-from trainer.exit_codes import ExitCode, RunError
 
 if TYPE_CHECKING:
     from launch.backends.kubernetes import KubernetesBackend

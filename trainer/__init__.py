@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from common.exit_codes import RunError
     from trainer.api import train
     from trainer.config import (
         DatasetConfig,
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
         PlateauConfig,
         TrainConfig,
     )
-    from trainer.exit_codes import RunError
 
 __all__ = [
     "DatasetConfig",
@@ -23,7 +23,7 @@ __all__ = [
     "TrainConfig",
     "train",
 ]
-_HOMES = {"train": "trainer.api", "RunError": "trainer.exit_codes"}
+_HOMES = {"train": "trainer.api", "RunError": "common.exit_codes"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,34 +10,23 @@ from typing import Any
 
 from absl import flags
 
-from trainer import (
-    commands,
-    compile_cache,
-    config_file,
-    config_flags,
-    config_names,
-    config_values,
-    failpoints,
-    plain_secrets,
-    quiet,
-    user_code,
-    version,
-    xla_flags,
-)
-from trainer.cluster import contradictions, rendezvous
-from trainer.cluster.description import Cluster, read_cluster
-from trainer.config import TrainConfig
-from trainer.data.files import Stage
+from common import redaction
+from common.cluster_description import Cluster, read_cluster
+from common.exit_codes import ExitCode, RunError
+from trainer import commands, failpoints, user_code, version
+from trainer.cluster import placement, rendezvous
+from trainer.config import TrainConfig, conversion, experiment_file, field_flags, part_names
+from trainer.config.run_flags import FLAGS, help_text
 from trainer.data.info import DatasetInfo
-from trainer.exit_codes import ExitCode, RunError
-from trainer.flags import FLAGS, help_text
-from trainer.plan import Plan, lanes_per_replica, make_plan
+from trainer.data.records.files import Stage
+from trainer.monitoring import goodput, profile
+from trainer.monitoring.phases import Phases
+from trainer.monitoring.stop import StopSignal
+from trainer.monitoring.watchdog import Watchdog
+from trainer.plan import Plan, make_plan, microbatches_per_replica
 from trainer.run.expected_time import expected_time
 from trainer.run.fast_dev_run import fast_dev_run, few_batches
-from trainer.watch import goodput, profile
-from trainer.watch.phases import Phases
-from trainer.watch.stop import StopSignal
-from trainer.watch.watchdog import Watchdog
+from trainer.runtime import compile_cache, quiet, xla_flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +68,7 @@ def main(argv: Sequence[str]) -> ExitCode:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except RunError as error:
-        plain_secrets.complain(error.code.last_line(error.reason))
+        redaction.complain(error.code.last_line(error.reason))
         return error.code
     except Exception as error:
         return user_code.tell(error)
@@ -93,10 +82,10 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         RunError: with the first thing that is wrong.
     """
     config = _parse(argv)
-    plain_secrets.refuse(argv, config_values.to_plain(config))
+    redaction.refuse(argv, conversion.to_plain(config))
     cluster = read_cluster(environment)
     _check_placement(config, cluster)
-    config_names.check(config)
+    part_names.check(config)
     profile.parse(FLAGS.profile)
     from trainer.data import sources  # NumPy starts threads; signals have to be blocked by then
 
@@ -127,7 +116,7 @@ def _train(request: Request, stop: StopSignal) -> list[str]:
     gc.disable()  # what the start makes stays
     with Watchdog(*deadlines) as watchdog:
         with ledger.spend("peers"):
-            rendezvous.meet(request.cluster, config_values.to_plain(request.config), deadlines[0])
+            rendezvous.meet(request.cluster, conversion.to_plain(request.config), deadlines[0])
         phases = Phases(watchdog, ledger, started=_collect_garbage_again)
         with phases.phase("start"), quiet.loading():
             from trainer.cluster import peers, strategy
@@ -175,20 +164,20 @@ def _dry_run(request: Request) -> list[str]:
 
 def _parse(argv: Sequence[str]) -> TrainConfig:
     """Return the config that the command line asks for; placement stays in FLAGS."""
-    settings, others = config_flags.take(argv)
+    settings, others = field_flags.take(argv)
     try:
         rest = FLAGS(others)
     except flags.Error as error:
         raise RunError(ExitCode.BAD_FLAG, str(error)) from error
     if len(rest) > 1:
         raise RunError(ExitCode.BAD_FLAG, f"{rest[1]!r} is not a flag; flags begin with --")
-    return config_values.override(config_file.load(FLAGS.config), settings)
+    return conversion.override(experiment_file.load(FLAGS.config), settings)
 
 
 def _check_placement(config: TrainConfig, cluster: Cluster) -> None:
     """Refuse placement flags that contradict each other, the cluster or the config."""
     asked = FLAGS.strategy
-    contradictions.refuse(asked, FLAGS.cpu_replicas, FLAGS.tpu)
+    placement.refuse(asked, FLAGS.cpu_replicas, FLAGS.tpu)
     if FLAGS.assume_topology and not (asked == "tpu" and FLAGS.dry_run):
         raise RunError(ExitCode.BAD_FLAG, "--assume_topology needs --dry_run --strategy=tpu")
     if asked == "multi_worker" and cluster.num_workers == 1:
@@ -210,7 +199,9 @@ def _check_placement(config: TrainConfig, cluster: Cluster) -> None:
             "worker is one replica; leave it out",
         )
     if FLAGS.cpu_replicas or cluster.num_workers > 1:
-        lanes_per_replica(config.virtual_replicas, max(1, FLAGS.cpu_replicas) * cluster.num_workers)
+        microbatches_per_replica(
+            config.virtual_replicas, max(1, FLAGS.cpu_replicas) * cluster.num_workers
+        )
 
 
 def _last_line(summary: Mapping[str, Any]) -> str:

@@ -4,17 +4,18 @@ import math
 import os
 from typing import Any, Literal
 
-from trainer import config_names, plain_secrets, xla_flags
-from trainer.cluster import contradictions
-from trainer.cluster.description import read_cluster
-from trainer.config import TrainConfig
-from trainer.config_values import from_plain, to_plain
+from common import redaction
+from common.cluster_description import read_cluster
+from common.exit_codes import ExitCode, RunError
+from trainer.cluster import placement
+from trainer.config import TrainConfig, part_names
+from trainer.config.conversion import from_plain, to_plain
 from trainer.data import sources
 from trainer.data.info import DatasetInfo
-from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import Plan, make_plan
 from trainer.run.fast_dev_run import fast_dev_run as run_fast
 from trainer.run.fast_dev_run import few_batches
+from trainer.runtime import xla_flags
 
 
 def train(
@@ -48,15 +49,15 @@ def train(
         RunError: with the reason in one line, and the exit code that the command would have.
     """
     plain = to_plain(config)
-    plain_secrets.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
+    redaction.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
     config = from_plain(TrainConfig, plain)
     if strategy not in ("auto", "cpu", "mirrored", "tpu"):
         raise RunError(
             ExitCode.BAD_FLAG,
             f"train(strategy={strategy!r}) is not one of auto, cpu, mirrored, tpu",
         )
-    contradictions.refuse(strategy, cpu_replicas, tpu)
-    config_names.check(config)
+    placement.refuse(strategy, cpu_replicas, tpu)
+    part_names.check(config)
     if not workdir and not fast_dev_run:
         raise RunError(ExitCode.BAD_FLAG, "train(workdir=...) is missing: the folder of the run")
     info = sources.describe(config.dataset)
@@ -67,11 +68,11 @@ def train(
 
     def run(config: TrainConfig, info: DatasetInfo, plan: Plan, workdir: str) -> dict[str, Any]:
         from trainer.cluster.strategy import Placement
+        from trainer.monitoring.goodput import Ledger
+        from trainer.monitoring.phases import Phases
+        from trainer.monitoring.stop import StopSignal
+        from trainer.monitoring.watchdog import Watchdog
         from trainer.run import loop
-        from trainer.watch.goodput import Ledger
-        from trainer.watch.phases import Phases
-        from trainer.watch.stop import StopSignal
-        from trainer.watch.watchdog import Watchdog
 
         placement = Placement(strategy, cpu_replicas, tpu, read_cluster({}))
         # Neither is entered: in a notebook, no thread may take signals or end the process.

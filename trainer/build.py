@@ -7,12 +7,12 @@ from typing import Any
 
 import keras
 
-from trainer import part_args, registry
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+from common.exit_codes import ExitCode, RunError
+from trainer import registry
+from trainer.config import OptimizerConfig, PartConfig, TrainConfig, part_args
 from trainer.data.info import Feature
 from trainer.engine import pure_optimizer
 from trainer.engine.step import StepPlan
-from trainer.exit_codes import ExitCode, RunError
 from trainer.optimizers import schedules
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.unsafe_args import refuse_unsafe_args

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 VARIABLE = "LOCKSTEP_FAILPOINT"
 NAMES = (
@@ -18,8 +18,8 @@ NAMES = (
     "strategy.before",
     "restore.before",
     "data.read",
-    "loop.edge",
-    "evaluate.edge",
+    "loop.boundary",
+    "evaluate.boundary",
     "checkpoint.write",
     "checkpoint.before_commit",
     "checkpoint.before_rename",

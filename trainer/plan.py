@@ -3,9 +3,9 @@
 import dataclasses
 import math
 
+from common.exit_codes import ExitCode, RunError
 from trainer.config import TrainConfig
 from trainer.data.info import DatasetInfo
-from trainer.exit_codes import ExitCode, RunError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Plan:
         total_steps: updates in the whole run.
         examples_per_epoch: N.
         batch_size: B.
-        lane_size: b = B / V.
+        microbatch_size: b = B / V.
         eval_examples: 0 without evaluation.
         eval_steps: padded batches in one evaluation.
     """
@@ -28,7 +28,7 @@ class Plan:
     eval_examples: int
 
     @property
-    def lane_size(self) -> int:
+    def microbatch_size(self) -> int:
         """Examples of one virtual replica in one step."""
         return self.batch_size // self.virtual_replicas
 
@@ -80,7 +80,7 @@ def _total_steps(config: TrainConfig, num_train: int) -> int:
     return config.train_steps or math.ceil(config.epochs * num_train / config.global_batch_size)
 
 
-def lanes_per_replica(virtual_replicas: int, num_replicas: int) -> int:
+def microbatches_per_replica(virtual_replicas: int, num_replicas: int) -> int:
     """Return k = V / R.
 
     Raises:

@@ -13,7 +13,7 @@ from trainer.optimizers.weight_average import WeightAverage
 
 
 @dataclasses.dataclass(frozen=True)
-class Lane:
+class Microbatch:
     """The part of a global batch that one virtual replica works on; b = B / V examples.
 
     Attributes:
@@ -36,7 +36,7 @@ class Lane:
         return tf.random.experimental.stateless_fold_in(self.key, index)
 
 
-LossFn = Callable[[Lane], tf.Tensor]
+LossFn = Callable[[Microbatch], tf.Tensor]
 Gradients = Sequence[tf.Tensor]
 Variables = Sequence[keras.Variable]
 
@@ -103,10 +103,10 @@ class Task:
         raise NotImplementedError
 
     def train_step(self, replica: Replica) -> None:
-        """Do one update: `replica.gradient` of a per-lane loss, then `replica.apply`."""
+        """Do one update: `replica.gradient` of a per-microbatch loss, then `replica.apply`."""
         raise NotImplementedError
 
-    def eval_step(self, lane: Lane) -> tf.Tensor:
+    def eval_step(self, microbatch: Microbatch) -> tf.Tensor:
         """Return the loss of each example, float[b], and update the metrics."""
         raise NotImplementedError
 

@@ -6,8 +6,8 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-from trainer import plain_secrets
-from trainer.exit_codes import ExitCode
+from common import redaction
+from common.exit_codes import ExitCode
 
 _PACKAGE = Path(__file__).parent
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
@@ -39,11 +39,11 @@ def reason_of(error: BaseException) -> str:
 
 def tell(error: Exception) -> ExitCode:
     """Print the stack of an error that nobody foresaw, and its last line; returns its exit code."""
-    plain_secrets.complain("".join(traceback.format_exception(error)).rstrip())
+    redaction.complain("".join(traceback.format_exception(error)).rstrip())
     reason = reason_of(error)
     if place := place_of(error):
         reason = f"{place}: {reason}"
-    plain_secrets.complain(ExitCode.BUG.last_line(f"{reason}; the stack is above"))
+    redaction.complain(ExitCode.BUG.last_line(f"{reason}; the stack is above"))
     return ExitCode.BUG
 
 

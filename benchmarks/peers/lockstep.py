@@ -12,8 +12,8 @@ import sys
 import numpy as np
 
 from benchmarks.peers import work
-from trainer import compile_cache, xla_flags
 from trainer.config import PartConfig
+from trainer.runtime import compile_cache, xla_flags
 
 JPEG_FEATURES = {
     "image": {"dtype": "uint8", "shape": [224, 224, 3], "encoding": "image"},
@@ -52,10 +52,9 @@ def main(name: str, *settings: str) -> None:
     if given.pop("programs", ""):
         compile_cache.keep_programs(os.environ["PROGRAMS"], os.environ)
     from benchmarks.peers.keras_fit import device_bytes
-    from trainer import config_values
-    from trainer.cluster.description import read_cluster
+    from common.cluster_description import read_cluster
     from trainer.cluster.strategy import Placement
-    from trainer.config import DatasetConfig, OptimizerConfig, TrainConfig
+    from trainer.config import DatasetConfig, OptimizerConfig, TrainConfig, conversion
     from trainer.data import sources
     from trainer.plan import make_plan
     from trainer.run.session import open_session
@@ -77,9 +76,9 @@ def main(name: str, *settings: str) -> None:
         optimizer=OptimizerConfig("adam", learning_rate=work.RATE),
         **TASKS.get(name, {}),
     )
-    config = config_values.override(config, given.items())
+    config = conversion.override(config, given.items())
     if is_constant:
-        _feed_the_same()
+        _serve_the_same()
     info = sources.describe(config.dataset)
     placement = Placement(cpu_replicas=cpu_replicas, cluster=read_cluster(os.environ))
     live = open_session(config, info, make_plan(config, info), placement)
@@ -99,18 +98,20 @@ def main(name: str, *settings: str) -> None:
     work.serve(first, run, device_bytes)
 
 
-def _feed_the_same() -> None:
+def _serve_the_same() -> None:
     import tensorflow as tf
 
-    from trainer.data.resident import ResidentFeed
+    from trainer.data.serving.resident import ResidentPipeline
 
-    def batch(feed: ResidentFeed, selected: tuple, _: tf.Tensor, num_lanes: int) -> tuple:
-        shape = [num_lanes, feed._lane_size]
-        size = num_lanes * feed._lane_size
+    def batch(
+        pipeline: ResidentPipeline, selected: tuple, _: tf.Tensor, num_microbatches: int
+    ) -> tuple:
+        shape = [num_microbatches, pipeline._microbatch_size]
+        size = num_microbatches * pipeline._microbatch_size
         same = {n: tf.reshape(x[:size], [*shape, *x.shape[1:]]) for n, x in selected[2].items()}
         return same, tf.ones(shape)
 
-    ResidentFeed.batch = batch
+    ResidentPipeline.batch = batch
 
 
 if __name__ == "__main__":

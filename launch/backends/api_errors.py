@@ -2,7 +2,7 @@
 
 import json
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 
 class NotFoundError(RunError):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from common.exit_codes import ExitCode, RunError
 from launch.backends.api_errors import explain
 from launch.documents import Document
-from trainer.exit_codes import ExitCode, RunError
 
 _PLURALS = {
     "ClusterQueue": "clusterqueues",

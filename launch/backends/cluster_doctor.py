@@ -1,11 +1,11 @@
 """Is this cluster ready: version, definitions, queues, permissions, accelerators, pull secrets."""
 
+from common.exit_codes import RunError
 from launch import permissions
 from launch.backends.cluster import Cluster
 from launch.doctor import Check
 from launch.documents import Document
 from launch.placement import RESOURCES
-from trainer.exit_codes import RunError
 
 _MIN_MINOR = 33
 _DEFINITIONS = {

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common.exit_codes import ExitCode, RunError
 from launch.spec import JobSpec, Mount, SecretVariable
-from trainer.exit_codes import ExitCode, RunError
 
 Event = dict[str, Any]
 
@@ -133,11 +133,11 @@ def find(root: Path, name: str) -> JobFolder:
     Raises:
         RunError: there is none; BAD_FLAG with the nearest name.
     """
-    from launch import suggest
+    from common import spelling
 
     names = [folder.name for folder in every(root)]
     if name not in names:
-        hint = suggest.unknown("job", name, names) if names else f"there is no job {name!r}"
+        hint = spelling.unknown("job", name, names) if names else f"there is no job {name!r}"
         raise RunError(ExitCode.BAD_FLAG, f"{hint} (--backend=local, {root})")
     return JobFolder(root / name)
 

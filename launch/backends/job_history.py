@@ -3,11 +3,11 @@
 import datetime
 from collections.abc import Sequence
 
+from common.exit_codes import ExitCode
 from launch.backends.job_folder import Event, JobFolder
 from launch.backends.log_follower import last_lines
 from launch.policy import IGNORED_CODES
 from launch.status import Failure, Phase, failure_of_exit
-from trainer.exit_codes import ExitCode
 
 
 def phase_of(events: Sequence[Event], alive: bool, count: int) -> tuple[Phase, str]:

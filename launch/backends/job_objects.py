@@ -2,11 +2,11 @@
 
 from urllib.parse import quote
 
+from common.exit_codes import ExitCode, RunError
 from launch.backends.api_errors import NotFoundError
 from launch.backends.cluster import Cluster, of_kind
 from launch.documents import Document
 from launch.pod_state import created
-from trainer.exit_codes import ExitCode, RunError
 
 _OWNER = "app.kubernetes.io/managed-by"
 _INSTANCE = "app.kubernetes.io/instance"

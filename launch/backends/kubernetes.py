@@ -5,6 +5,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
+from common.exit_codes import ExitCode, RunError
 from launch import manifest, remote_files, shipping, trial_results
 from launch.backends import cluster_doctor, kueue, pod_logs
 from launch.backends.cluster import Cluster, path_of
@@ -17,7 +18,6 @@ from launch.patience import patiently
 from launch.pod_state import has_started, waits_silently, worker_name
 from launch.spec import JobSpec
 from launch.status import ENDED, JobStatus
-from trainer.exit_codes import ExitCode, RunError
 
 POLL_SECS = 2.0
 Print = Callable[[str], None]

@@ -1,8 +1,8 @@
 """What Kueue says about a job that waits: its conditions verbatim, and the place in the queue."""
 
+from common.exit_codes import RunError
 from launch.backends.cluster import Cluster
 from launch.documents import Document
-from trainer.exit_codes import RunError
 
 _LABEL = "kueue.x-k8s.io/queue-name"
 

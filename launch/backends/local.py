@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from common.exit_codes import ExitCode, RunError
 from launch import remote_files, sweep
 from launch.backends import job_folder, job_history
 from launch.backends.job_folder import JobFolder
@@ -18,7 +19,6 @@ from launch.backends.worker_process import end_orphans
 from launch.doctor import Check
 from launch.spec import JobSpec
 from launch.status import ENDED, JobStatus
-from trainer.exit_codes import ExitCode, RunError
 
 POLL_SECS = 0.1
 Print = Callable[[str], None]

@@ -4,10 +4,10 @@ import dataclasses
 import os
 from pathlib import Path
 
+from common.exit_codes import ExitCode, RunError
 from launch import trainer_args
 from launch.feasibility import check
 from launch.spec import CODE_DIR, JobSpec
-from trainer.exit_codes import ExitCode, RunError
 
 
 def prepare(spec: JobSpec, root: Path) -> JobSpec:

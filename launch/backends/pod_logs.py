@@ -5,12 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from common.exit_codes import ExitCode, RunError
 from launch.backends.api_errors import NotFoundError
 from launch.backends.cluster import Cluster
 from launch.documents import Document
 from launch.pod import CONTAINER
 from launch.pod_state import failed_before, has_started, stuck, trainer_state, worker_name
-from trainer.exit_codes import ExitCode, RunError
 
 # The time of the last line given, and how many lines of that time were given.
 Place = tuple[str, int]

@@ -4,11 +4,11 @@ import json
 import re
 from collections.abc import Iterator
 
+from common.exit_codes import holds_secret, is_secret_name
 from launch.cluster_description import INDEX_VARIABLE
 from launch.documents import Document
 from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence
-from trainer.exit_codes import holds_secret, is_secret_name
 
 _REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$\(([^()\s]+)\)")
 _INDEX_PATH = "metadata.annotations['batch.kubernetes.io/job-completion-index']"

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from common.exit_codes import ExitCode
 from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence, title, whole
 from launch.policy import DISRUPTION, IGNORED_CODES, PERMANENT_CODES
-from trainer.exit_codes import ExitCode
 
 _COUNTED = tuple(int(code) for code in ExitCode if code.retriable and code not in IGNORED_CODES)
 

@@ -4,10 +4,10 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from common.exit_codes import ExitCode, RunError
 from launch.documents import Document
 from launch.lint.finding import Finding
 from launch.lint.workload import title, workloads
-from trainer.exit_codes import ExitCode, RunError
 
 OLDEST = "1.33"
 

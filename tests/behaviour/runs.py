@@ -44,7 +44,7 @@ def poisoned(steps: list[int], value: str) -> PartConfig:
 
 EACH = {"log_every_steps": 1, "eval_every_steps": 1}
 RUNS = {
-    "edges": config(
+    "boundaries": config(
         log_every_steps=5, eval_every_steps=3, eval_before_training=True,
         checkpoint_every_steps=4, keep_checkpoints=2,
         plateau=PlateauConfig("loss", patience=2, min_delta=1e6),

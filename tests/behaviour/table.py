@@ -15,13 +15,13 @@ MNIST = "tests/entry/test_mnist.py::test_the_classic_program_trains_and_holds_ou
 REFUSED = "tests/entry/test_refusals.py::test"
 
 CONFIG = {
-    "seed": f"{SAME_BITS}_seed_and_lanes_are_part_of_the_config",
+    "seed": f"{SAME_BITS}_seed_and_microbatches_are_part_of_the_config",
     "execution": CACHE,
     "intra_op_threads": f"{RUNS}_an_operation_may_use_as_many_threads_as_was_asked",
     "train_steps": f"{RUNS}_the_rate_warms_up_and_follows_its_schedule",
     "epochs": MNIST,
     "global_batch_size": f"{RUNS}_training_is_logged_at_its_interval",
-    "virtual_replicas": f"{SAME_BITS}_seed_and_lanes_are_part_of_the_config",
+    "virtual_replicas": f"{SAME_BITS}_seed_and_microbatches_are_part_of_the_config",
     "precision": f"{BUILT}_layers_compute_in_the_precision_that_was_asked_for",
     "reduction": f"{SAME_BITS}_fast_reduction_stays_close",
     "log_every_steps": f"{RUNS}_training_is_logged_at_its_interval",
@@ -29,7 +29,7 @@ CONFIG = {
     "eval_before_training": f"{RUNS}_evaluation_comes_at_its_interval_and_before_training",
     "checkpoint_every_steps": f"{RUNS}_checkpoints_come_at_their_interval_and_the_newest_are_kept",
     "keep_checkpoints": f"{RUNS}_checkpoints_come_at_their_interval_and_the_newest_are_kept",
-    "checkpoint_every_secs": "tests/resilience/test_saves.py::test_a_fixed_interval_is_kept",
+    "checkpoint_every_secs": "tests/run/test_saves.py::test_a_fixed_interval_is_kept",
     "keep_best_metric": f"{RUNS}_the_best_checkpoint_by_the_metric_and_mode_is_kept",
     "keep_best_mode": f"{RUNS}_the_best_checkpoint_by_the_metric_and_mode_is_kept",
     "max_skipped_steps": f"{RUNS}_bad_numbers_end_a_run_when_both_budgets_are_spent",

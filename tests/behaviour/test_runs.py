@@ -29,16 +29,16 @@ def test_an_operation_may_use_as_many_threads_as_was_asked(printed):
 
 
 def test_training_is_logged_at_its_interval(found):
-    assert found["edges"]["logged"] == [5, 8, 10, 12]
+    assert found["boundaries"]["logged"] == [5, 8, 10, 12]
 
 
 def test_evaluation_comes_at_its_interval_and_before_training(found):
-    assert found["edges"]["evaluated"] == [0, 3, 6, 9, 12]
+    assert found["boundaries"]["evaluated"] == [0, 3, 6, 9, 12]
 
 
 def test_checkpoints_come_at_their_interval_and_the_newest_are_kept(found):
     assert found["clipped"]["saved"] == [1, 2, 3]
-    assert found["edges"]["saved"] == [8, 12]  # of 4, 8 and 12 two are kept
+    assert found["boundaries"]["saved"] == [8, 12]  # of 4, 8 and 12 two are kept
 
 
 def test_the_best_checkpoint_by_the_metric_and_mode_is_kept(found):
@@ -59,7 +59,7 @@ def test_the_rate_drops_where_the_metric_stops_getting_better(found):
 def test_a_change_below_min_delta_is_no_improvement(found):
     # The loss falls, but by less than is asked for: steps 6 and 9 are no better than step 3.
     scales = [1.0, 1.0, 0.1, 0.1]
-    assert found["edges"]["rates"] == pytest.approx([0.003 * s for s in scales], rel=1e-6)
+    assert found["boundaries"]["rates"] == pytest.approx([0.003 * s for s in scales], rel=1e-6)
 
 
 def test_the_rate_warms_up_and_follows_its_schedule(found):

@@ -167,5 +167,5 @@ def processes_of(workdir: Path) -> list[str]:
 
 
 def audit(log: Path) -> list[str]:
-    """Return the lines of an example log, each once, in order of step and lane."""
+    """Return the lines of an example log, each once, in order of step and microbatch."""
     return sorted(set(log.read_text().splitlines()))

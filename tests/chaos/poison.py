@@ -1,13 +1,13 @@
-"""A task whose loss is not a number at given steps, in one lane only."""
+"""A task whose loss is not a number at given steps, in one microbatch only."""
 
 from typing import Any
 
 import tensorflow as tf
 
-from trainer.task import Lane, Parts
+from trainer.task import Microbatch, Parts
 from trainer.tasks.supervised import Supervised
 
-LANES = 4
+MICROBATCHES = 4
 
 
 class Poisoned(Supervised):
@@ -28,12 +28,12 @@ class Poisoned(Supervised):
     def model_shapes(cls, features: Any, **_: Any) -> Any:
         return Supervised.model_shapes(features)
 
-    def _losses(self, lane: Lane, *, training: bool) -> tf.Tensor:
-        losses = super()._losses(lane, training=training)
+    def _losses(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor:
+        losses = super()._losses(microbatch, training=training)
         if not training:
             return losses
-        # The second word of a lane's key is step * V + lane.
-        places = tf.constant([step * LANES + 2 for step in self._steps], tf.int64)
-        hit = tf.reduce_any(places == lane.key[1])
+        # The second word of a microbatch's key is step * V + microbatch.
+        places = tf.constant([step * MICROBATCHES + 2 for step in self._steps], tf.int64)
+        hit = tf.reduce_any(places == microbatch.key[1])
         first = tf.range(tf.shape(losses)[0]) == 0
         return losses * tf.where(hit & first, self._value, 1.0)

@@ -29,14 +29,14 @@ def commits_before_it_writes() -> None:
 
 
 def swallows_signals() -> None:
-    from trainer.watch.stop import StopSignal
+    from trainer.monitoring.stop import StopSignal
 
     StopSignal._take = lambda *_: None
 
 
 def dies_of_a_second_signal() -> None:
-    from trainer.exit_codes import ExitCode
-    from trainer.watch.stop import StopSignal
+    from common.exit_codes import ExitCode
+    from trainer.monitoring.stop import StopSignal
 
     real = StopSignal._take
 
@@ -73,7 +73,7 @@ def sees_no_spike() -> None:
 
 
 def never_barks() -> None:
-    from trainer.watch.watchdog import Watchdog
+    from trainer.monitoring.watchdog import Watchdog
 
     Watchdog.check = lambda _: None
 
@@ -92,31 +92,31 @@ def seeds_from_the_clock() -> None:
     session.open_session = open_session
 
 
-def numbers_lanes_by_replica() -> None:
-    """Number the lanes of every replica from zero, as if each were alone."""
+def numbers_microbatches_by_replica() -> None:
+    """Number the microbatches of every replica from zero, as if each were alone."""
     import tensorflow as tf
 
-    from trainer.engine.step import Lanes
+    from trainer.engine.step import Microbatches
 
-    real = Lanes.inputs
+    real = Microbatches.inputs
 
     def inputs(self, plan, call):
         return real(dataclasses.replace(self, first=tf.zeros_like(self.first)), plan, call)
 
-    Lanes.inputs = inputs
+    Microbatches.inputs = inputs
 
 
 def stops_alone() -> None:
     """Ask nobody else whether to stop."""
-    from trainer.cluster.agreement import Agreement
+    from trainer.cluster.consensus import Consensus
 
-    real = Agreement.edge
+    real = Consensus.at_boundary
 
-    def edge(self, *, stop, secs_per_step):
+    def at_boundary(self, *, stop, secs_per_step):
         _, secs = real(self, stop=False, secs_per_step=secs_per_step)
         return stop, secs
 
-    Agreement.edge = edge
+    Consensus.at_boundary = at_boundary
 
 
 def names_nobody() -> None:
@@ -167,7 +167,7 @@ def saves_slowly() -> None:
     import time
 
     from trainer.checkpoint.store import Store
-    from trainer.watch import watchdog
+    from trainer.monitoring import watchdog
 
     watchdog.FLOOR_SECS, watchdog._FACTOR = 5.0, 2.0  # a loaded machine makes slow steps
     real, waits = Store.save, itertools.chain([25], itertools.repeat(0))
@@ -181,7 +181,7 @@ def saves_slowly() -> None:
 
 def learns_of_everything() -> None:
     """Wait for nobody longer than for oneself."""
-    from trainer.watch.watchdog import Watchdog
+    from trainer.monitoring.watchdog import Watchdog
 
     saves_slowly()
     Watchdog.never_learn = lambda *_: None
@@ -204,8 +204,8 @@ def hides_a_failed_save() -> None:
     """End well although the disk refused."""
     import contextlib
 
+    from common.exit_codes import RunError
     from trainer.checkpoint.store import Store
-    from trainer.exit_codes import RunError
 
     real = Store.save
 

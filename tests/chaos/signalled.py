@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.task import Lane, Parts
+from trainer.task import Microbatch, Parts
 from trainer.tasks.supervised import Supervised
 
 
@@ -27,8 +27,8 @@ class Signalled(Supervised):
     def model_shapes(cls, features: Any, **_: Any) -> Any:
         return Supervised.model_shapes(features)
 
-    def _losses(self, lane: Lane, *, training: bool) -> tf.Tensor:
+    def _losses(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor:
         if training and not self._marker.exists():
             self._marker.touch()
             os.kill(os.getpid(), signal.SIGTERM)
-        return super()._losses(lane, training=training)
+        return super()._losses(microbatch, training=training)

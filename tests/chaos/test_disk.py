@@ -52,7 +52,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, tmp_path: Path, digest: str
     workdir = tmp_path / "run"  # the log of the process lies next to it, on another disk
     (small_disk / "run").mkdir()
     workdir.symlink_to(small_disk / "run")
-    stopped = run(workdir, failpoint="loop.edge:term@14")
+    stopped = run(workdir, failpoint="loop.boundary:term@14")
     assert stopped.wait() == 143, stopped.output
     before = saved_steps(workdir)
     _fill(small_disk / "filler")

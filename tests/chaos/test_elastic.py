@@ -14,10 +14,10 @@ def _check_moved(workdir: Path, undisturbed: Path, digest: str, **options: str) 
     log, steps = f"--log_examples={workdir.parent / 'examples'}", [0]
     for replicas in REPLICAS:
         placed = (log, f"--cpu_replicas={replicas}")
-        stopped = run(workdir, *placed, failpoint="loop.edge:term@3", **options)
+        stopped = run(workdir, *placed, failpoint="loop.boundary:term@3", **options)
         assert stopped.wait() == 143, stopped.output
         steps.append(saved_steps(workdir)[-1])
-    with pair(workdir, log, failpoints=("", "loop.edge:term@3"), **options) as workers:
+    with pair(workdir, log, failpoints=("", "loop.boundary:term@3"), **options) as workers:
         assert [worker.wait() for worker in workers] == [143, 143], workers[0].output
     steps.append(saved_steps(workdir)[-1])
     assert all(early < late for early, late in itertools.pairwise(steps)), steps
@@ -35,8 +35,10 @@ def test_a_run_moves_between_replicas_and_processes(
 
 
 @pytest.mark.slow
-def test_sabotage_lanes_that_follow_the_hardware_are_caught(
+def test_sabotage_microbatches_that_follow_the_hardware_are_caught(
     tmp_path: Path, undisturbed: Path, digest: str
 ) -> None:
     with must_fail():
-        _check_moved(tmp_path / "run", undisturbed, digest, sabotage="numbers_lanes_by_replica")
+        _check_moved(
+            tmp_path / "run", undisturbed, digest, sabotage="numbers_microbatches_by_replica"
+        )

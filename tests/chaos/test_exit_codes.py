@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from common.exit_codes import ExitCode
 from launch.policy import Verdict, judge_exit
 from tests.chaos.harness import ENDLESS, Worker, ended, must_fail, pair, run
 from tests.data.shards import FEATURES, write_shards
 from tests.processes import free_ports
-from trainer.exit_codes import ExitCode
 
 
 def _bad_flag(workdir: Path) -> Worker:
@@ -37,7 +37,7 @@ def _damaged_data(workdir: Path) -> Worker:
 
 
 def _damaged_checkpoints(workdir: Path) -> Worker:
-    run(workdir, failpoint="loop.edge:kill@8")
+    run(workdir, failpoint="loop.boundary:kill@8")
     for state in (workdir / "checkpoints").glob("*/state.npz"):
         state.write_bytes(b"")
     return run(workdir)
@@ -54,7 +54,7 @@ def _own_bug(workdir: Path) -> Worker:
 
 
 def _another_model(workdir: Path) -> Worker:
-    run(workdir, failpoint="loop.edge:kill@8")
+    run(workdir, failpoint="loop.boundary:kill@8")
     return run(workdir, "--config.model.args.hidden=[17]")
 
 
@@ -67,11 +67,11 @@ def _failing_disk(workdir: Path) -> Worker:
 
 
 def _told_to_stop(workdir: Path) -> Worker:
-    return run(workdir, failpoint="loop.edge:term@8")
+    return run(workdir, failpoint="loop.boundary:term@8")
 
 
 def _lost_peer(workdir: Path) -> Worker:
-    with pair(workdir, *ENDLESS, failpoints=("", "loop.edge:kill@8")) as workers:
+    with pair(workdir, *ENDLESS, failpoints=("", "loop.boundary:kill@8")) as workers:
         workers[0].wait()
     return workers[0]
 
@@ -82,7 +82,7 @@ def _missing_peer(workdir: Path) -> Worker:
 
 
 def _hang(workdir: Path) -> Worker:
-    return run(workdir, "--hang_deadline_secs=15", failpoint="evaluate.edge:hang")
+    return run(workdir, "--hang_deadline_secs=15", failpoint="evaluate.boundary:hang")
 
 
 def _interrupted(workdir: Path) -> Worker:

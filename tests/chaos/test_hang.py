@@ -43,7 +43,7 @@ def test_blocked_input(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_blocked_evaluation(tmp_path: Path) -> None:
-    _check_hang(tmp_path / "run", "evaluate.edge:hang", "evaluate")
+    _check_hang(tmp_path / "run", "evaluate.boundary:hang", "evaluate")
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_blocked_start(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_sabotage_watchdog_that_never_barks_is_caught(tmp_path: Path) -> None:
     with must_fail():
-        _check_hang(tmp_path / "run", "evaluate.edge:hang", "evaluate", sabotage="never_barks")
+        _check_hang(tmp_path / "run", "evaluate.boundary:hang", "evaluate", sabotage="never_barks")
 
 
 def test_signal_in_a_hang_before_training(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def _elapsed(workdir: Path, step: int) -> float:
 
 def test_chain_of_kills(tmp_path: Path, undisturbed: Path, digest: str) -> None:
     workdir, log = tmp_path / "run", f"--log_examples={tmp_path / 'examples'}"
-    for failpoint in ("checkpoint.before_commit:kill@2", "loop.edge:kill@9"):
+    for failpoint in ("checkpoint.before_commit:kill@2", "loop.boundary:kill@9"):
         killed = run(workdir, log, failpoint=failpoint)
         assert killed.wait() == 137, killed.output
     reached = max(logged_steps(workdir, "train/"), default=0)
@@ -150,4 +150,4 @@ def test_kill_at_twenty_random_times(
 @pytest.mark.slow
 def test_sabotage_of_the_seed_is_caught(tmp_path: Path, digest: str) -> None:
     with must_fail():
-        _check_killed(tmp_path / "run", "loop.edge", digest, sabotage="seeds_from_the_clock")
+        _check_killed(tmp_path / "run", "loop.boundary", digest, sabotage="seeds_from_the_clock")

@@ -1,4 +1,4 @@
-"""R15: a number that is not finite, or a loss spike, in one lane: skipped, named, gone past."""
+"""R15: a number that is not finite, or a loss spike, in one microbatch: skipped, named, passed."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def _check_skipped(workdir: Path, value: str, **options: str) -> None:
 
 
 def _served_at(step: int, log: Path) -> list[int]:
-    """Return the examples of a step as --log_examples wrote them down, in order of lanes."""
+    """Return the examples of a step as --log_examples wrote them down, in order of microbatches."""
     rows = [[int(x) for x in line.split("\t")] for line in log.read_text().splitlines()]
     return [example for logged, _, example in rows if logged == step]
 
@@ -67,7 +67,7 @@ def test_sabotage_guard_left_out_is_caught(tmp_path: Path) -> None:
 def test_three_in_a_row_roll_back_and_go_past(tmp_path: Path) -> None:
     # The first three begin right at the save of step 18, the others after that of step 30.
     workdir, args = tmp_path / "run", _poison([18, 19, 20, 33, 34, 35])
-    stopped = run(workdir, *args, failpoint="loop.edge:kill@14")  # and a death in between
+    stopped = run(workdir, *args, failpoint="loop.boundary:kill@14")  # and a death in between
     assert stopped.wait() == 137, stopped.output
     assert finish(workdir, *args) == _replay((0, 18), (21, 30), (36, 60))
 
@@ -82,9 +82,9 @@ def test_spent_budget_is_70(tmp_path: Path) -> None:
 
 
 def _check_spikes(workdir: Path, *args: str, **options: str) -> None:
-    """One example of one lane weighs a thousand times as much; with a death in between."""
+    """One example of one microbatch weighs a thousand times as much; with a death in between."""
     spiking = (*_poison([33, 45], "1000"), *GUARDED, *args)
-    stopped = run(workdir, *spiking, failpoint="loop.edge:kill@14")
+    stopped = run(workdir, *spiking, failpoint="loop.boundary:kill@14")
     assert stopped.wait() == 137, stopped.output
     got = finish(workdir, *spiking, **options)
     assert got == _replay((0, 33), (34, 45), (46, 60), args=(*GUARDED, *_mode(args)))

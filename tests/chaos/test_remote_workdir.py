@@ -36,7 +36,7 @@ def _digest(workdir: str) -> str:
 
 
 def _check_killed(workdir: str, digest: str, sabotage: str = "") -> None:
-    killed = _run(workdir, failpoint="loop.edge:kill@14")
+    killed = _run(workdir, failpoint="loop.boundary:kill@14")
     assert killed.code == -9, killed.stderr
     older, newest = storage.list_mirrors(f"{workdir}/checkpoints")[-2:]
     storage.write_bytes(f"{newest}/state.npz", b"not what was committed")
@@ -71,7 +71,7 @@ def test_sabotage_is_caught(emulator: Emulator, digest: str, sabotage: str) -> N
 @pytest.mark.slow
 def test_every_worker_restores_from_the_bucket(emulator: Emulator, digest: str) -> None:
     workdir = "gs://runs/workers"
-    killed = _run(workdir, failpoint="loop.edge:kill@14")
+    killed = _run(workdir, failpoint="loop.boundary:kill@14")
     assert killed.code == -9, killed.stderr
     newest = storage.list_mirrors(f"{workdir}/checkpoints")[-1].rpartition("/")[2]
     for worker in cluster(2, [f"--workdir={workdir}", *TINY]):

@@ -52,7 +52,7 @@ def _check_stopped(workdir: Path, failpoint: str, *args: str, **options: str) ->
 
 def test_chain_of_signals_loses_nothing(tmp_path: Path, undisturbed: Path, digest: str) -> None:
     workdir, steps = tmp_path / "run", [0]
-    for moment in ("strategy.before:term", "loop.edge:term@2", "evaluate.edge:term@2",
+    for moment in ("strategy.before:term", "loop.boundary:term@2", "evaluate.boundary:term@2",
                    "checkpoint.before_commit:term", "loop.before_last_save:term"):  # fmt: skip
         if moment.startswith("loop.before_last_save"):
             # Every step is made: there is nothing to stop any more.
@@ -126,20 +126,22 @@ def test_sabotage_a_wait_that_hears_nothing_is_caught(tmp_path: Path) -> None:
 
 def test_sabotage_swallowed_signal_is_caught(tmp_path: Path) -> None:
     with must_fail():
-        _check_stopped(tmp_path / "run", "loop.edge:term", sabotage="swallows_signals")
+        _check_stopped(tmp_path / "run", "loop.boundary:term", sabotage="swallows_signals")
 
 
 @pytest.mark.slow
 def test_sabotage_forgotten_save_is_caught(tmp_path: Path) -> None:
     with must_fail():
-        _check_stopped(tmp_path / "run", "loop.edge:term@3", sabotage="forgets_the_stop_save")
+        _check_stopped(tmp_path / "run", "loop.boundary:term@3", sabotage="forgets_the_stop_save")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("edge", [1, 2, 3, 4, 5, 8, 10, 12, 14, 15, 16, 17, 18, 19, 20, 21])
-def test_signal_at_every_edge(tmp_path: Path, undisturbed: Path, digest: str, edge: int) -> None:
+@pytest.mark.parametrize("boundary", [1, 2, 3, 4, 5, 8, 10, 12, 14, 15, 16, 17, 18, 19, 20, 21])
+def test_signal_at_every_boundary(
+    tmp_path: Path, undisturbed: Path, digest: str, boundary: int
+) -> None:
     workdir = tmp_path / "run"
-    _check_stopped(workdir, f"loop.edge:term@{edge}")
+    _check_stopped(workdir, f"loop.boundary:term@{boundary}")
     assert finish(workdir) == digest
     assert metric_lines(workdir) == metric_lines(undisturbed)
 
@@ -148,8 +150,8 @@ def test_signal_at_every_edge(tmp_path: Path, undisturbed: Path, digest: str, ed
 @pytest.mark.parametrize("step", [STEPS - 2, STEPS - 1])
 def test_signal_in_the_last_steps(tmp_path: Path, digest: str, step: int) -> None:
     workdir, log = tmp_path / "run", "--config.log_every_steps=1"
-    # With a line a step, every step ends at an edge; the first edge is before the first step.
-    assert _check_stopped(workdir, f"loop.edge:term@{step + 1}", log) == step
+    # With a line a step, every step ends at a boundary; the first is before the first step.
+    assert _check_stopped(workdir, f"loop.boundary:term@{step + 1}", log) == step
     assert finish(workdir, log) == digest
 
 
@@ -172,7 +174,7 @@ def test_a_signal_before_the_last_evaluation_leaves_it_to_the_next_start(
 ) -> None:
     few = "--config.train_steps=8"
     # Edges after steps 0, 1, 5, 6 and 8.
-    _check_last_evaluation(tmp_path / "run", "loop.edge:term@5", few)
+    _check_last_evaluation(tmp_path / "run", "loop.boundary:term@5", few)
     (before,) = [x for x in metric_lines(undisturbed) if x["step"] == 8 and "eval/loss" in x]
     assert metric_lines(tmp_path / "run")[-1] == before
 
@@ -181,7 +183,7 @@ def test_a_signal_before_the_last_evaluation_leaves_it_to_the_next_start(
 def test_a_signal_in_the_last_evaluation_leaves_it_to_the_next_start(tmp_path: Path) -> None:
     # 296 batches of one example: more than one call, so that a signal is heard between two.
     one = ("--config.global_batch_size=1", "--config.virtual_replicas=1", "--config.train_steps=2")
-    _check_last_evaluation(tmp_path / "run", "evaluate.edge:term@1", *one)
+    _check_last_evaluation(tmp_path / "run", "evaluate.boundary:term@1", *one)
 
 
 def _stop_at_random(worker: Worker, rng: random.Random, number: int, reached: int) -> float:

@@ -37,7 +37,7 @@ def _check_restarts(
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     workdir, peaks = tmp_path / "run", []
     for action, code in itertools.islice(itertools.cycle([("kill", 137), ("term", 143)]), restarts):
-        failpoint = f"loop.edge:{action}@8"
+        failpoint = f"loop.boundary:{action}@8"
         with ended(Worker(workdir, *ENDLESS, failpoint=failpoint, **options)) as worker:
             peaks.append(_peak_memory(worker))
         assert worker.wait() == code, worker.output

@@ -16,7 +16,7 @@ DEADLINE = 40
 
 
 def _check_stopped_together(workdir: Path, **options: str) -> None:
-    with pair(workdir, failpoints=("", "loop.edge:term@8"), **options) as workers:
+    with pair(workdir, failpoints=("", "loop.boundary:term@8"), **options) as workers:
         codes = [worker.wait() for worker in workers]
     assert codes == [143, 143], [worker.output for worker in workers]
     steps = {re.search(r"after step (\d+)", worker.last_line)[1] for worker in workers}
@@ -61,7 +61,7 @@ def test_sabotage_a_loss_that_names_nobody_is_caught(tmp_path: Path) -> None:
 
 
 def _check_lost_and_restarted(workdir: Path, digest: str, **options: str) -> None:
-    with pair(workdir, failpoints=("", "loop.edge:kill@8")) as workers:
+    with pair(workdir, failpoints=("", "loop.boundary:kill@8")) as workers:
         assert [worker.wait() for worker in workers] == [201, 137]
     with pair(workdir, **options) as workers:
         assert [worker.wait() for worker in workers] == [0, 0], workers[0].output

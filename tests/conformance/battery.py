@@ -16,8 +16,8 @@ from trainer.checkpoint import digest
 from trainer.cluster import strategy
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature, Shard, Split
-from trainer.data.order import SequentialOrder
-from trainer.data.resident import ResidentFeed
+from trainer.data.serving.order import SequentialOrder
+from trainer.data.serving.resident import ResidentPipeline
 from trainer.engine import gpu_kernels
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import make_train_step, zero_sums
@@ -119,16 +119,16 @@ def train(config, distribution):
     run = InnerLoop(
         distribution,
         step_fn,
-        ResidentFeed(
+        ResidentPipeline(
             distribution,
             examples(dense),
             order,
             batch_size=BATCH,
-            lane_size=BATCH // V,
+            microbatch_size=BATCH // V,
             rows=STEPS,
         ),
         lambda batch, _: batch,
-        lanes_per_replica=V // distribution.num_replicas_in_sync,
+        microbatches_per_replica=V // distribution.num_replicas_in_sync,
         zero=zero_sums(task, training=True),
         compiled=config.execution == "xla_loop",
     )

@@ -2,23 +2,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from tests.processes import SHORT, summary
 from trainer import registry
 from trainer.config import PartConfig
+from trainer.data.augment.hashing import uniform
 from trainer.data.augment.mixup import _beta_quantiles
-from trainer.data.hashing import uniform
+from trainer.data.augment.preprocess import make_preprocess, seen_features
 from trainer.data.info import Feature
-from trainer.data.preprocess import make_preprocess, seen_features
-from trainer.exit_codes import ExitCode, RunError
 
 FEATURES = {"image": Feature((6, 8, 3), "uint8"), "label": Feature((), "int64", 4)}
 EXAMPLES = 24
 
 
-def batch_of(num_lanes):
+def batch_of(num_microbatches):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, [EXAMPLES, 6, 8, 3], np.uint8)
-    shape = [num_lanes, EXAMPLES // num_lanes]
+    shape = [num_microbatches, EXAMPLES // num_microbatches]
     batch = {
         "image": tf.reshape(images, [*shape, 6, 8, 3]),
         "label": tf.reshape(tf.range(EXAMPLES, dtype=tf.int64) % 4, shape),
@@ -26,8 +26,8 @@ def batch_of(num_lanes):
     return batch, tf.reshape(tf.range(100, 100 + EXAMPLES, dtype=tf.int64), shape)
 
 
-def changed(*parts, seed=7, num_lanes=4, shift=0):
-    batch, positions = batch_of(num_lanes)
+def changed(*parts, seed=7, num_microbatches=4, shift=0):
+    batch, positions = batch_of(num_microbatches)
     out = make_preprocess(FEATURES, parts, seed=seed)(batch, positions + shift)
     return {n: x.numpy().reshape(EXAMPLES, *x.shape[2:]) for n, x in out.items()}
 
@@ -35,7 +35,7 @@ def changed(*parts, seed=7, num_lanes=4, shift=0):
 @pytest.mark.parametrize("name", [n for n in registry.AUGMENTS if n != "mixup"])
 def test_an_example_is_changed_by_its_position_alone(name):
     part = PartConfig(name)
-    four, one = changed(part), changed(part, num_lanes=1)
+    four, one = changed(part), changed(part, num_microbatches=1)
     assert np.array_equal(four["image"], one["image"])
     assert not np.array_equal(four["image"], changed(part, seed=8)["image"])
     assert not np.array_equal(four["image"], changed(part, shift=1)["image"])
@@ -44,12 +44,12 @@ def test_an_example_is_changed_by_its_position_alone(name):
     assert four["image"].max() <= 1
 
 
-def test_mixup_blends_neighbours_of_a_lane():
+def test_mixup_blends_neighbours_of_a_microbatch():
     mixed, plain = changed(PartConfig("mixup", {"alpha": 1.0})), changed(seed=None)
     one_hot = np.eye(4, dtype=np.float32)[np.arange(EXAMPLES) % 4]
     for i in range(EXAMPLES):
-        lane = i // 6 * 6
-        j = lane + (i - lane + 1) % 6
+        microbatch = i // 6 * 6
+        j = microbatch + (i - microbatch + 1) % 6
         share = mixed["label"][i, i % 4] if i % 4 != j % 4 else None
         if share is None:
             continue
@@ -105,7 +105,7 @@ def test_a_crop_is_the_bilinear_resize_of_a_box():
     half = PartConfig("random_resized_crop", {"area": [0.25, 0.25], "aspect": [8 / 6, 8 / 6]})
     crop, plain = changed(half)["image"], changed(seed=None)["image"]
     _, positions = batch_of(1)
-    from trainer.data.hashing import fold
+    from trainer.data.augment.hashing import fold
 
     keys = fold(fold(7, 0), positions)
     top, left = (uniform(keys, 2).numpy()[0] * 3, uniform(keys, 3).numpy()[0] * 4)

@@ -6,11 +6,11 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+from common.exit_codes import ExitCode
 from tests.data.shards import example, write_file
 from trainer.config import DatasetConfig
 from trainer.data import __main__ as command
 from trainer.data import sources
-from trainer.exit_codes import ExitCode
 
 
 def test_show_prints_the_data_and_draws_them(tmp_path, capsys):
@@ -161,8 +161,8 @@ def test_a_prepared_dataset_is_found_and_read(tmp_path, capsys):
         "tfds:tiny_prepared", str(tmp_path), eval_split="", args={"image_size": [8, 8]}
     )
     info = sources.describe(config)
-    from trainer.data import examples
-    from trainer.data.files import Stage
+    from trainer.data.records.files import Stage
+    from trainer.data.serving import examples
 
     arrays = examples.load(info.train, info.features, stage=Stage(), skip_bad=False)
     assert arrays["image"].shape == (12, 8, 8, 3)

@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from tests.data.shards import FEATURES, example, png, record_offset, write_file, write_shards
-from tests.data.test_serve import config_of, feed_of, served
+from tests.data.test_serve import config_of, pipeline_of, served
 from trainer import storage
 from trainer.config import DatasetConfig
-from trainer.data import examples, sources
-from trainer.data.files import Stage
+from trainer.data import sources
 from trainer.data.info import DatasetInfo, Feature, Shard, Split
-from trainer.exit_codes import ExitCode, RunError
+from trainer.data.records.files import Stage
+from trainer.data.serving import examples
 
 MODES = ("resident", "stream")
 SIZES = [4, 6, 5]
@@ -123,11 +124,11 @@ def append_record(path):
 
 def serve(config):
     """Serve an epoch, and fail as the inner loop does."""
-    feed = feed_of(config, num_steps=5)
+    pipeline = pipeline_of(config, num_steps=5)
     try:
-        served(feed, [(0, 3)])
+        served(pipeline, [(0, 3)])
     except tf.errors.OpError as error:
-        raise feed.cause(error, 0, 3) from None
+        raise pipeline.cause(error, 0, 3) from None
 
 
 DAMAGES = [
@@ -174,8 +175,8 @@ def test_skipping_loses_exactly_the_bad_records(folder, damage, lost, mode):
     assert info.train.num_examples == 15 - len(lost)
     report = "\n".join(info.skipped)
     assert f"{path}: {6 - len(lost)} of 6 records are left" in report
-    feed = feed_of(config, seed=None, num_steps=3)
-    assert served(feed, [(0, 3)]).tolist() == [i for i in range(15) if i not in lost]
+    pipeline = pipeline_of(config, seed=None, num_steps=3)
+    assert served(pipeline, [(0, 3)]).tolist() == [i for i in range(15) if i not in lost]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -263,7 +264,7 @@ def test_a_missing_file_is_named(folder):
     (folder / "train-00001-of-00003").unlink()
     for skip in (False, True):
         with pytest.raises(RunError, match="train-00001-of-00003: No such file") as caught:
-            feed_of(DatasetConfig(config.name, eval_split="", skip_bad_records=skip))
+            pipeline_of(DatasetConfig(config.name, eval_split="", skip_bad_records=skip))
         assert caught.value.code is ExitCode.BAD_DATA
 
 

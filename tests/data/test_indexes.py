@@ -6,8 +6,9 @@ import pytest
 from tests.data.shards import FEATURES, record_offset, write_shards
 from trainer import storage
 from trainer.config import DatasetConfig
-from trainer.data import indexes, sources, tfrecord
-from trainer.data.files import Stage
+from trainer.data import sources
+from trainer.data.records import indexes, tfrecord
+from trainer.data.records.files import Stage
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 threading.stack_size(256 << 10)
 import tensorflow as tf
 from trainer.config import DatasetConfig
-from trainer.data import feeds, sources
-from trainer.data.files import Stage
+from trainer.data import sources
+from trainer.data.records.files import Stage
+from trainer.data.serving import input_pipeline
 pattern, folder = sys.argv[1:3]
 limit_mib, num_steps, stage_bytes = map(int, sys.argv[3:])
 stage = Stage(folder, stage_bytes)
@@ -31,11 +32,12 @@ spec = {"image": {"dtype": "uint8", "shape": [1 << 20], "encoding": "raw"}}
 config = DatasetConfig(pattern, eval_split="", serve="stream", shuffle_window=40,
                        args={"features": spec})
 info = sources.describe(config, stage)
-feed = feeds.make_feed(tf.distribute.get_strategy(), info, config, split=info.train, seed=0,
-                       batch_size=4, lane_size=4, num_steps=num_steps, stage=stage,
-                       compiled=False, num_processes=1)
+pipeline = input_pipeline.make_pipeline(
+    tf.distribute.get_strategy(), info, config, split=info.train, seed=0,
+    batch_size=4, microbatch_size=4, num_steps=num_steps, stage=stage,
+    compiled=False, num_processes=1)
 for step in range(num_steps):
-    next(feed.prepare(step, 1))
+    next(pipeline.prepare(step, 1))
     if step == 20:
         early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.data.info import Shard, Split
-from trainer.data.order import SequentialOrder, ShuffledOrder, WindowedOrder, training_order
+from trainer.data.serving.order import SequentialOrder, ShuffledOrder, WindowedOrder, training_order
 
 
 def split_of(sizes, start=0, stop=None):
@@ -22,7 +22,7 @@ def serve(order, start, stop):
 
 @st.composite
 def plans(draw):
-    """(order, batch size, epochs, calls): a run, cut by restarts and call edges at any step."""
+    """(order, batch size, epochs, calls): a run, cut by restarts and ends of calls at any step."""
     sizes = draw(st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(lambda s: sum(s) > 1))
     start = draw(st.integers(0, sum(sizes) - 2))
     split = split_of(sizes, start, draw(st.integers(start + 1, sum(sizes))))
@@ -36,18 +36,21 @@ def plans(draw):
 
 
 def check_run(plan):
-    order, batch_size, epochs, edges = plan
+    order, batch_size, epochs, boundaries = plan
     total = order.split.num_examples
-    whole, visits, firsts = serve(order, 0, edges[-1] * batch_size)
+    whole, visits, firsts = serve(order, 0, boundaries[-1] * batch_size)
     for epoch in range(epochs):
         assert sorted(whole[epoch * total : (epoch + 1) * total]) == list(range(total))
-    for first, last in itertools.pairwise(edges):
+    for first, last in itertools.pairwise(boundaries):
         ids, _, _ = serve(order, first * batch_size, last * batch_size)
         assert np.array_equal(ids, whole[first * batch_size : last * batch_size])
     for num_workers in (d for d in (2, 3, 4) if batch_size % d == 0):
-        lane = batch_size // num_workers
-        start = (edges[-1] - 1) * batch_size
-        parts = [serve(order, start + w * lane, start + (w + 1) * lane) for w in range(num_workers)]
+        microbatch = batch_size // num_workers
+        start = (boundaries[-1] - 1) * batch_size
+        parts = [
+            serve(order, start + w * microbatch, start + (w + 1) * microbatch)
+            for w in range(num_workers)
+        ]
         assert np.array_equal(np.concatenate([p[0] for p in parts]), whole[start:])
     check_visits(order, whole, visits, firsts)
 

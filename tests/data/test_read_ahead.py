@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from tests.data.shards import FEATURES, example, png, record_offset, write_file, write_shards
 from tests.processes import cluster, trainer
 from tests.storage.emulator import running_emulator
 from trainer import storage
 from trainer.config import DatasetConfig
-from trainer.data import examples, feeds, reader, sources
-from trainer.data.files import Stage
+from trainer.data import sources
+from trainer.data.records import reader
+from trainer.data.records.files import Stage
+from trainer.data.serving import examples, input_pipeline
 from trainer.engine.inner_loop import InnerLoop
-from trainer.exit_codes import ExitCode, RunError
 from trainer.storage import stage_dir
 
 SIZES, BAD = [100, 100, 100, 100], 90
-BATCH, LANES = 4, 2
+BATCH, MICROBATCHES = 4, 2
 STEPS = sum(SIZES) // BATCH
 """Of an epoch. A call makes 2 of them; the reader takes all of them at once."""
 TRAINING, EVALUATION = 3, None
@@ -51,17 +53,17 @@ def describe(name, **fields):
 
 def loop_of(config, info, seed=TRAINING, stage=None):
     """Return the inner loop over a split, with a step that only counts."""
-    feed = feeds.make_feed(
+    pipeline = input_pipeline.make_pipeline(
         tf.distribute.get_strategy(), info, config, split=info.train, seed=seed,
-        batch_size=BATCH, lane_size=BATCH // LANES, num_steps=STEPS, stage=stage or Stage(),
-        compiled=False, num_processes=1,
+        batch_size=BATCH, microbatch_size=BATCH // MICROBATCHES, num_steps=STEPS,
+        stage=stage or Stage(), compiled=False, num_processes=1,
     )  # fmt: skip
     return InnerLoop(
         tf.distribute.get_strategy(),
-        lambda lanes: {"count": tf.reduce_sum(lanes.weights)},
-        feed,
+        lambda microbatches: {"count": tf.reduce_sum(microbatches.weights)},
+        pipeline,
         lambda batch, _: batch,
-        lanes_per_replica=LANES,
+        microbatches_per_replica=MICROBATCHES,
         zero={"count": tf.constant(0.0)},
         compiled=False,
     )

@@ -1,4 +1,4 @@
-"""What streaming asks of the disk: no worker reads the lanes of others, and headers cost little."""
+"""What streaming reads from disk: a worker reads its own microbatches only; headers cost little."""
 
 import contextlib
 import os
@@ -8,9 +8,10 @@ import pytest
 
 from tests.data.shards import example, write_file
 from trainer.config import DatasetConfig
-from trainer.data import feeds, sources
-from trainer.data.files import Stage
-from trainer.data.stream import LocalLanes, StreamFeed
+from trainer.data import sources
+from trainer.data.records.files import Stage
+from trainer.data.serving import input_pipeline
+from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
 
 BATCH, RECORDS, RECORD_BYTES = 16, 480, 4096
 SPEC = {"image": {"dtype": "uint8", "shape": [RECORD_BYTES], "encoding": "raw"}}
@@ -26,15 +27,20 @@ def info(tmp_path):
     )
 
 
-def read_epoch(info, stage, lanes, window):
+def read_epoch(info, stage, microbatches, window):
     steps = RECORDS // BATCH
-    order = feeds.make_order(info.train, seed=0, window=window)
-    examples = feeds.make_examples(info, info.train, order, RECORDS, stage, skip_bad=False)
-    feed = StreamFeed(
-        lanes, examples, order, batch_size=BATCH, lane_size=lanes.size, num_steps=steps
+    order = input_pipeline.make_order(info.train, seed=0, window=window)
+    examples = input_pipeline.make_examples(info, info.train, order, RECORDS, stage, skip_bad=False)
+    pipeline = StreamPipeline(
+        microbatches,
+        examples,
+        order,
+        batch_size=BATCH,
+        microbatch_size=microbatches.size,
+        num_steps=steps,
     )
-    with contextlib.closing(feed):
-        assert len(list(feed.prepare(0, steps))) == steps
+    with contextlib.closing(pipeline):
+        assert len(list(pipeline.prepare(0, steps))) == steps
 
 
 def bytes_read():
@@ -49,6 +55,6 @@ def test_workers_together_read_the_data_once(info, tmp_path, num_workers, window
     size, before = BATCH // num_workers, bytes_read()
     for worker in range(num_workers):
         stage = Stage(str(tmp_path / f"host-{worker}"))  # nothing is shared, as on as many hosts
-        read_epoch(info, stage, LocalLanes(worker * size, size), window)
+        read_epoch(info, stage, LocalMicrobatches(worker * size, size), window)
     data = sum(shard.num_bytes for shard in info.train.shards)
     assert 0.95 * data < bytes_read() - before <= 1.1 * data

@@ -14,7 +14,7 @@ from tests.data.shards import FEATURES, write_shards
 from tests.processes import ROOT, SHORT, summary, trainer
 from tests.storage.emulator import running_emulator
 from trainer import storage
-from trainer.data import tfds
+from trainer.data.sources import tfds
 
 STREAM = "--config.dataset.serve=stream"
 WINDOW = "--config.dataset.shuffle_window=300"

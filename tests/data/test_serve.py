@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.cluster_description import Cluster
+from common.exit_codes import ExitCode, RunError
 from tests.data.shards import FEATURES, write_shards
-from trainer.cluster.description import Cluster
 from trainer.config import DatasetConfig
-from trainer.data import examples, feeds, sources
-from trainer.data.files import Stage
-from trainer.data.stream import LocalLanes, StreamFeed
-from trainer.exit_codes import ExitCode, RunError
+from trainer.data import sources
+from trainer.data.records.files import Stage
+from trainer.data.serving import examples, input_pipeline
+from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
 
 SIZES = [7, 1, 12, 5]
 
@@ -26,16 +27,16 @@ def config_of(pattern, **fields):
     return DatasetConfig(pattern, eval_split="", args={"features": FEATURES}, **fields)
 
 
-def feed_of(config, *, batch_size=6, num_steps=40, seed=3, num_processes=1, **fields):
+def pipeline_of(config, *, batch_size=6, num_steps=40, seed=3, num_processes=1, **fields):
     info = sources.describe(config)
-    return feeds.make_feed(
+    return input_pipeline.make_pipeline(
         tf.distribute.get_strategy(),
         info,
         config,
         split=info.train,
         seed=seed,
         batch_size=batch_size,
-        lane_size=2,
+        microbatch_size=2,
         num_steps=num_steps,
         stage=Stage(),
         compiled=False,
@@ -44,14 +45,14 @@ def feed_of(config, *, batch_size=6, num_steps=40, seed=3, num_processes=1, **fi
     )
 
 
-def served(feed, calls, batch_size=6):
+def served(pipeline, calls, batch_size=6):
     """Return the pixel of every example that calls (first step, number of steps) serve."""
     out = []
     for first, count in calls:
-        prepared = feed.prepare(first, count)
+        prepared = pipeline.prepare(first, count)
         for index in range(count):
-            selected = feed.select(prepared, tf.constant(index))
-            batch, weights = feed.batch(selected, tf.constant(0, tf.int64), batch_size // 2)
+            selected = pipeline.select(prepared, tf.constant(index))
+            batch, weights = pipeline.batch(selected, tf.constant(0, tf.int64), batch_size // 2)
             assert batch["image"].shape == [batch_size // 2, 2, 4, 4, 1]
             assert (
                 (batch["image"][..., 0, 0, 0] % 5 == tf.cast(batch["label"], tf.uint8))
@@ -68,7 +69,7 @@ def test_streamed_examples_are_the_resident_ones(pattern, window):
     calls = [(0, 5), (5, 3), (8, 9)]
     modes = ("resident", "stream")
     one, other = (
-        served(feed_of(config_of(pattern, serve=mode, shuffle_window=window)), calls)
+        served(pipeline_of(config_of(pattern, serve=mode, shuffle_window=window)), calls)
         for mode in modes
     )
     assert np.array_equal(one, other)
@@ -78,17 +79,17 @@ def test_streamed_examples_are_the_resident_ones(pattern, window):
 @pytest.mark.parametrize("window", [0, 4])
 def test_a_stream_resumes_at_any_step(pattern, window):
     config = config_of(pattern, serve="stream", shuffle_window=window)
-    whole = served(feed_of(config), [(0, 30)])
-    feed = feed_of(config)
+    whole = served(pipeline_of(config), [(0, 30)])
+    pipeline = pipeline_of(config)
     for step in (0, 29, 3, 4, 17):
-        assert np.array_equal(served(feed, [(step, 1)]), whole[step * 6 : step * 6 + 6])
+        assert np.array_equal(served(pipeline, [(step, 1)]), whole[step * 6 : step * 6 + 6])
 
 
-def test_a_worker_reads_its_own_lanes_only(pattern, monkeypatch):
+def test_a_worker_reads_its_own_microbatches_only(pattern, monkeypatch):
     config = config_of(pattern, serve="stream", shuffle_window=9)
     info = sources.describe(config)
-    order = feeds.make_order(info.train, seed=3, window=9)
-    whole = served(feed_of(config), [(0, 8)]).reshape(8, 6)
+    order = input_pipeline.make_order(info.train, seed=3, window=9)
+    whole = served(pipeline_of(config), [(0, 8)]).reshape(8, 6)
     read, real = [], examples.RecordReader.read
 
     def counted(self, ids, visits, first_visit):
@@ -100,21 +101,23 @@ def test_a_worker_reads_its_own_lanes_only(pattern, monkeypatch):
         source = examples.RecordExamples(
             info.train, info.features, order, num_positions=48, stage=Stage(), skip_bad=False
         )
-        lanes = LocalLanes(first, 2)
-        feed = StreamFeed(lanes, source, order, batch_size=6, lane_size=2, num_steps=8)
-        prepared = feed.prepare(0, 8)
+        microbatches = LocalMicrobatches(first, 2)
+        pipeline = StreamPipeline(
+            microbatches, source, order, batch_size=6, microbatch_size=2, num_steps=8
+        )
+        prepared = pipeline.prepare(0, 8)
         for step in range(8):
-            selected = feed.select(prepared, tf.constant(step))
-            batch, _ = feed.batch(selected, tf.constant(first // 2, tf.int64), 1)
+            selected = pipeline.select(prepared, tf.constant(step))
+            batch, _ = pipeline.batch(selected, tf.constant(first // 2, tf.int64), 1)
             assert np.array_equal(batch["image"][0, :, 0, 0, 0], whole[step, first : first + 2])
     assert sum(read) == 8 * 6
 
 
 @pytest.mark.parametrize("mode", ["resident", "stream"])
 def test_evaluation_counts_every_example_once(pattern, mode):
-    feed = feed_of(config_of(pattern, serve=mode), seed=None, num_steps=5)
+    pipeline = pipeline_of(config_of(pattern, serve=mode), seed=None, num_steps=5)
     for _ in range(2):
-        assert served(feed, [(0, 2), (2, 3)]).tolist() == list(range(25))
+        assert served(pipeline, [(0, 2), (2, 3)]).tolist() == list(range(25))
 
 
 def test_shards_are_closed_behind_the_window(pattern, monkeypatch):
@@ -127,7 +130,7 @@ def test_shards_are_closed_behind_the_window(pattern, monkeypatch):
         return records
 
     monkeypatch.setattr(examples.RecordReader, "read", watched)
-    served(feed_of(config, batch_size=2), [(0, 40)], batch_size=2)
+    served(pipeline_of(config, batch_size=2), [(0, 40)], batch_size=2)
     assert max(most) <= 3
 
 
@@ -147,7 +150,7 @@ def test_arrays_stream_as_they_are_resident(tmp_path, monkeypatch):
         "train_split": "train[2:]",
     }
     one, other = (
-        served(feed_of(DatasetConfig(serve=mode, **own)), [(0, 9)])
+        served(pipeline_of(DatasetConfig(serve=mode, **own)), [(0, 9)])
         for mode in ("resident", "stream")
     )
     assert np.array_equal(one, other)
@@ -155,12 +158,12 @@ def test_arrays_stream_as_they_are_resident(tmp_path, monkeypatch):
     assert sources.describe(DatasetConfig(**own)).features["label"].num_classes == 5
 
 
-def test_example_log_names_step_lane_and_id(pattern, tmp_path, monkeypatch):
+def test_example_log_names_step_microbatch_and_id(pattern, tmp_path, monkeypatch):
     log = tmp_path / "of" / "today" / "examples.tsv"
     real = os.write
     monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:7]))  # a disk nearly full
-    feed = feed_of(config_of(pattern, serve="stream"), log_examples=str(log))
-    pixels = served(feed, [(4, 2)])
+    pipeline = pipeline_of(config_of(pattern, serve="stream"), log_examples=str(log))
+    pixels = served(pipeline, [(4, 2)])
     rows = [tuple(map(int, line.split("\t"))) for line in log.read_text().splitlines()]
     assert [row[:2] for row in rows] == [(4 + i // 6, i % 6 // 2) for i in range(12)]
     assert [row[2] for row in rows] == pixels.tolist()
@@ -170,9 +173,9 @@ def test_the_compiled_loop_refuses_to_stream(pattern):
     config = config_of(pattern, serve="stream")
     info = sources.describe(config)
     with pytest.raises(RunError, match=r"xla_loop.*resident") as caught:
-        feeds.make_feed(
+        input_pipeline.make_pipeline(
             tf.distribute.get_strategy(), info, config, split=info.train, seed=0, batch_size=6,
-            lane_size=2, num_steps=4, stage=Stage(), compiled=True,
+            microbatch_size=2, num_steps=4, stage=Stage(), compiled=True,
             num_processes=1,
         )  # fmt: skip
     assert caught.value.code is ExitCode.BAD_CONFIG
@@ -180,9 +183,9 @@ def test_the_compiled_loop_refuses_to_stream(pattern):
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_auto_streams_what_does_not_fit(pattern, monkeypatch, share):
-    monkeypatch.setattr(feeds.memory, "SHARE", share)
-    feed = feed_of(config_of(pattern))
-    assert isinstance(feed, StreamFeed) == (share == 0)
+    monkeypatch.setattr(input_pipeline.memory, "SHARE", share)
+    pipeline = pipeline_of(config_of(pattern))
+    assert isinstance(pipeline, StreamPipeline) == (share == 0)
 
 
 @pytest.mark.parametrize(
@@ -192,9 +195,9 @@ def test_auto_streams_what_does_not_fit(pattern, monkeypatch, share):
 def test_processes_of_one_host_share_its_memory(pattern, monkeypatch, workers, streams):
     config = config_of(pattern)
     free = 3 * sources.describe(config).num_bytes  # half of it, for one process and not for two
-    monkeypatch.setattr(feeds.memory, "_meminfo", lambda: free)
-    feed = feed_of(config, num_processes=Cluster(workers).num_on_host)
-    assert isinstance(feed, StreamFeed) == streams
+    monkeypatch.setattr(input_pipeline.memory, "_meminfo", lambda: free)
+    pipeline = pipeline_of(config, num_processes=Cluster(workers).num_on_host)
+    assert isinstance(pipeline, StreamPipeline) == streams
 
 
 def test_variable_length_and_raw_features(tmp_path):
@@ -235,7 +238,7 @@ def test_steps_are_read_one_after_another(pattern, monkeypatch):
         return real(self, ids, visits, first_visit)
 
     monkeypatch.setattr(examples.RecordReader, "read", slow)
-    served(feed_of(config_of(pattern, serve="stream")), [(0, 30)])
+    served(pipeline_of(config_of(pattern, serve="stream")), [(0, 30)])
     assert not overlaps
 
 
@@ -247,7 +250,7 @@ def test_waiting_for_records_is_measured(pattern, monkeypatch):
         return real(*args)
 
     monkeypatch.setattr(examples.RecordReader, "read", slow)
-    streamed, resident = (feed_of(config_of(pattern, serve=s)) for s in ("stream", "resident"))
+    streamed, resident = (pipeline_of(config_of(pattern, serve=s)) for s in ("stream", "resident"))
     started = time.monotonic()
     served(streamed, [(0, 10)])
     assert 0 < streamed.waited() < time.monotonic() - started

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from common.exit_codes import ExitCode, RunError
 from trainer import storage
-from trainer.data import files
-from trainer.data.staging import Stager
-from trainer.exit_codes import ExitCode, RunError
+from trainer.data.records import files
+from trainer.data.records.staging import Stager
 
 SIZE = 10_000
 

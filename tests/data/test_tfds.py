@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import DatasetConfig
-from trainer.data import sources, tfds
-from trainer.exit_codes import ExitCode, RunError
+from trainer.data import sources
+from trainer.data.sources import tfds
 
 INFO = {"name": "x", "splits": []}
 

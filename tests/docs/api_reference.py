@@ -28,7 +28,7 @@ PAGES = {
     "Regularizers": ["regularizers"],
     "Metrics": ["metrics"],
     "Augmentations": ["data/augment"],
-    "Random numbers": ["data/hashing.py"],
+    "Random numbers": ["data/augment/hashing.py"],
 }
 Definition = ast.FunctionDef | ast.ClassDef
 

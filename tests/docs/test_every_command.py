@@ -173,7 +173,7 @@ NOT_HERE = {
     "python -m trainer.data prepare": "downloads; tests/data/test_commands.py prepares a tiny one",
     "python -m launch doctor --backend": "asks a cluster; tests/launch/test_cluster_doctor.py",
     "python -m launch VERB": "VERB stands for each; tests/launch/test_launch_cli.py",
-    "python -m trainer.exit_codes_table": "its output is compared with docs/exit_codes.md",
+    "python -m common.exit_codes_table": "its output is compared with docs/exit_codes.md",
 }
 RUN_HERE = sorted({c.page for c in COMMANDS if TRAINS.match(c.text)} - {ROOT / "README.md"})
 

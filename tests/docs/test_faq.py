@@ -7,9 +7,9 @@ import shlex
 import pytest
 from absl.testing import flagsaver
 
+from common.exit_codes import RunError
 from tests.processes import ROOT, trainer
 from trainer import __main__ as entry
-from trainer.exit_codes import RunError
 
 PAGE = (ROOT / "docs" / "faq.md").read_text()
 SHOWN = re.findall(r"```sh\npython -m trainer (.*?)\n```\n\n```text\n(.*?)\n```", PAGE)

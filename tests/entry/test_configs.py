@@ -5,20 +5,19 @@ import sys
 
 import pytest
 
-from trainer import config_file, config_names
-from trainer.config import TrainConfig
-from trainer.config_values import from_plain, to_plain
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
+from trainer.config import TrainConfig, experiment_file, part_names
+from trainer.config.conversion import from_plain, to_plain
 
 
-@pytest.mark.parametrize("name", config_file.names())
+@pytest.mark.parametrize("name", experiment_file.names())
 def test_config_loads(name):
-    config = config_file.load(name)
-    config_names.check(config)
+    config = experiment_file.load(name)
+    part_names.check(config)
     assert from_plain(TrainConfig, to_plain(config)) == config
 
 
-@pytest.mark.parametrize("name", config_file.names())
+@pytest.mark.parametrize("name", experiment_file.names())
 def test_config_says_source_command_time_and_result(name):
     words = importlib.import_module(f"trainer.configs.{name}").__doc__ or ""
     for part in ("Source:", "Command:", "Time:", "Result:"):
@@ -42,5 +41,5 @@ def test_a_value_that_no_config_can_hold_is_named(name, value, says, tmp_path, m
         f"    return TrainConfig(epochs=1, model=PartConfig('mlp', {{'a': {value}}}))\n"
     )
     with pytest.raises(RunError, match=says) as caught:
-        config_file.load(str(mine))
+        experiment_file.load(str(mine))
     assert caught.value.code is ExitCode.BAD_CONFIG

@@ -13,8 +13,9 @@ from importlib import metadata
 import pytest
 
 from tests.processes import ROOT, trainer
-from trainer import flags, version
+from trainer import version
 from trainer.commands import COMMANDS, completion
+from trainer.config import run_flags
 
 
 def test_help_fits_a_screen_and_names_every_flag_and_command() -> None:
@@ -23,7 +24,7 @@ def test_help_fits_a_screen_and_names_every_flag_and_command() -> None:
     lines = shown.stdout.splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
-    for name in flags.FLAGS.flags_by_module_dict()["trainer.flags"]:
+    for name in run_flags.FLAGS.flags_by_module_dict()["trainer.config.run_flags"]:
         assert sum(line.startswith(f"  --{name.name} ") for line in lines) == 1, name.name
     for name in COMMANDS:
         assert any(line.startswith(f"  {name} ") for line in lines), name
@@ -98,7 +99,7 @@ def test_completion(shell: str, line: str, offered: str) -> None:
 
 
 COLOURED = """
-from trainer.watch.console import make_console
+from trainer.monitoring.console import make_console
 bar = make_console(10)
 bar.progress(5, 0.5, 10.0)
 bar.write(5, {"train/loss": 0.5})

@@ -23,7 +23,7 @@ def test_the_plan_of_the_digits(tmp_path):
     plan = rows(shown.stdout)
     assert plan["training examples"] == "1,501"
     assert plan["served"] == "resident (config.dataset.serve=auto)"
-    assert plan["lanes"] == "4 of 8, 2 a replica"
+    assert plan["microbatches"] == "4 of 8, 2 a replica"
     assert plan["CPU cores of this process"] == str(len(os.sched_getaffinity(0)))
     assert plan["steps"] == "1,408 (30.0 epochs)"
     assert plan["parameters"] == f"{64 * 128 + 128 + 128 * 10 + 10:,}"
@@ -63,7 +63,7 @@ def test_the_step_compiles_for_a_tpu_without_one():
     assert rows(shown.stdout)["XLA"] == "the step compiles with static shapes"
 
 
-def test_a_topology_whose_chips_cannot_share_the_lanes_is_refused():
+def test_a_topology_whose_chips_cannot_share_the_microbatches_is_refused():
     shown = trainer("--dry_run", "--strategy=tpu", "--assume_topology=2x4")
     assert shown.code == 78
     assert "8 replicas cannot share" in shown.last_line

@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 from absl.testing import flagsaver
 
+from common.cluster_description import Cluster
+from common.exit_codes import ExitCode, RunError
 from trainer import __main__ as entry
-from trainer import xla_flags
 from trainer.cluster import strategy
-from trainer.cluster.description import Cluster
 from trainer.cluster.strategy import Placement
-from trainer.exit_codes import ExitCode, RunError
+from trainer.runtime import xla_flags
 
 TWO_ON_ONE_HOST = Cluster(("localhost:2222", "localhost:2223"), 0)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from common.exit_codes import ExitCode, RunError
 from tests.processes import SHORT, summary, trainer
-from trainer.exit_codes import ExitCode, RunError
-from trainer.watch.goodput import Ledger
-from trainer.watch.profile import Span, parse
-from trainer.watch.step_times import StepTimes
+from trainer.monitoring.goodput import Ledger
+from trainer.monitoring.profile import Span, parse
+from trainer.monitoring.step_times import StepTimes
 
 MLP = ("--config.model.name=mlp", "--config.model.args={}")
 

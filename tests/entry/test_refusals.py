@@ -9,9 +9,9 @@ from absl.testing import flagsaver
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.exit_codes import ExitCode, RunError
 from tests.processes import ROOT, trainer
 from trainer import __main__ as entry
-from trainer.exit_codes import ExitCode, RunError
 
 WORKDIR = "--workdir=unused"
 

@@ -31,7 +31,7 @@ def container(parsed: list[dict]) -> dict:
     return parsed[-1]["spec"]["template"]["spec"]["containers"][0]
 
 
-def lanes(spec: JobSpec) -> int:
-    """The lanes of a job that trains digits: the launcher sees those of the command line only."""
+def microbatches(spec: JobSpec) -> int:
+    """The microbatches of a job that trains digits; the launcher sees only its command line."""
     given = trainer_args.whole_number(spec.args, "config.virtual_replicas")
     return given or digits.get_config().virtual_replicas

@@ -15,7 +15,7 @@ from launch.backends.cluster import Cluster, connect
 from launch.backends.kubernetes import KubernetesBackend
 from launch.backends.local import LocalBackend
 from launch.spec import JobSpec
-from tests.cluster import definitions
+from tests.control_plane import definitions
 
 _undefined: list[str] = []
 STANDIN = Path(__file__).with_name("standin_worker.py")

@@ -6,10 +6,10 @@ import time
 import pytest
 from fake_cluster import JOBS, PODS, ended, finish, pod, put, running, spec
 
+from common.exit_codes import ExitCode, RunError
 from launch import views
 from launch.__main__ import main
 from launch.patience import patiently
-from trainer.exit_codes import ExitCode, RunError
 
 WAIT = ["wait", "--backend=kubernetes"]
 

@@ -11,7 +11,7 @@ import pytest
 from launch import documents, manifest
 from launch.examples import EXAMPLES
 from launch.lint.schemas import CUSTOM
-from tests.cluster import definitions
+from tests.control_plane import definitions
 
 pytestmark = pytest.mark.slow
 Document = dict[str, Any]

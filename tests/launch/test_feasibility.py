@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
+from common.exit_codes import ExitCode, RunError
 from launch import manifest
 from launch.lint import lint
 from launch.spec import JobSpec, Mount
-from trainer.exit_codes import ExitCode, RunError
 
 BASE = JobSpec(
     name="run", args=("--config=digits", "--workdir=gs://BUCKET/run"), image="lockstep:0.1.0-cpu"
@@ -36,7 +36,7 @@ REFUSED = {
         "nearest: 7, 8",
     ),
     "topology in capitals": ({"accelerator": "v5e", "topology": "4X4"}, "nearest: 4x4"),
-    "lanes of a slice": (
+    "microbatches of a slice": (
         {
             "accelerator": "v5e",
             "topology": "4x4",
@@ -44,7 +44,7 @@ REFUSED = {
         },
         "nearest: --topology=2x2 or --topology=2x4 or --config.virtual_replicas=16",
     ),
-    "lanes of one trial": (
+    "microbatches of one trial": (
         {
             "accelerator": "l4",
             "devices_per_worker": 2,
@@ -52,12 +52,12 @@ REFUSED = {
         },
         "--config.virtual_replicas=2 or --config.virtual_replicas=4",
     ),
-    "lanes beyond counting": (
+    "microbatches beyond counting": (
         {"workers": 3, "args": (*BASE.args, "--config.virtual_replicas=1000000000000")},
         "nearest: --workers=2 or --workers=4",
     ),
     "multislice": ({"accelerator": "v5e", "topology": "2x4", "workers": 2}, "no multislice"),
-    "lanes": (
+    "microbatches": (
         {"workers": 3, "args": (*BASE.args, "--config.virtual_replicas=8")},
         "nearest: --workers=2 or --workers=4 or --config.virtual_replicas=6",
     ),

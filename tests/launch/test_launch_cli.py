@@ -14,10 +14,10 @@ from command_line import RENDER, TRAINER, container, refused, rendered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common import exit_codes
 from launch.__main__ import VERBS, main
 from launch.backends.local import LocalBackend
 from launch.spec import JobSpec
-from trainer import exit_codes
 
 
 def test_help_comes_at_once_and_imports_nothing_heavy():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from command_line import lanes
+from command_line import microbatches
 
 from launch import policy, profiles
 from launch.__main__ import VERBS
@@ -34,7 +34,7 @@ def test_every_command_of_the_page_is_understood(command):
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if "--config=digits" in c], ids=" ".join)
-def test_the_hardware_of_every_job_on_the_page_can_share_out_its_lanes(
+def test_the_hardware_of_every_job_on_the_page_can_share_out_its_microbatches(
     command, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -48,7 +48,7 @@ def test_the_hardware_of_every_job_on_the_page_can_share_out_its_lanes(
     values(["launch", *rest[:split]])
     profiles.apply(values)
     spec = spec_from(values, rest[split + 1 :], ())
-    assert lanes(spec) % spec.replicas == 0, "the trainer would end with 78"
+    assert microbatches(spec) % spec.replicas == 0, "the trainer would end with 78"
 
 
 def test_every_verb_is_on_the_page():

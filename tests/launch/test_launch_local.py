@@ -14,13 +14,13 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from common.exit_codes import RunError
 from launch.backends import job_folder, supervisor
 from launch.backends.job_folder import JobFolder
 from launch.backends.local import LocalBackend
 from launch.backends.local_spec import prepare
 from launch.backends.supervisor import Supervisor
 from launch.backends.worker_process import share_cores
-from trainer.exit_codes import RunError
 
 
 def finish(backend: LocalBackend, name: str, lines: list[str] | None = None):

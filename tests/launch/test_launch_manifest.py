@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import lanes
+from command_line import microbatches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,9 +82,9 @@ def test_every_file_passes_schemas_and_linter(path):
 
 
 @pytest.mark.parametrize("name", examples.EXAMPLES)
-def test_the_hardware_of_every_example_can_share_out_its_lanes(name):
+def test_the_hardware_of_every_example_can_share_out_its_microbatches(name):
     spec = examples.EXAMPLES[name]
-    assert lanes(spec) % spec.replicas == 0, "the trainer would end with 78"
+    assert microbatches(spec) % spec.replicas == 0, "the trainer would end with 78"
 
 
 def test_every_row_of_the_table_renders_without_a_fault():

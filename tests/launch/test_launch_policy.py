@@ -2,9 +2,9 @@
 
 import pytest
 
+from common.exit_codes import ExitCode
 from launch import policy
 from launch.policy import Verdict
-from trainer.exit_codes import ExitCode
 
 CONTAINER = "trainer"
 

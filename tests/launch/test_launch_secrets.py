@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
+from common.exit_codes import RunError
 from launch.backends.job_folder import JobFolder
 from launch.feasibility import check
 from launch.spec import JobSpec, SecretVariable
-from trainer.exit_codes import RunError
 
 
 def test_a_secret_is_never_written_down(backend, job, tmp_path, monkeypatch, lines):

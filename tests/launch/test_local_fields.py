@@ -8,12 +8,12 @@ import time
 import effects
 import pytest
 
+from common.exit_codes import RunError
 from launch.backends import job_folder, worker_process
 from launch.backends.local_spec import prepare
 from launch.backends.supervisor import Supervisor
 from launch.backends.worker_process import environment, share_cores
 from launch.spec import JobSpec
-from trainer.exit_codes import RunError
 
 ALL = JobSpec(
     name="all",

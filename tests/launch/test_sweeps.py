@@ -10,8 +10,8 @@ import pytest
 from command_line import RENDER, TRAINER, container, rendered
 from fake_cluster import JOBS, ended, pod, put, spec
 
+from common.exit_codes import RunError
 from launch import sweep
-from trainer.exit_codes import RunError
 
 
 def trials(tmp_path: Path, text: str) -> tuple[tuple[str, ...], ...]:

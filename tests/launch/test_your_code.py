@@ -15,12 +15,12 @@ import pytest
 from command_line import RENDER, TRAINER, container, refused, rendered
 from fake_cluster import JOBS
 
+from common.exit_codes import RunError
 from launch import code_bundle, documents, programs, shipping
 from launch.__main__ import main
 from launch.doctor import check_paths
 from launch.spec import CODE_DIR, CodeBundle, JobSpec
 from tests.storage.emulator import running_emulator
-from trainer.exit_codes import RunError
 
 
 def folder(tmp_path: Path) -> Path:

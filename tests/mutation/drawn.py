@@ -15,15 +15,15 @@ import pytest
 
 from tests.mutation.mutants import Mutant, mutants
 
-CHECKPOINT = "tests/resilience/test_checkpoint_"
+CHECKPOINT = "tests/checkpoint/test_checkpoint_"
 TESTS = {
-    "trainer/exit_codes.py": ["tests/resilience/test_exit_code_enum.py", "tests/launch"],
+    "common/exit_codes.py": ["tests/common/test_exit_code_enum.py", "tests/launch"],
     "trainer/checkpoint/folder.py": [f"{CHECKPOINT}{n}.py" for n in ("damage", "disk", "store")],
     "trainer/checkpoint/saver.py": [f"{CHECKPOINT}disk.py"],
     "trainer/checkpoint/state.py": [f"{CHECKPOINT}store.py"],
     "trainer/checkpoint/store.py": [f"{CHECKPOINT}{n}.py" for n in ("damage", "disk", "store")],
-    "trainer/data/order.py": ["tests/data/test_order.py"],
-    "trainer/engine/reduction.py": ["tests/step/test_step.py"],
+    "trainer/data/serving/order.py": ["tests/data/test_order.py"],
+    "trainer/engine/reduction.py": ["tests/engine/test_step.py"],
     **{str(p): ["tests/parts/test_losses.py"] for p in pathlib.Path("trainer/losses").glob("*.py")},
 }
 _SECS = 120

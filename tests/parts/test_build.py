@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from trainer import build, config_file, config_values
+from common.exit_codes import ExitCode, RunError
+from trainer import build
+from trainer.config import conversion, experiment_file
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
 
 
 class Subclass(keras.Model):
@@ -45,8 +46,8 @@ FEATURES = {"image": Feature((8, 8, 1), "float32"), "label": Feature((), "int64"
 
 def built(name="digits", *settings, features=FEATURES, **changes):
     """Build the task of an experiment with other settings."""
-    config = dataclasses.replace(config_file.load(name), **changes)
-    config = config_values.override(config, settings)
+    config = dataclasses.replace(experiment_file.load(name), **changes)
+    config = conversion.override(config, settings)
     scale = keras.Variable(1.0, trainable=False)
     return build.build_task(config, features, total_steps=10, rate_scale=scale)
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from trainer.config import TrainConfig
-from trainer.exit_codes import ExitCode, RunError
 from trainer.optimizers.loss_spike import LossSpike
 
 

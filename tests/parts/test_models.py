@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.exit_codes import RunError
 from trainer import registry
-from trainer.exit_codes import RunError
 
 # name -> (input shape, arguments, output shape without the batch)
 CASES = {

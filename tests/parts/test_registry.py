@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from common.exit_codes import ExitCode, RunError
 from trainer import registry
-from trainer.exit_codes import ExitCode, RunError
 
 TRAINER = pathlib.Path(registry.__file__).parent
 TABLES = {

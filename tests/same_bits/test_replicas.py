@@ -18,7 +18,7 @@ CASES = {
         ],
         [2],
     ),
-    "sgd_l1_six_lanes": (
+    "sgd_l1_six_microbatches": (
         [
             "--config=digits",
             "--config.optimizer.name=sgd",
@@ -62,12 +62,12 @@ def test_two_worker_processes_match_one(config: str, tmp_path: pathlib.Path) -> 
     assert two["eval"] == one["eval"]
 
 
-def test_seed_and_lanes_are_part_of_the_config(tmp_path: pathlib.Path) -> None:
+def test_seed_and_microbatches_are_part_of_the_config(tmp_path: pathlib.Path) -> None:
     # Without these the equal digests above could be those of a run that ignores its config.
     plain = summary(tmp_path / "plain", *SHORT)
     seeded = summary(tmp_path / "seeded", *SHORT, "--config.seed=1")
-    lanes = summary(tmp_path / "lanes", *SHORT, "--config.virtual_replicas=2")
-    assert len({s["state_digest"] for s in (plain, seeded, lanes)}) == 3
+    microbatches = summary(tmp_path / "microbatches", *SHORT, "--config.virtual_replicas=2")
+    assert len({s["state_digest"] for s in (plain, seeded, microbatches)}) == 3
 
 
 def test_resumed_on_other_replicas_matches_uninterrupted(tmp_path: pathlib.Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from common.exit_codes import ExitCode, RunError
 from trainer import storage
-from trainer.exit_codes import ExitCode, RunError
 from trainer.storage import filesystems, transfer
 
 

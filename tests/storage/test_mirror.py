@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from common.exit_codes import ExitCode, RunError
 from tests.storage.emulator import Emulator
 from trainer import storage
-from trainer.exit_codes import ExitCode, RunError
 from trainer.storage import filesystems, mirror
 
 FAULTS = [429, 500, 502, 503, 504, "reset", "lost", "cut", "hang"]

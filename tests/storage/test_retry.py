@@ -6,8 +6,8 @@ import pytest
 from gcsfs.credentials import GoogleCredentials
 from google.auth import exceptions
 
+from common.exit_codes import ExitCode, RunError
 from trainer import storage
-from trainer.exit_codes import ExitCode, RunError
 
 URL = "gs://bucket/object"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from common.exit_codes import ExitCode, RunError
 from trainer import storage
-from trainer.data.staging import Stager
-from trainer.exit_codes import ExitCode, RunError
+from trainer.data.records.staging import Stager
 from trainer.storage import stage_dir as stage_dirs
 
 SIZE = 10_000
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 READER = """
 import json, sys, time
 from pathlib import Path
-from trainer.data.staging import Stager
+from trainer.data.records.staging import Stager
 urls, stage_dir, budget, num_sharers = json.loads(sys.argv[1])
 with Stager(urls, Path(stage_dir), budget, num_sharers=num_sharers) as stager:
     for position in range(len(urls)):

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from absl.testing import flagsaver
 
+from common.exit_codes import ExitCode, RunError, find_secret, holds_secret
 from launch.__main__ import main as launch
 from tests.processes import SHORT, trainer
 from trainer import __main__ as entry
 from trainer.__main__ import prepare
-from trainer.exit_codes import ExitCode, RunError, find_secret, holds_secret
 
 _CANARY = "canary-7f3a9c51"
 
@@ -231,7 +231,7 @@ def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
     config.write_text(
         "import dataclasses, os\n"
         "from trainer.configs import digits\n"
-        "from trainer.exit_codes import ExitCode, RunError\n"
+        "from common.exit_codes import ExitCode, RunError\n"
         "def build(*_, **__):\n"
         f"    message = {message!r}.format_map(os.environ)\n"
         f"    raise RunError(ExitCode(78), message) if {code == 78} else RuntimeError(message)\n"
@@ -245,7 +245,7 @@ def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
     environment = _environment(tmp_path)
     if end == "hung":
         asked.append("--hang_deadline_secs=60")
-        environment["LOCKSTEP_FAILPOINT"] = "evaluate.edge:hang"
+        environment["LOCKSTEP_FAILPOINT"] = "evaluate.boundary:hang"
     ended = trainer(*asked, environment=environment)
     assert ended.code == code, ended.stderr
     assert ("Traceback" in ended.stderr) == (code == 70)

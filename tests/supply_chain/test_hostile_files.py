@@ -16,14 +16,14 @@ import pytest
 from absl.testing import flagsaver
 from PIL import EpsImagePlugin, Image
 
+from common.exit_codes import ExitCode, RunError
 from launch.__main__ import main as launch
 from trainer.__main__ import prepare
 from trainer.checkpoint import folder as checkpoint
 from trainer.commands import predict
-from trainer.config_values import to_plain
+from trainer.config.conversion import to_plain
 from trainer.configs import digits
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
 
 ROOT = Path(__file__).parents[2]
 _FLAGS = ("--config=", "--config.model.name=", "--config.dataset.name=")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.template import browser
+from tests.report import browser
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

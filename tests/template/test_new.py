@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from common.exit_codes import RunError
 from tests.processes import ROOT, SHORT, Ended, summary, trainer
 from trainer.config import TrainConfig
 from trainer.data.sources import describe
-from trainer.exit_codes import RunError
 from trainer.run.fast_dev_run import fast_dev_run
 from trainer.template import new
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tests.processes import ROOT
 from tests.template.worked_examples import LONG, QUICK
 from trainer.engine.pure_optimizer import make_pure
-from trainer.engine.step import Lanes, StepPlan, make_train_step
+from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.task import Parts
 from trainer.tasks.distillation import soft_loss
 from trainer.tasks.sharpness_aware import SharpnessAware, uphill
@@ -52,7 +52,7 @@ def test_sharpness_aware_step_matches_numpy() -> None:
     train = make_train_step(task, StepPlan(0, 2, "exact", "graph", {}))
     batch = {"x": tf.constant(x, tf.float32, [2, 2, 1]), "y": tf.constant(y, tf.float32, [2, 2, 1])}
     step = tf.constant(0, tf.int64)
-    tf.function(lambda: train(Lanes(batch, tf.ones([2, 2]), step, step)), autograph=False)()
+    tf.function(lambda: train(Microbatches(batch, tf.ones([2, 2]), step, step)), autograph=False)()
 
     def gradient(at: float) -> float:
         return float(np.mean(2 * (at * x - y) * x))
@@ -88,9 +88,9 @@ def test_gradient_penalty_of_a_linear_critic_is_known() -> None:
     task = WassersteinGan(Parts(models, optimizers, {}, squared_error, None))
     images = tf.random.stateless_uniform([5, 2, 2, 1], [1, 2])
 
-    class FixedLane:
+    class FixedMicrobatch:
         def seed(self, index: int = 0) -> tf.Tensor:
             return tf.constant([7, index])
 
-    penalty = task._gradient_penalty(FixedLane(), images, tf.zeros_like(images))
+    penalty = task._gradient_penalty(FixedMicrobatch(), images, tf.zeros_like(images))
     np.testing.assert_allclose(penalty, np.full(5, 16.0), rtol=1e-5)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests.processes import SHORT, summary
 from trainer.engine.pure_optimizer import make_pure
-from trainer.engine.step import Lanes, StepPlan, make_eval_step, make_train_step
+from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised
@@ -40,10 +40,10 @@ def test_the_average_follows_its_formula_and_evaluation_uses_it() -> None:
     @tf.function(autograph=False)
     def run(step, x):
         ones = tf.ones([2, 1])
-        lanes = Lanes(
+        microbatches = Microbatches(
             {"x": tf.fill([2, 1, 1], x), "y": ones * 0.0}, ones, tf.zeros_like(step), step
         )
-        return train(lanes), evaluate(lanes)
+        return train(microbatches), evaluate(microbatches)
 
     weight = average = 1.0
     for step, x in enumerate([1.0, 2.0, np.nan, 1.0]):

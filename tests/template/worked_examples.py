@@ -7,7 +7,8 @@ import dataclasses
 import json
 import sys
 
-from trainer import config_file, train
+from trainer import train
+from trainer.config import experiment_file
 
 QUICK = ("digits_sharpness_aware", "regression")
 LONG = ("digits_distillation", "digits_wgan_gp", "text_transformer")
@@ -16,7 +17,7 @@ LONG = ("digits_distillation", "digits_wgan_gp", "text_transformer")
 def main(replicas: int, folder: str, names: list[str]) -> None:
     digests = {}
     for name in names:
-        config = dataclasses.replace(config_file.load(name), train_steps=3, epochs=0)
+        config = dataclasses.replace(experiment_file.load(name), train_steps=3, epochs=0)
         summary = train(config, f"{folder}/{name}", cpu_replicas=replicas)
         assert summary["replicas"] == replicas
         digests[name] = summary["state_digest"]

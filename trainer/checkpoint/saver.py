@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from common.exit_codes import RunError
 from trainer.checkpoint.state import State
 from trainer.checkpoint.store import Store
-from trainer.exit_codes import RunError
-from trainer.watch.watchdog import Watchdog
+from trainer.monitoring.watchdog import Watchdog
 
 
 class Saver:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 State = Mapping[str, np.ndarray]
 Expected = Mapping[str, tuple[tuple[int, ...], str]]

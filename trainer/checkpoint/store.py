@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from common.exit_codes import ExitCode, RunError
 from trainer import failpoints, storage
 from trainer.checkpoint import folder as one
 from trainer.checkpoint.state import State
-from trainer.exit_codes import ExitCode, RunError
 from trainer.storage.failures import local_io
 
 

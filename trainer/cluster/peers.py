@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from trainer.cluster.description import Cluster
-from trainer.exit_codes import ExitCode, RunError
+from common.cluster_description import Cluster
+from common.exit_codes import ExitCode, RunError
 
 _TASK = re.compile(r"/job:worker/(?:replica:0/)?task:(\d+)")
 _LOST = (

@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from common.cluster_description import Cluster
+from common.exit_codes import ExitCode, RunError
 from trainer import failpoints
-from trainer.cluster.description import Cluster
-from trainer.exit_codes import ExitCode, RunError
 
 _RETRY_SECS = 0.3
 _REPORT_SECS = 5.0

@@ -6,11 +6,11 @@ from typing import Literal
 
 import tensorflow as tf
 
-from trainer import quiet
-from trainer.cluster.description import Cluster
-from trainer.data.files import Stage
-from trainer.exit_codes import ExitCode, RunError
-from trainer.watch.profile import NOTHING, Span
+from common.cluster_description import Cluster
+from common.exit_codes import ExitCode, RunError
+from trainer.data.records.files import Stage
+from trainer.monitoring.profile import NOTHING, Span
+from trainer.runtime import quiet
 
 _REACH_SECS = 10.0
 

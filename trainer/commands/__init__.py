@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 Command = Callable[[Sequence[str]], None]
 

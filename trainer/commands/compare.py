@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.commands import Parser
-from trainer.config_values import difference
+from trainer.config.conversion import difference
 from trainer.report import page
 from trainer.report.run_files import RunFiles, read_run
 from trainer.storage.failures import local_io

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from trainer import commands, config_file, flags
+from trainer import commands
 from trainer.commands import Parser
-from trainer.config import TrainConfig
-from trainer.config_values import leaves
+from trainer.config import TrainConfig, experiment_file, run_flags
+from trainer.config.conversion import leaves
 
 _SCRIPT = """\
 # Completes `python -m trainer`. Try it: source <(python -m trainer completion {shell})
@@ -50,13 +50,13 @@ def main(args: Sequence[str]) -> None:
 
 def script(shell: str) -> str:
     """Return the script for `shell`, with the names that this version knows."""
-    names = [name for group in flags.GROUPS.values() for name in group]
-    strategies = flags.FLAGS["strategy"].parser.enum_values
+    names = [name for group in run_flags.GROUPS.values() for name in group]
+    strategies = run_flags.FLAGS["strategy"].parser.enum_values
     return _SCRIPT.format(
         shell=shell,
         prepare=_PREPARE[shell],
         fields=" ".join(f"--config.{field}=" for field in leaves(TrainConfig)),
-        configs=" ".join(f"--config={name}" for name in config_file.names()),
+        configs=" ".join(f"--config={name}" for name in experiment_file.names()),
         strategies=" ".join(f"--strategy={name}" for name in strategies),
         flags=" ".join(["--help", "--version", *map(_flag, names)]),
         commands=" ".join(commands.COMMANDS),
@@ -64,4 +64,4 @@ def script(shell: str) -> str:
 
 
 def _flag(name: str) -> str:
-    return f"--{name}" if flags.FLAGS[name].boolean else f"--{name}="
+    return f"--{name}" if run_flags.FLAGS[name].boolean else f"--{name}="

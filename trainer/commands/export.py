@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer import quiet
+from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser
-from trainer.exit_codes import ExitCode, RunError
+from trainer.runtime import quiet
 from trainer.storage.failures import local_io
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer import quiet
+from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
+from trainer.runtime import quiet
 from trainer.storage.failures import local_io
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main(args: Sequence[str]) -> None:
 
 
 def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
-    """Return the model's outputs [N, ...], as evaluation computes them: in lanes, padded.
+    """Return the model's outputs [N, ...], as evaluation computes them: in microbatches, padded.
 
     Args:
         restored: whose model "main" is asked.
@@ -61,14 +61,19 @@ def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
     """
     import tensorflow as tf
 
-    model, size = restored.task.models["main"], restored.plan.lane_size
+    model, size = restored.task.models["main"], restored.plan.microbatch_size
     inputs = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values
     call = tf.function(lambda x: model(x, training=False), autograph=False)
     parts = []
     for start in range(0, len(inputs), size):
-        lane = inputs[start : start + size]
-        padded = np.concatenate([lane, np.zeros([size - len(lane), *lane.shape[1:]], lane.dtype)])
-        parts.append(call(tf.constant(padded)).numpy()[: len(lane)])
+        microbatch = inputs[start : start + size]
+        padded = np.concatenate(
+            [
+                microbatch,
+                np.zeros([size - len(microbatch), *microbatch.shape[1:]], microbatch.dtype),
+            ]
+        )
+        parts.append(call(tf.constant(padded)).numpy()[: len(microbatch)])
     return np.concatenate(parts)
 
 
@@ -132,7 +137,7 @@ def _read_image(path: Path, feature: Feature) -> np.ndarray:
 def _read_records(path: Path, name: str, feature: Feature) -> Named:
     import tensorflow as tf
 
-    from trainer.data.records import make_parser
+    from trainer.data.records.decode import make_parser
 
     parse = make_parser({name: feature})
     try:

@@ -8,14 +8,15 @@ from typing import Any
 
 import keras
 
+from common.exit_codes import ExitCode, RunError
 from trainer import build, checkpoint
 from trainer.cluster import strategy
-from trainer.commands import own_code
+from trainer.commands import custom_code
 from trainer.config import TrainConfig
-from trainer.config_values import from_plain
-from trainer.data import preprocess, sources
+from trainer.config.conversion import from_plain
+from trainer.data import sources
+from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo
-from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import Plan, make_plan
 from trainer.run import workdir
 from trainer.task import Task
@@ -55,7 +56,7 @@ def restore_task(where: str, own_file: str = "") -> Restored:
     """
     with workdir.opened(where) as folder:
         config = _read_config(folder.path, where)
-        own_code.check(config, where, own_file)
+        custom_code.check(config, where, own_file)
         state, meta = _read_newest(folder, where)
     info = sources.describe(config.dataset)
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")

@@ -16,7 +16,7 @@ def get_config() -> TrainConfig:
         epochs=30,
         global_batch_size=64,
         virtual_replicas=4,
-        dataset=DatasetConfig("trainer.generated.friedman:friedman", args={"noise": 1.0}),
+        dataset=DatasetConfig("trainer.synthetic.friedman:friedman", args={"noise": 1.0}),
         task=PartConfig("supervised", {"input": "x", "label": "y"}),
         model=PartConfig("mlp", {"hidden": [64, 64]}),
         loss=PartConfig("mse"),

@@ -8,7 +8,7 @@ bits of choices in 42.0 characters a sentence), which no model can go below by m
 """
 
 from trainer.config import DatasetConfig, OptimizerConfig, PartConfig, TrainConfig
-from trainer.generated.grammar import ALPHABET
+from trainer.synthetic.grammar import ALPHABET
 
 
 def get_config() -> TrainConfig:
@@ -17,7 +17,7 @@ def get_config() -> TrainConfig:
         epochs=3,
         global_batch_size=32,
         virtual_replicas=4,
-        dataset=DatasetConfig("trainer.generated.grammar:sentences", args={"length": 65}),
+        dataset=DatasetConfig("trainer.synthetic.grammar:sentences", args={"length": 65}),
         task=PartConfig("language_model", {"vocabulary": len(ALPHABET)}),
         model=PartConfig("transformer", {"width": 64, "depth": 2, "heads": 4}),
         metrics=(),

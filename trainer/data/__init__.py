@@ -1,1 +1,1 @@
-"""Data: sources, one exact order, and the feeds that serve it."""
+"""Data: sources, one exact order, and the input pipelines that serve it."""

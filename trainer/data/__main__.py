@@ -4,9 +4,11 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from trainer import config_file, config_flags, config_values, plain_secrets, storage, user_code
+from common import redaction
+from common.exit_codes import ExitCode, RunError
+from trainer import storage, user_code
 from trainer.commands import Parser
-from trainer.exit_codes import ExitCode, RunError
+from trainer.config import conversion, experiment_file, field_flags
 
 
 def main(argv: Sequence[str]) -> ExitCode:
@@ -19,7 +21,7 @@ def main(argv: Sequence[str]) -> ExitCode:
             )
         commands[argv[0]](argv[1:])
     except RunError as error:
-        plain_secrets.complain(error.code.last_line(error.reason))
+        redaction.complain(error.code.last_line(error.reason))
         return error.code
     except Exception as error:
         return user_code.tell(error)
@@ -33,11 +35,11 @@ def _show(argv: Sequence[str]) -> None:
     parser.add_argument("--picture", default="examples.png", help="PNG to write; empty: none")
     parser.add_argument("--stage_dir", default="", help="folder for copies of remote data")
     parser.add_argument("--stage_bytes", type=int, default=0, help="most bytes of those copies")
-    settings, others = config_flags.take(argv)
+    settings, others = field_flags.take(argv)
     flags = parser.parse_args(others)
-    config = config_values.override(config_file.load(flags.config), settings)
+    config = conversion.override(experiment_file.load(flags.config), settings)
     from trainer.data import show
-    from trainer.data.files import Stage
+    from trainer.data.records.files import Stage
 
     picture = pathlib.Path(flags.picture) if flags.picture else None
     for name, value in show.show(config, Stage(flags.stage_dir, flags.stage_bytes), picture):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 
 def prepare(name: str, data_dir: pathlib.Path) -> pathlib.Path:

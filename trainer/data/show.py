@@ -9,11 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import TrainConfig
-from trainer.data import examples, feeds, preprocess, sources
-from trainer.data.files import Stage
+from trainer.data import sources
+from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo, Feature, Split
-from trainer.data.records import describe
-from trainer.data.stream import LocalLanes, StreamFeed
+from trainer.data.records.decode import describe
+from trainer.data.records.files import Stage
+from trainer.data.serving import examples, input_pipeline
+from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
 from trainer.storage.failures import local_io
 
 Row = tuple[str, str]
@@ -76,18 +78,25 @@ def _histogram(
 def _first_examples(config: TrainConfig, info: DatasetInfo, stage: Stage) -> dict[str, np.ndarray]:
     """Return the first training examples, augmented: feature -> [n, ...]."""
     count = min(_COLUMNS * _LINES, info.train.num_examples)
-    order = feeds.make_order(info.train, seed=config.seed, window=config.dataset.shuffle_window)
-    skip_bad = config.dataset.skip_bad_records
-    read = feeds.make_examples(info, info.train, order, count, stage, skip_bad=skip_bad)
-    feed = StreamFeed(
-        LocalLanes(0, count), read, order, batch_size=count, lane_size=count, num_steps=1
+    order = input_pipeline.make_order(
+        info.train, seed=config.seed, window=config.dataset.shuffle_window
     )
-    with contextlib.closing(feed):
+    skip_bad = config.dataset.skip_bad_records
+    read = input_pipeline.make_examples(info, info.train, order, count, stage, skip_bad=skip_bad)
+    pipeline = StreamPipeline(
+        LocalMicrobatches(0, count),
+        read,
+        order,
+        batch_size=count,
+        microbatch_size=count,
+        num_steps=1,
+    )
+    with contextlib.closing(pipeline):
         try:
-            selected = feed.select(feed.prepare(0, 1), tf.constant(0))
+            selected = pipeline.select(pipeline.prepare(0, 1), tf.constant(0))
         except tf.errors.OpError as error:
-            raise feed.cause(error, 0, 1) from None
-    batch, _ = feed.batch(selected, tf.constant(0, tf.int64), 1)
+            raise pipeline.cause(error, 0, 1) from None
+    batch, _ = pipeline.batch(selected, tf.constant(0, tf.int64), 1)
     change = preprocess.make_preprocess(info.features, config.augment, seed=config.seed)
     seen = change(batch, tf.range(count, dtype=tf.int64)[tf.newaxis])
     return {name: values[0].numpy() for name, values in seen.items()}

@@ -1,1 +1,1 @@
-"""The compiled step: one lane as a pure function, the ordered reduction, n steps in one call."""
+"""The compiled step: a virtual replica as a pure function, the ordered sum, the inner loop."""

@@ -4,14 +4,14 @@ import time
 
 import tensorflow as tf
 
-from trainer.engine.reduction import Reduction, sum_over_lanes
+from trainer.engine.reduction import Reduction, sum_over_microbatches
 from trainer.task import Task
 
 _TIMES = 20
 
 
 def exchange_secs(
-    strategy: tf.distribute.Strategy, task: Task, num_lanes: int, reduction: Reduction
+    strategy: tf.distribute.Strategy, task: Task, num_microbatches: int, reduction: Reduction
 ) -> float:
     """Return the seconds in which the replicas add up the gradients of all models once.
 
@@ -20,7 +20,7 @@ def exchange_secs(
     Args:
         strategy: of the run.
         task: whose models are trained.
-        num_lanes: of one replica.
+        num_microbatches: of one replica.
         reduction: of the run.
     """
     if strategy.num_replicas_in_sync == 1:
@@ -28,8 +28,8 @@ def exchange_secs(
     shapes = [v.shape for m in task.models.values() for v in m.trainable_variables]
 
     def on_replica() -> tf.Tensor:
-        rows = [tf.ones([num_lanes, *shape]) for shape in shapes]
-        return tf.add_n([tf.reduce_max(x) for x in sum_over_lanes(rows, reduction)])
+        rows = [tf.ones([num_microbatches, *shape]) for shape in shapes]
+        return tf.add_n([tf.reduce_max(x) for x in sum_over_microbatches(rows, reduction)])
 
     @tf.function(autograph=False)
     def run(times: tf.Tensor) -> tf.Tensor:

@@ -11,10 +11,10 @@ _LEAST_SECS = 0.02
 _ROUNDS = 5
 
 
-def forward_graph(model: keras.Model, lane_size: int) -> tf.Graph:
-    """Return the graph of a forward pass over one lane."""
+def forward_graph(model: keras.Model, microbatch_size: int) -> tf.Graph:
+    """Return the graph of a forward pass over one microbatch."""
     spec = tf.nest.map_structure(
-        lambda x: tf.TensorSpec([lane_size, *x.shape[1:]], x.dtype), model.input
+        lambda x: tf.TensorSpec([microbatch_size, *x.shape[1:]], x.dtype), model.input
     )
     forward = tf.function(lambda x: model(x, training=False), autograph=False)
     return forward.get_concrete_function(spec).graph

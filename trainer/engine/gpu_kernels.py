@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from trainer.engine.step import Lanes, Sums
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
+from trainer.engine.step import Microbatches, Sums
 
 INSTEAD = {
     "AdjustContrast": "(x - mean) * factor + mean with tf.reduce_mean",
@@ -59,11 +59,11 @@ _LIBRARIES = tuple(
 )
 
 
-def checked(step_fn: Callable[[Lanes], Sums]) -> Callable[[Lanes], Sums]:
+def checked(step_fn: Callable[[Microbatches], Sums]) -> Callable[[Microbatches], Sums]:
     """Return `step_fn` with its graph looked through when it is traced, before it runs at all."""
 
-    def traced_and_checked(lanes: Lanes) -> Sums:
-        sums = step_fn(lanes)
+    def traced_and_checked(microbatches: Microbatches) -> Sums:
+        sums = step_fn(microbatches)
         refuse(tf.compat.v1.get_default_graph())
         return sums
 

@@ -5,27 +5,27 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from trainer.data.feeds import CHUNK
-from trainer.engine.step import Lanes, Sums
+from trainer.data.serving.input_pipeline import CHUNK
+from trainer.engine.step import Microbatches, Sums
 from trainer.engine.step_sums import StepSums
 
 
-class Feed(Protocol):
+class InputPipeline(Protocol):
     """Serves the examples of a step."""
 
     def prepare(self, first_step: int, num_steps: int) -> Any:
         """Return, on the host, what one call needs for steps `first_step` and following."""
 
     def signature(self) -> Any:
-        """Return what `prepare` returns, as specs; a feed that reads while training has none."""
+        """Return what `prepare` returns, as specs; one that reads while training has none."""
 
     def select(self, prepared: Any, index: tf.Tensor) -> Any:
         """Return, in the graph, what the replicas get for the `index`-th step of the call."""
 
     def batch(
-        self, selected: Any, first_lane: tf.Tensor, num_lanes: int
+        self, selected: Any, first_microbatch: tf.Tensor, num_microbatches: int
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """Return, on a replica, its lanes: feature -> [k, b, ...], and weights float32[k, b]."""
+        """Return a replica's microbatches: feature -> [k, b, ...], and weights float32[k, b]."""
 
     def waited(self) -> float:
         """Return the seconds so far that steps waited for their examples."""
@@ -34,7 +34,7 @@ class Feed(Protocol):
         """Return why a call failed: what its examples met, or else the error itself."""
 
 
-StepFn = Callable[[Lanes], Sums]
+StepFn = Callable[[Microbatches], Sums]
 Preprocess = Callable[[dict[str, tf.Tensor], tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -44,9 +44,9 @@ class InnerLoop:
     Args:
         strategy: of the run.
         step_fn: one step on one replica.
-        feed: where examples come from.
+        pipeline: where examples come from.
         preprocess: (batch [k, b, ...], positions int64[k, b]) -> batch as the task sees it.
-        lanes_per_replica: k.
+        microbatches_per_replica: k.
         zero: sums of no step.
         compiled: make the whole call one XLA program; needs one replica.
     """
@@ -55,16 +55,16 @@ class InnerLoop:
         self,
         strategy: tf.distribute.Strategy,
         step_fn: StepFn,
-        feed: Feed,
+        pipeline: InputPipeline,
         preprocess: Preprocess,
         *,
-        lanes_per_replica: int,
+        microbatches_per_replica: int,
         zero: Sums,
         compiled: bool,
     ) -> None:
         self._strategy, self._step_fn = strategy, step_fn
-        self._feed, self._preprocess = feed, preprocess
-        self._num_lanes = lanes_per_replica
+        self._pipeline, self._preprocess = pipeline, preprocess
+        self._num_microbatches = microbatches_per_replica
         self._scalars = [name for name, value in zero.items() if value.shape.rank == 0]
         self._others = {name: value for name, value in zero.items() if value.shape.rank}
         self._run = tf.function(self._steps, jit_compile=compiled or None, autograph=False)
@@ -72,13 +72,13 @@ class InnerLoop:
             self._trace()
 
     def __call__(self, first_step: int, num_steps: int) -> StepSums:
-        """Make steps `first_step` and following, at most data.feeds.CHUNK of them."""
-        prepared = self._feed.prepare(first_step, num_steps)
+        """Make steps `first_step` and following, at most serving.input_pipeline.CHUNK of them."""
+        prepared = self._pipeline.prepare(first_step, num_steps)
         numbers = (tf.constant(first_step, tf.int64), tf.constant(num_steps))
         try:
             rows, sums = self._run(*numbers, prepared)
         except tf.errors.OpError as error:
-            raise self._feed.cause(error, first_step, num_steps) from None
+            raise self._pipeline.cause(error, first_step, num_steps) from None
         each = dict(zip(self._scalars, rows.numpy()[:num_steps].T, strict=True))
         return StepSums(num_steps, each, {name: value.numpy() for name, value in sums.items()})
 
@@ -86,7 +86,7 @@ class InnerLoop:
         # The cache of programs knows them by a name that counts all that was made before: trace
         # while that is the same at every start.
         numbers = (tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32))
-        self._run.get_concrete_function(*numbers, self._feed.signature())
+        self._run.get_concrete_function(*numbers, self._pipeline.signature())
 
     def _steps(
         self, first_step: tf.Tensor, num_steps: tf.Tensor, prepared: Any
@@ -94,7 +94,7 @@ class InnerLoop:
         """Return, in the graph, a row of scalars for each step [CHUNK, scalars], and other sums."""
 
         def body(index: tf.Tensor, rows: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, ...]:
-            selected = self._feed.select(prepared, index)
+            selected = self._pipeline.select(prepared, index)
             made = self._step(selected, first_step + tf.cast(index, tf.int64))
             row = tf.stack([tf.cast(made[name], tf.float32) for name in self._scalars])
             # A scatter would do, but on a GPU a deterministic one is computed by the host.
@@ -114,19 +114,21 @@ class InnerLoop:
 
     def _on_replica(self, selected: Any, step: tf.Tensor) -> Sums:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        first = tf.cast(replica, tf.int64) * self._num_lanes
-        batch, weights = self._feed.batch(selected, first, self._num_lanes)
+        first = tf.cast(replica, tf.int64) * self._num_microbatches
+        batch, weights = self._pipeline.batch(selected, first, self._num_microbatches)
         batch = self._preprocess(batch, self._positions(step, first, weights.shape))
-        return self._step_fn(Lanes(batch, weights, first, step))
+        return self._step_fn(Microbatches(batch, weights, first, step))
 
     def _positions(
-        self, step: tf.Tensor, first_lane: tf.Tensor, shape: tf.TensorShape
+        self, step: tf.Tensor, first_microbatch: tf.Tensor, shape: tf.TensorShape
     ) -> tf.Tensor:
-        """Return the position in the run of every example of a replica's lanes, int64[k, b]."""
-        num_lanes, lane_size = shape
-        batch_size = num_lanes * lane_size * self._strategy.num_replicas_in_sync
-        start = step * batch_size + first_lane * lane_size
-        return tf.reshape(start + tf.range(num_lanes * lane_size, dtype=tf.int64), shape)
+        """Return the position in the run of every example of a replica, int64[k, b]."""
+        num_microbatches, microbatch_size = shape
+        batch_size = num_microbatches * microbatch_size * self._strategy.num_replicas_in_sync
+        start = step * batch_size + first_microbatch * microbatch_size
+        return tf.reshape(
+            start + tf.range(num_microbatches * microbatch_size, dtype=tf.int64), shape
+        )
 
 
 def _counted(made: Sums, name: str) -> tf.Tensor:

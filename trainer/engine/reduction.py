@@ -1,7 +1,7 @@
 """Sums over virtual replicas in one fixed order, whatever hardware holds them.
 
-The order is a binary tree over the V lanes: neighbours are added first, an odd last one passes on
-to the next level. A physical replica owns a contiguous run of lanes, adds up the subtrees that lie
+The order is a binary tree over the V microbatches: neighbours are added first, an odd last one
+passes on to the next level. A replica owns contiguous microbatches, adds up the subtrees that lie
 wholly inside it, and only the tops of those subtrees travel.
 """
 
@@ -24,17 +24,17 @@ def tree_sum(rows: tf.Tensor) -> tf.Tensor:
 
 
 def subtree_sums(rows: tf.Tensor) -> tf.Tensor:
-    """Add `rows` [k, ...] as far as the tree over all lanes allows without its neighbours.
+    """Add `rows` [k, ...] as far as the tree over all microbatches allows without its neighbours.
 
     The widest subtree that fits at every multiple of k spans the largest power of two that
-    divides k, so k lanes leave k / span partial sums.
+    divides k, so k microbatches leave k / span partial sums.
 
     Returns:
         [k / span, ...].
     """
-    num_lanes = rows.shape[0]
-    span = num_lanes & -num_lanes
-    grouped = tf.reshape(rows, [num_lanes // span, span, *rows.shape[1:]])
+    num_microbatches = rows.shape[0]
+    span = num_microbatches & -num_microbatches
+    grouped = tf.reshape(rows, [num_microbatches // span, span, *rows.shape[1:]])
     by_member = tf.transpose(grouped, [1, 0, *range(2, grouped.shape.rank)])
     return tree_sum(by_member)
 
@@ -51,11 +51,11 @@ def unpack(flat: tf.Tensor, like: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return [tf.cast(tf.reshape(p, t.shape[1:]), t.dtype) for p, t in zip(parts, like, strict=True)]
 
 
-def sum_over_lanes(rows: Sequence[tf.Tensor], reduction: Reduction) -> list[tf.Tensor]:
-    """Add up every lane of every replica; call it in replica context.
+def sum_over_microbatches(rows: Sequence[tf.Tensor], reduction: Reduction) -> list[tf.Tensor]:
+    """Add up every microbatch of every replica; call it in replica context.
 
     Args:
-        rows: tensors [k, ...], the k lanes of this replica in order.
+        rows: tensors [k, ...], the k microbatches of this replica in order.
         reduction: "exact" exchanges subtree sums and finishes the fixed tree on each replica;
             "fast" leaves the order to the collective library.
 

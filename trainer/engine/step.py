@@ -1,4 +1,4 @@
-"""One training step: lanes, reduction, update, and the write-back of its result."""
+"""One training step: microbatches, reduction, update, and the write-back of its result."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -7,10 +7,10 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from trainer.engine import lane, pure_optimizer
+from common.exit_codes import ExitCode, RunError
+from trainer.engine import pure_optimizer, virtual_replica
 from trainer.engine.norm import global_norm
-from trainer.engine.reduction import Reduction, sum_over_lanes
-from trainer.exit_codes import ExitCode, RunError
+from trainer.engine.reduction import Reduction, sum_over_microbatches
 from trainer.task import Gradients, LossFn, Task, Variables
 
 Execution = Literal["graph", "xla_step", "xla_loop"]
@@ -26,7 +26,7 @@ class StepPlan:
         seed: of the run.
         virtual_replicas: V.
         reduction: order of the sums over replicas.
-        execution: how a lane is compiled.
+        execution: how a microbatch is compiled.
         clip_norms: optimizer role -> largest global gradient norm; absent: not clipped.
     """
 
@@ -38,18 +38,18 @@ class StepPlan:
 
     @property
     def is_compiled(self) -> bool:
-        """Whether XLA computes the lanes."""
+        """Whether XLA computes the microbatches."""
         return self.execution != "graph"
 
 
 @dataclasses.dataclass(frozen=True)
-class Lanes:
-    """The k = V / R lanes of one physical replica, in order.
+class Microbatches:
+    """The k = V / R microbatches of one physical replica, in order.
 
     Attributes:
         batch: feature -> [k, b, ...].
         weights: float32[k, b].
-        first: int64 scalar, number of the first of these lanes.
+        first: int64 scalar, number of the first of these microbatches.
         step: int64 scalar.
     """
 
@@ -58,8 +58,8 @@ class Lanes:
     first: tf.Tensor
     step: tf.Tensor
 
-    def inputs(self, plan: StepPlan, call: int) -> lane.Inputs:
-        """Give every lane the key of its random numbers: (seed and call, step and lane)."""
+    def inputs(self, plan: StepPlan, call: int) -> virtual_replica.Inputs:
+        """Give every microbatch the key of its random numbers: (seed and call, step and index)."""
         numbers = self.first + tf.range(self.weights.shape[0], dtype=tf.int64)
         place = self.step * plan.virtual_replicas + numbers
         stream = tf.fill(place.shape, tf.constant(plan.seed * _MAX_CALLS + call, tf.int64))
@@ -69,10 +69,10 @@ class Lanes:
 class ReplicaStep:
     """One step on one physical replica; what `Task.train_step` works with."""
 
-    def __init__(self, task: Task, plan: StepPlan, lanes: Lanes) -> None:
+    def __init__(self, task: Task, plan: StepPlan, microbatches: Microbatches) -> None:
         self._task = task
         self._plan = plan
-        self._lanes = lanes
+        self._microbatches = microbatches
         self._num_calls = 0
         self.sums: Sums = {}
         self.accepted = tf.constant(True)
@@ -86,12 +86,14 @@ class ReplicaStep:
             RunError: BAD_CONFIG for more gradients in a step than there are keys.
         """
         _check_calls(self._num_calls + 1)
-        state = lane.LaneState(self._task)
-        rows = lane.map_lanes(
-            lane.gradient_fn(self._task, loss_fn, variables, hashed=self._plan.is_compiled),
+        state = virtual_replica.VirtualReplicaState(self._task)
+        rows = virtual_replica.map_microbatches(
+            virtual_replica.gradient_fn(
+                self._task, loss_fn, variables, hashed=self._plan.is_compiled
+            ),
             [tf.convert_to_tensor(v.value) for v in state.carried],
-            self._lanes.inputs(self._plan, self._num_calls),
-            self._lanes.step,
+            self._microbatches.inputs(self._plan, self._num_calls),
+            self._microbatches.step,
             compiled=self._plan.execution == "xla_step",
         )
         self._num_calls += 1
@@ -145,20 +147,20 @@ class ReplicaStep:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
 
-def make_train_step(task: Task, plan: StepPlan) -> Callable[[Lanes], Sums]:
+def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums]:
     """Return the function that one physical replica runs for one step; it returns sums.
 
     The task runs inside `keras.StatelessScope`: whatever it assigns is only recorded, until it is
     known that every loss, gradient and statistic is finite. Then all is written, or nothing.
     """
 
-    def train_step(lanes: Lanes) -> Sums:
-        step = ReplicaStep(task, plan, lanes)
+    def train_step(microbatches: Microbatches) -> Sums:
+        step = ReplicaStep(task, plan, microbatches)
         with keras.StatelessScope() as scope:
             task.train_step(step)
             step.judge_loss()
             if task.average:
-                task.average.update(lanes.step)
+                task.average.update(microbatches.step)
         recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
         changed = [(v.value, x) for v, x in recorded if x is not None]
         _write([(v, step.settled(x, v)) for v, x in changed])
@@ -167,17 +169,17 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Lanes], Sums]:
     return train_step
 
 
-def make_eval_step(task: Task, plan: StepPlan) -> Callable[[Lanes], Sums]:
+def make_eval_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums]:
     """Return the function that one physical replica runs to evaluate one padded batch."""
 
-    def eval_step(lanes: Lanes) -> Sums:
-        carried = lane.LaneState(task).carried
+    def eval_step(microbatches: Microbatches) -> Sums:
+        carried = virtual_replica.VirtualReplicaState(task).carried
         evaluated = [task.average.of(v) for v in carried] if task.average else carried
-        rows = lane.map_lanes(
-            lane.eval_fn(task, hashed=plan.is_compiled),
+        rows = virtual_replica.map_microbatches(
+            virtual_replica.eval_fn(task, hashed=plan.is_compiled),
             [tf.convert_to_tensor(v.value) for v in evaluated],
-            lanes.inputs(plan, _MAX_CALLS - 1),
-            lanes.step,
+            microbatches.inputs(plan, _MAX_CALLS - 1),
+            microbatches.step,
             compiled=plan.execution == "xla_step",
         )
         return _reduce(rows, plan.reduction)["sums"]
@@ -188,7 +190,9 @@ def make_eval_step(task: Task, plan: StepPlan) -> Callable[[Lanes], Sums]:
 def zero_sums(task: Task, *, training: bool) -> Sums:
     """Return the sums of no step at all, with the names and shapes that a step returns."""
     shapes: dict[str, Any] = {"loss": [], "weight": []}
-    shapes |= {name: v.shape for name, v in lane.LaneState(task).counters.items()}
+    shapes |= {
+        name: v.shape for name, v in virtual_replica.VirtualReplicaState(task).counters.items()
+    }
     if training:
         shapes |= {f"gradient_norm/{role}": [] for role in task.optimizers}
         shapes["skipped"] = []
@@ -206,8 +210,8 @@ def _check_calls(count: int) -> None:
         )
 
 
-def _reduce(rows: lane.Outputs, reduction: Reduction) -> lane.Outputs:
-    return tf.nest.pack_sequence_as(rows, sum_over_lanes(tf.nest.flatten(rows), reduction))
+def _reduce(rows: virtual_replica.Outputs, reduction: Reduction) -> virtual_replica.Outputs:
+    return tf.nest.pack_sequence_as(rows, sum_over_microbatches(tf.nest.flatten(rows), reduction))
 
 
 def _write(values: list[tuple[tf.Variable, tf.Tensor]]) -> None:

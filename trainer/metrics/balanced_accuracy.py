@@ -12,8 +12,8 @@ class BalancedAccuracy(keras.metrics.Metric):
     k and c_k the weight of those classified right.
 
     What an own metric must keep to: the state starts at zero, and the state of all data is the
-    sum of the states of its parts. Then lanes and replicas can be added in any number. A ratio
-    belongs in `result`, not in the state.
+    sum of the states of its parts. Then microbatches and replicas can be added in any number. A
+    ratio belongs in `result`, not in the state.
 
     Args:
         num_classes: K.

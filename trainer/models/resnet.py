@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 from trainer.models.blocks import add_shortcut, conv_norm
 
 

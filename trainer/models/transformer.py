@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 
 def transformer(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 _CLIP = (
     "it would act on each replica before the gradients are added; set config.optimizer.clip_norm"

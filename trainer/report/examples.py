@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.data import examples
-from trainer.data.files import Stage
 from trainer.data.info import DatasetInfo
+from trainer.data.records.files import Stage
+from trainer.data.serving import examples
 from trainer.report import pictures
 from trainer.task import Task
 from trainer.tasks.supervised import Supervised

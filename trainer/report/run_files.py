@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 Curves = dict[str, list[tuple[float, float]]]
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import plain_secrets
-from trainer.data.files import Stage
+from common import redaction
 from trainer.data.info import DatasetInfo
+from trainer.data.records.files import Stage
 from trainer.plan import Plan
 from trainer.report import page
 from trainer.report.run_files import RunFiles, read_run
@@ -43,7 +43,7 @@ def write(
         return looked.get("pictures", {})
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        plain_secrets.complain(f"{NAME} was not written: {reason}")
+        redaction.complain(f"{NAME} was not written: {reason}")
         return {}
 
 
@@ -93,7 +93,7 @@ def _first_numbers(run: RunFiles) -> list[tuple[str, Any]]:
     rate = f"{summary.get('examples_per_second', 0):,.0f}"
     replicas = f"{summary.get('replicas', 0)} for {summary.get('virtual_replicas', 0)}"
     took = [("steps", f"{summary.get('step', 0):,}"), ("examples a second", rate)]
-    return [*facts, *took, ("replicas for lanes", replicas)]
+    return [*facts, *took, ("replicas for microbatches", replicas)]
 
 
 def _time(run: RunFiles) -> str:
@@ -121,7 +121,7 @@ def _plan_rows(info: DatasetInfo, plan: Plan) -> list[tuple[str, Any]]:
         ("evaluation examples", plan.eval_examples),
         ("steps", plan.total_steps),
         ("epochs", plan.epochs_done(plan.total_steps)),
-        ("lanes", f"{plan.virtual_replicas} of {plan.lane_size}"),
+        ("microbatches", f"{plan.virtual_replicas} of {plan.microbatch_size}"),
     ]
 
 

@@ -1,1 +1,1 @@
-"""One run: the outer loop and what happens at the edges of the inner one."""
+"""One run: the outer loop and what happens at the boundaries of the inner one."""

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
+from common.cluster_description import Cluster
+from common.exit_codes import ExitCode, RunError
 from trainer import build
-from trainer.cluster.description import Cluster
 from trainer.config import TrainConfig
-from trainer.data import feeds, preprocess
+from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo
+from trainer.data.serving import input_pipeline
 from trainer.engine import flops, step
-from trainer.exit_codes import ExitCode, RunError
-from trainer.plan import Plan, lanes_per_replica
+from trainer.plan import Plan, microbatches_per_replica
 from trainer.task import Task
 
 Row = tuple[str, str]
@@ -25,13 +26,13 @@ def rows(
 ) -> list[Row]:
     """Return the plan as (name, value) rows; builds the task on the CPU."""
     task = _build(config, info, plan)
-    num_lanes = lanes_per_replica(config.virtual_replicas, num_replicas)
+    num_microbatches = microbatches_per_replica(config.virtual_replicas, num_replicas)
     weights = sum(_num_bytes(m.weights) for m in task.models.values())
     slots = sum(_num_bytes(o.variables) for o in task.optimizers.values())
     slots += _num_bytes(v for _, v in task.average.state()) if task.average else 0
     grads = sum(_num_bytes(m.trainable_variables) for m in task.models.values())
     data = (plan.examples_per_epoch + plan.eval_examples) * info.example_bytes
-    forward = [flops.forward_graph(m, plan.lane_size) for m in task.models.values()]
+    forward = [flops.forward_graph(m, plan.microbatch_size) for m in task.models.values()]
     return [
         ("data", f"{info.source}"),
         ("training examples", f"{plan.examples_per_epoch:,}"),
@@ -39,7 +40,10 @@ def rows(
         ("served", _served(config, info, num_replicas, cluster)),
         ("data fingerprint", info.fingerprint()[:16]),
         ("replicas", f"{num_replicas}"),
-        ("lanes", f"{config.virtual_replicas} of {plan.lane_size}, {num_lanes} a replica"),
+        (
+            "microbatches",
+            f"{config.virtual_replicas} of {plan.microbatch_size}, {num_microbatches} a replica",
+        ),
         ("batch", f"{plan.batch_size}"),
         ("steps", f"{plan.total_steps:,} ({plan.epochs_done(plan.total_steps):.1f} epochs)"),
         ("execution", f"{config.execution}, {config.precision}, {config.reduction} reduction"),
@@ -48,7 +52,7 @@ def rows(
         ("parameters", f"{sum(m.count_params() for m in task.models.values()):,}"),
         ("FLOPs a step", f"{flops.step_flops(forward, config.virtual_replicas):.3g}"),
         ("memory: weights and slots", _mib(weights + slots)),
-        ("memory: gradients", _mib(grads * (num_lanes + 1))),
+        ("memory: gradients", _mib(grads * (num_microbatches + 1))),
         ("memory: activations, at most", _mib(sum(map(_activation_bytes, forward)))),
         ("memory: resident data", _mib(data)),
         ("disk: a checkpoint", _mib(weights + slots)),
@@ -56,7 +60,7 @@ def rows(
 
 
 def check_tpu(config: TrainConfig, info: DatasetInfo, plan: Plan, topology: str) -> list[Row]:
-    """Compile one lane with XLA, as a TPU would have it, for the chips of `topology`.
+    """Compile one microbatch with XLA, as a TPU would have it, for the chips of `topology`.
 
     No TPU is needed and none is touched: what is shown is that every shape is static and every
     operation has an XLA kernel.
@@ -65,16 +69,18 @@ def check_tpu(config: TrainConfig, info: DatasetInfo, plan: Plan, topology: str)
         RunError: BAD_CONFIG with the operation that stands in the way.
     """
     num_replicas = _chips(topology)
-    lanes_per_replica(config.virtual_replicas, num_replicas)
+    microbatches_per_replica(config.virtual_replicas, num_replicas)
     task = _build(config, info, plan)
     for model in task.models.values():
-        _refuse_dynamic_shapes(flops.forward_graph(model, plan.lane_size), model.name)
+        _refuse_dynamic_shapes(flops.forward_graph(model, plan.microbatch_size), model.name)
     train = step.make_train_step(task, build.step_plan(config))
     features = preprocess.seen_features(info.features, config.augment)
-    shape = [1, plan.lane_size]
+    shape = [1, plan.microbatch_size]
     batch = {n: tf.zeros([*shape, *f.shape], f.dtype) for n, f in features.items()}
-    lanes = step.Lanes(batch, tf.ones(shape), tf.constant(0, tf.int64), tf.constant(0, tf.int64))
-    compiled = tf.function(lambda: train(lanes), jit_compile=True, autograph=False)
+    microbatches = step.Microbatches(
+        batch, tf.ones(shape), tf.constant(0, tf.int64), tf.constant(0, tf.int64)
+    )
+    compiled = tf.function(lambda: train(microbatches), jit_compile=True, autograph=False)
     try:
         compiled()
     except (tf.errors.OpError, ValueError, TypeError) as error:
@@ -99,7 +105,7 @@ def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
 
 
 def _served(config: TrainConfig, info: DatasetInfo, num_replicas: int, cluster: Cluster) -> str:
-    mode = feeds.serve_mode(
+    mode = input_pipeline.serve_mode(
         num_replicas // cluster.num_workers,
         info,
         config.dataset,

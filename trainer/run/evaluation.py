@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 from trainer import failpoints
 from trainer.config import TrainConfig
-from trainer.data.feeds import CHUNK
+from trainer.data.serving.input_pipeline import CHUNK
 from trainer.engine.step_sums import Totals, add
 from trainer.optimizers.plateau import update_plateau
 from trainer.plan import Plan
 from trainer.run.results import results
 from trainer.run.session import Session
-from trainer.watch.progress import Progress
+from trainer.run.state import Progress
 
 
 def evaluate(live: Session, plan: Plan, stopped: Callable[[], bool]) -> dict[str, float] | None:
@@ -19,7 +19,7 @@ def evaluate(live: Session, plan: Plan, stopped: Callable[[], bool]) -> dict[str
     totals: Totals | None = None
     assert live.evaluate is not None  # noqa: S101 - the caller asks only where there is a split
     for first in range(0, plan.eval_steps, CHUNK):
-        failpoints.reach("evaluate.edge")
+        failpoints.reach("evaluate.boundary")
         if first and stopped():
             return None
         totals = add(totals, live.evaluate(first, min(CHUNK, plan.eval_steps - first)))

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from trainer import config_file
+from trainer.config import experiment_file
 
 
 def expected_time(workdir: str, experiment: str, total_steps: int) -> str:
@@ -19,7 +19,9 @@ def expected_time(workdir: str, experiment: str, total_steps: int) -> str:
         step, secs_per_step = pace
         left = max(0, total_steps - step)
         return f"{left * secs_per_step:.0f} s for {left:,} steps, at the pace of this workdir"
-    if said := re.search(r"^Time: (.+)$", config_file.docstring(experiment), flags=re.MULTILINE):
+    if said := re.search(
+        r"^Time: (.+)$", experiment_file.docstring(experiment), flags=re.MULTILINE
+    ):
         return f"{said[1]} (so the experiment says)"
     return "not known: nothing has run in --workdir yet"
 

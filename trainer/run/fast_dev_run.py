@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from common.exit_codes import ExitCode, RunError
 from trainer.config import TrainConfig
 from trainer.data.info import DatasetInfo, Split
-from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import Plan, make_plan
 
 Run = Callable[[TrainConfig, DatasetInfo, Plan, str], dict[str, Any]]
@@ -48,7 +48,7 @@ def fast_dev_run(config: TrainConfig, info: DatasetInfo, run: Run) -> dict[str, 
             ExitCode.BAD_CONFIG,
             f"--fast_dev_run: step {STEPS} gave another state after a restore: something that it "
             "uses is kept neither in models, optimizers nor metrics, or comes from random numbers "
-            "that are not made of lane.seed(); keep it in a variable of one of them",
+            "that are not made of microbatch.seed(); keep it in a variable of one of them",
         )
     return whole
 

@@ -5,13 +5,17 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from common.exit_codes import ExitCode, RunError
 from trainer import checkpoint, failpoints
 from trainer.cluster import peers
-from trainer.cluster.agreement import Agreement
+from trainer.cluster.consensus import Consensus
 from trainer.cluster.strategy import Placement
 from trainer.config import TrainConfig
 from trainer.data.info import DatasetInfo
-from trainer.exit_codes import ExitCode, RunError
+from trainer.monitoring import metric_writer
+from trainer.monitoring.phases import Phases
+from trainer.monitoring.profile import Profiler
+from trainer.monitoring.stop import StopSignal, stopped
 from trainer.plan import Plan
 from trainer.report import write as page
 from trainer.report.samples import make_samples
@@ -19,12 +23,8 @@ from trainer.run import nonfinite, session, summary, workdir
 from trainer.run.outer_loop import OuterLoop
 from trainer.run.restore import restore
 from trainer.run.saves import Saves
+from trainer.run.state import Progress
 from trainer.run.training import Training
-from trainer.watch import metric_writer
-from trainer.watch.phases import Phases
-from trainer.watch.profile import Profiler
-from trainer.watch.progress import Progress
-from trainer.watch.stop import StopSignal, stopped
 
 
 def run(
@@ -61,7 +61,7 @@ def run(
         with phases.watchdog.watch("end"), phases.ledger.spend("save"):
             report = run.say_how_it_ended(place, loop)
         with phases.watchdog.watch("leave"), phases.ledger.spend("peers"):
-            place.agreement.wait_for_all()
+            place.consensus.wait_for_all()
             peers.wait_until_gone(placement.cluster)
         if report is None:
             raise stopped(loop.training.progress.step, plan.total_steps, place.folder.shown)
@@ -75,7 +75,7 @@ class _Place:
     folder: workdir.Workdir
     store: checkpoint.Store
     live: session.Session
-    agreement: Agreement
+    consensus: Consensus
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,13 +110,13 @@ class _Run:
             raise
         keep = self.config.keep_checkpoints
         store = checkpoint.Store(folder.path / "checkpoints", folder.checkpoints_url, keep)
-        return _Place(folder, store, live, Agreement(live.strategy, self.placement.cluster))
+        return _Place(folder, store, live, Consensus(live.strategy, self.placement.cluster))
 
     def restore(self, place: _Place) -> Progress:
         """Bring back the newest checkpoint on all workers; then clear away what came after it."""
         restored = restore(place.live, place.store, self.config, self.info)
         progress = restored or Progress()
-        place.agreement.same_step(progress.step)
+        place.consensus.same_step(progress.step)
         if self.is_chief:
             place.folder.rewind(progress.step if restored else -1)
             place.store.sweep()
@@ -135,7 +135,7 @@ class _Run:
         if progress.step:
             saves.note_restored()
         samples = make_samples(place.live.task)
-        return OuterLoop(self.config, training, saves, writers, place.agreement, self.stop, samples)
+        return OuterLoop(self.config, training, saves, writers, place.consensus, self.stop, samples)
 
     def say_how_it_ended(self, place: _Place, loop: OuterLoop) -> dict[str, Any] | None:
         """Write the summary of a complete run and return it; a run that was stopped has none."""
@@ -158,7 +158,7 @@ class _Run:
     def _training(self, place: _Place, saver: checkpoint.Saver, progress: Progress) -> Training:
         def settle() -> None:
             saver.wait()
-            place.agreement.wait_for_all()
+            place.consensus.wait_for_all()
 
         def report_skipped(skipped: Mapping[int, str]) -> None:
             if self.is_chief:

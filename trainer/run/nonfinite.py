@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from common.exit_codes import ExitCode, RunError
 from trainer.config import TrainConfig
-from trainer.data import order
 from trainer.data.info import DatasetInfo
+from trainer.data.serving import order
 from trainer.engine.step_sums import StepSums
-from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import Plan
+from trainer.run.state import Progress
 from trainer.storage.failures import local_io
-from trainer.watch.progress import Progress
 
 _SHOWN = 8
 

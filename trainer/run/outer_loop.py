@@ -1,24 +1,24 @@
-"""The outer loop: train from edge to edge; log, evaluate, save and stop at the edges."""
+"""The outer loop: train from boundary to boundary; log, evaluate, save and stop there."""
 
 import dataclasses
 from collections.abc import Callable
 
 from trainer import failpoints
-from trainer.cluster.agreement import Agreement
+from trainer.cluster.consensus import Consensus
 from trainer.config import TrainConfig
+from trainer.monitoring.metric_writer import Writers
+from trainer.monitoring.stop import StopSignal
 from trainer.report.samples import Pictures
-from trainer.run import edges, evaluation, step_report
+from trainer.run import boundaries, evaluation, step_report
 from trainer.run.results import results
 from trainer.run.saves import Saves
+from trainer.run.state import Progress
 from trainer.run.training import Training
-from trainer.watch.metric_writer import Writers
-from trainer.watch.progress import Progress
-from trainer.watch.stop import StopSignal
 
 
 @dataclasses.dataclass
 class OuterLoop:
-    """Everything that has an effect happens here, at an edge of the inner loop.
+    """Everything that has an effect happens here, at a boundary of the inner loop.
 
     What was due at a step and was cut off by a signal is still due after a restart.
     """
@@ -27,7 +27,7 @@ class OuterLoop:
     training: Training
     saves: Saves
     writers: Writers
-    agreement: Agreement
+    consensus: Consensus
     stop: StopSignal
     samples: Callable[[], Pictures]
 
@@ -54,18 +54,18 @@ class OuterLoop:
 
     def _asked_to_stop(self) -> bool:
         """Whether a signal reached any worker; all of them get the same answer."""
-        failpoints.reach("loop.edge")
+        failpoints.reach("loop.boundary")
         training = self.training
         training.phases.ledger.beat(training.progress.step)
         asked, secs = self.stop.requested(), training.secs_per_step
         with training.phases.phase("peers"):
-            stopped, agreed = self.agreement.edge(stop=asked, secs_per_step=secs or 0.0)
+            stopped, agreed = self.consensus.at_boundary(stop=asked, secs_per_step=secs or 0.0)
         training.secs_per_step = None if secs is None else agreed
         return stopped
 
     def _log_if_due(self) -> None:
         training, progress = self.training, self.training.progress
-        due = edges.log_is_due(self.config, training.plan, progress.step)
+        due = boundaries.log_is_due(self.config, training.plan, progress.step)
         if not due or progress.logged_step == progress.step or progress.totals is None:
             return
         steps = int(progress.totals["steps"])
@@ -96,7 +96,7 @@ class OuterLoop:
             self.writers.progress(training.progress.step, loss, rate)
 
     def _evaluation_is_due(self, progress: Progress) -> bool:
-        due = edges.evaluation_is_due(self.config, self.training.plan, progress.step)
+        due = boundaries.evaluation_is_due(self.config, self.training.plan, progress.step)
         has_split = self.training.live.evaluate is not None
         return due and has_split and progress.evaluated_step != progress.step
 

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Callable
 
+from common.exit_codes import ExitCode, RunError
 from trainer import checkpoint, failpoints
 from trainer.config import TrainConfig, essential_difference
-from trainer.config_values import to_plain
+from trainer.config.conversion import to_plain
 from trainer.data.info import DatasetInfo
-from trainer.exit_codes import ExitCode, RunError
 from trainer.run.session import Session
-from trainer.watch.progress import Progress
+from trainer.run.state import Progress
 
 
 def restore(

@@ -7,9 +7,9 @@ from typing import Any
 
 from trainer.checkpoint import Saver
 from trainer.config import TrainConfig
-from trainer.config_values import to_plain
+from trainer.config.conversion import to_plain
+from trainer.monitoring.goodput import young_interval
 from trainer.run.training import Training
-from trainer.watch.goodput import young_interval
 
 LEAST_SECS = 10.0
 """Of an interval that is worked out; also until the first save has shown what one costs."""

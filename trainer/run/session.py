@@ -1,4 +1,4 @@
-"""The objects of a run, built once: strategy, task, feeds, compiled loops."""
+"""The objects of a run, built once: strategy, task, input pipelines, compiled loops."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,16 +8,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from trainer import build
 from trainer.cluster import strategy
 from trainer.config import TrainConfig
-from trainer.data import feeds, preprocess
+from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo, Split
+from trainer.data.serving import input_pipeline
 from trainer.engine import gpu_kernels
-from trainer.engine.inner_loop import Feed, InnerLoop, StepFn
+from trainer.engine.inner_loop import InnerLoop, InputPipeline, StepFn
 from trainer.engine.step import Sums, make_eval_step, make_train_step, zero_sums
-from trainer.exit_codes import ExitCode, RunError
-from trainer.plan import Plan, lanes_per_replica
+from trainer.plan import Plan, microbatches_per_replica
 from trainer.task import Task
 
 
@@ -66,7 +67,7 @@ def open_session(
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
     distribution = strategy.create(placement)
     num_replicas = distribution.num_replicas_in_sync
-    num_lanes = lanes_per_replica(config.virtual_replicas, num_replicas)
+    num_microbatches = microbatches_per_replica(config.virtual_replicas, num_replicas)
     _check_execution(config, num_replicas)
     keras.backend.clear_session()
     with distribution.scope():
@@ -78,21 +79,21 @@ def open_session(
             rate_scale=rate_scale,
         )
     _check_watched(config, task, info)
-    loops = _Loops(config, info, plan, placement, distribution, task, num_lanes)
-    train_feed = loops.train_feed()
+    loops = _Loops(config, info, plan, placement, distribution, task, num_microbatches)
+    train_pipeline = loops.train_pipeline()
     return Session(
         distribution,
         task,
-        loops.train(train_feed),
+        loops.train(train_pipeline),
         loops.evaluate(info.evaluation) if info.evaluation else None,
         rate_scale,
-        train_feed.waited,
+        train_pipeline.waited,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Loops:
-    """Joins steps to the feeds of their examples."""
+    """Joins steps to the input pipelines of their examples."""
 
     config: TrainConfig
     info: DatasetInfo
@@ -100,25 +101,25 @@ class _Loops:
     placement: strategy.Placement
     strategy: tf.distribute.Strategy
     task: Task
-    num_lanes: int
+    num_microbatches: int
 
     @property
     def _compiled(self) -> bool:
         return self.config.execution == "xla_loop"
 
-    def train_feed(self) -> Feed:
-        return self._feed(
+    def train_pipeline(self) -> InputPipeline:
+        return self._pipeline(
             split=self.info.train,
             seed=self.config.seed,
             num_steps=self.plan.total_steps,
             log_examples=self.placement.log_examples,
         )
 
-    def train(self, feed: Feed) -> InnerLoop:
+    def train(self, pipeline: InputPipeline) -> InnerLoop:
         config, features = self.config, self.info.features
         return self._loop(
             make_train_step(self.task, build.step_plan(config)),
-            feed,
+            pipeline,
             preprocess.make_preprocess(features, config.augment, seed=config.seed),
             zero=zero_sums(self.task, training=True),
         )
@@ -127,18 +128,18 @@ class _Loops:
         config, features = self.config, self.info.features
         return self._loop(
             make_eval_step(self.task, build.step_plan(config)),
-            self._feed(split=split, seed=None, num_steps=self.plan.eval_steps),
+            self._pipeline(split=split, seed=None, num_steps=self.plan.eval_steps),
             preprocess.make_preprocess(features, config.augment),
             zero=zero_sums(self.task, training=False),
         )
 
-    def _feed(self, **options: Any) -> Feed:
-        return feeds.make_feed(
+    def _pipeline(self, **options: Any) -> InputPipeline:
+        return input_pipeline.make_pipeline(
             self.strategy,
             self.info,
             self.config.dataset,
             batch_size=self.plan.batch_size,
-            lane_size=self.plan.lane_size,
+            microbatch_size=self.plan.microbatch_size,
             stage=self.placement.stage,
             compiled=self._compiled,
             num_processes=self.placement.cluster.num_on_host,
@@ -152,7 +153,7 @@ class _Loops:
             self.strategy,
             step_fn,
             *parts,
-            lanes_per_replica=self.num_lanes,
+            microbatches_per_replica=self.num_microbatches,
             zero=zero,
             compiled=self._compiled,
         )

@@ -19,15 +19,17 @@ def step_report(training: Training) -> dict[str, float]:
     num_replicas = live.strategy.num_replicas_in_sync
     num_steps = max(1, training.num_steps - 1)
     booked = {name: ledger.seconds(name) / num_steps for name in ("step", "data", "other", "peers")}
-    num_lanes = config.virtual_replicas // num_replicas
-    reduce = exchange.exchange_secs(live.strategy, live.task, num_lanes, config.reduction)
+    num_microbatches = config.virtual_replicas // num_replicas
+    reduce = exchange.exchange_secs(live.strategy, live.task, num_microbatches, config.reduction)
     parts = {
         "data": booked["data"],
         "compute": max(0.0, booked["step"] - reduce),
         "reduce": reduce,
         "host": booked["other"] + booked["peers"],
     }
-    graphs = [flops.forward_graph(m, training.plan.lane_size) for m in live.task.models.values()]
+    graphs = [
+        flops.forward_graph(m, training.plan.microbatch_size) for m in live.task.models.values()
+    ]
     made = flops.step_flops(graphs, config.virtual_replicas) / sum(parts.values())
     peak = flops.peak_flops_per_second(config.precision, num_replicas)
     return {

@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping
 
 from trainer.checkpoint import Store
 from trainer.config import TrainConfig
-from trainer.data.feeds import CHUNK
 from trainer.data.info import DatasetInfo
+from trainer.data.serving.input_pipeline import CHUNK
 from trainer.engine.step_sums import StepSums, add
+from trainer.monitoring.phases import Phases
+from trainer.monitoring.profile import Profiler
+from trainer.monitoring.step_times import StepTimes
 from trainer.plan import Plan
-from trainer.run import edges, nonfinite
+from trainer.run import boundaries, nonfinite
 from trainer.run.restore import restore
 from trainer.run.session import Session
-from trainer.watch.phases import Phases
-from trainer.watch.profile import Profiler
-from trainer.watch.progress import Progress
-from trainer.watch.step_times import StepTimes
+from trainer.run.state import Progress
 
 
 @dataclasses.dataclass
 class Training:
-    """Moves a run from edge to edge.
+    """Moves a run from boundary to boundary.
 
     Attributes:
         progress: host state of the run.
@@ -67,13 +67,15 @@ class Training:
         return sum(map(self.phases.ledger.seconds, ("step", "compile", "data")))
 
     def advance(self) -> None:
-        """Train up to the next edge."""
+        """Train up to the next boundary."""
         progress = self.progress
-        if edges.ends_epoch(self.plan, progress.step):
+        if boundaries.ends_epoch(self.plan, progress.step):
             progress.totals = None
-        most = edges.steps_per_call(self.secs_per_step, CHUNK)
+        most = boundaries.steps_per_call(self.secs_per_step, CHUNK)
         most = self.profiler.span.most(progress.step, most)
-        num_steps = edges.next_edge(self.config, self.plan, progress.step, most) - progress.step
+        num_steps = (
+            boundaries.next_boundary(self.config, self.plan, progress.step, most) - progress.step
+        )
         self._count(self._train(num_steps))
 
     def _train(self, num_steps: int) -> StepSums:

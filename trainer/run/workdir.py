@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import TrainConfig, essential_difference
-from trainer.config_values import to_plain
-from trainer.exit_codes import ExitCode, RunError
+from trainer.config.conversion import to_plain
 from trainer.storage.failures import local_io
 
 _SMALL_FILES = (

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 ADVICE = {

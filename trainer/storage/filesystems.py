@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 from trainer.storage.failures import MissingError
 from trainer.storage.retry import Retry
 

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from typing import Any
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 from trainer.storage import checksum, filesystems
 from trainer.storage.checksum import FileSum
 from trainer.storage.failures import MissingError, describe

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 from trainer.storage import transfer
 from trainer.storage.checksum import FileSum, file_sum
 from trainer.storage.failures import MissingError, describe, local_io

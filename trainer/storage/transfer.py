@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from trainer.exit_codes import ExitCode, RunError
+from common.exit_codes import ExitCode, RunError
 from trainer.storage import checksum, filesystems
 from trainer.storage.checksum import FileSum
 from trainer.storage.failures import MissingError, describe, local_io

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
-from trainer.task import Lane, Parts, Replica, Task
+from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.supervised import Supervised
 
 
@@ -78,31 +78,31 @@ class Distillation(Task):
         grads = replica.gradient(self._student_loss, weights)
         replica.apply(self.optimizers["main"], grads, weights)
 
-    def eval_step(self, lane: Lane) -> tf.Tensor:
+    def eval_step(self, microbatch: Microbatch) -> tf.Tensor:
         """Return the student's loss against the labels, float[b]."""
-        self._teacher_loss(lane, training=False)
-        logits = self._logits(self.student, lane, training=False)
-        return self._against_labels(lane, logits)
+        self._teacher_loss(microbatch, training=False)
+        logits = self._logits(self.student, microbatch, training=False)
+        return self._against_labels(microbatch, logits)
 
-    def _teacher_loss(self, lane: Lane, training: bool = True) -> tf.Tensor:
-        logits = self._logits(self.teacher, lane, training)
-        self.teacher_accuracy.update_state(lane[self.label], logits, lane.weights)
-        return self.loss(lane[self.label], logits)
+    def _teacher_loss(self, microbatch: Microbatch, training: bool = True) -> tf.Tensor:
+        logits = self._logits(self.teacher, microbatch, training)
+        self.teacher_accuracy.update_state(microbatch[self.label], logits, microbatch.weights)
+        return self.loss(microbatch[self.label], logits)
 
-    def _student_loss(self, lane: Lane) -> tf.Tensor:
-        student = self._logits(self.student, lane, training=True)
+    def _student_loss(self, microbatch: Microbatch) -> tf.Tensor:
+        student = self._logits(self.student, microbatch, training=True)
         # The teacher is asked, not taught: as it predicts, without dropout.
-        teacher = tf.stop_gradient(self._logits(self.teacher, lane, training=False))
+        teacher = tf.stop_gradient(self._logits(self.teacher, microbatch, training=False))
         soft = soft_loss(teacher, student, self.temperature)
-        return (1 - self.alpha) * self._against_labels(lane, student) + self.alpha * soft
+        return (1 - self.alpha) * self._against_labels(microbatch, student) + self.alpha * soft
 
-    def _against_labels(self, lane: Lane, logits: tf.Tensor) -> tf.Tensor:
+    def _against_labels(self, microbatch: Microbatch, logits: tf.Tensor) -> tf.Tensor:
         for metric in self.student_metrics:
-            metric.update_state(lane[self.label], logits, sample_weight=lane.weights)
-        return self.loss(lane[self.label], logits)
+            metric.update_state(microbatch[self.label], logits, sample_weight=microbatch.weights)
+        return self.loss(microbatch[self.label], logits)
 
-    def _logits(self, model: keras.Model, lane: Lane, training: bool) -> tf.Tensor:
-        return tf.cast(model(lane[self.input], training=training), tf.float32)
+    def _logits(self, model: keras.Model, microbatch: Microbatch, training: bool) -> tf.Tensor:
+        return tf.cast(model(microbatch[self.input], training=training), tf.float32)
 
 
 def soft_loss(teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
 
 
 def need(features: Mapping[str, Feature], **names: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
-from trainer.task import Lane, Parts, Replica, Task
+from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.features import need
 
 
@@ -67,24 +67,24 @@ class Gan(Task):
         grads = replica.gradient(self._generator_loss, weights)
         replica.apply(self.optimizers["main"], grads, weights)
 
-    def eval_step(self, lane: Lane) -> tf.Tensor:
+    def eval_step(self, microbatch: Microbatch) -> tf.Tensor:
         """Return the discriminator's loss of each example, on real and drawn images."""
-        self._generator_loss(lane, training=False)
-        return self._discriminator_loss(lane, training=False)
+        self._generator_loss(microbatch, training=False)
+        return self._discriminator_loss(microbatch, training=False)
 
-    def _discriminator_loss(self, lane: Lane, training: bool = True) -> tf.Tensor:
-        fake = self._draw(lane, training)
-        real_logits = self.discriminator(lane[self.real], training=training)
+    def _discriminator_loss(self, microbatch: Microbatch, training: bool = True) -> tf.Tensor:
+        fake = self._draw(microbatch, training)
+        real_logits = self.discriminator(microbatch[self.real], training=training)
         fake_logits = self.discriminator(fake, training=training)
         loss = _log_loss(real_logits, self.sure) + _log_loss(fake_logits, 0.0)
-        self.metrics["discriminator_loss"].update_state(loss, lane.weights)
+        self.metrics["discriminator_loss"].update_state(loss, microbatch.weights)
         return loss
 
-    def _generator_loss(self, lane: Lane, training: bool = True) -> tf.Tensor:
-        logits = self.discriminator(self._draw(lane, training), training=training)
+    def _generator_loss(self, microbatch: Microbatch, training: bool = True) -> tf.Tensor:
+        logits = self.discriminator(self._draw(microbatch, training), training=training)
         loss = _log_loss(logits, 1.0)
-        self.metrics["generator_loss"].update_state(loss, lane.weights)
-        self.metrics["fooled"].update_state(tf.reshape(logits, [-1]) > 0, lane.weights)
+        self.metrics["generator_loss"].update_state(loss, microbatch.weights)
+        self.metrics["fooled"].update_state(tf.reshape(logits, [-1]) > 0, microbatch.weights)
         return loss
 
     def images(self) -> dict[str, tf.Tensor]:
@@ -92,9 +92,9 @@ class Gan(Task):
         noise = tf.random.stateless_normal([64, self.latent], [0, 0], alg="philox")
         return {"samples": self.generator(noise, training=False)}
 
-    def _draw(self, lane: Lane, training: bool) -> tf.Tensor:
-        shape = [lane.weights.shape[0], self.latent]
-        noise = tf.random.stateless_normal(shape, lane.seed(), alg="philox")
+    def _draw(self, microbatch: Microbatch, training: bool) -> tf.Tensor:
+        shape = [microbatch.weights.shape[0], self.latent]
+        noise = tf.random.stateless_normal(shape, microbatch.seed(), alg="philox")
         return self.generator(noise, training=training)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
-from trainer.task import Lane, Parts, Replica, Task
+from trainer.task import Microbatch, Parts, Replica, Task
 
 
 class LanguageModel(Task):
@@ -50,20 +50,24 @@ class LanguageModel(Task):
     def train_step(self, replica: Replica) -> None:
         """Gradient of the mean over all rows of the global batch, then one update."""
         weights = self.model.trainable_variables
-        grads = replica.gradient(lambda lane: self._losses(lane, training=True), weights)
+        grads = replica.gradient(
+            lambda microbatch: self._losses(microbatch, training=True), weights
+        )
         replica.apply(self.optimizers["main"], grads, weights)
 
-    def eval_step(self, lane: Lane) -> tf.Tensor:
+    def eval_step(self, microbatch: Microbatch) -> tf.Tensor:
         """Return the loss of each row, float[b]."""
-        return self._losses(lane, training=False)
+        return self._losses(microbatch, training=False)
 
-    def _losses(self, lane: Lane, *, training: bool) -> tf.Tensor:
-        rows = tf.cast(lane[self.tokens], tf.int32)
+    def _losses(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor:
+        rows = tf.cast(microbatch[self.tokens], tf.int32)
         read, asked = rows[:, :-1], rows[:, 1:]
         logits = tf.cast(self.model(read, training=training), tf.float32)
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(asked, logits)
         right = tf.argmax(logits, axis=-1, output_type=tf.int32) == asked
         per_row = tf.reduce_mean(nats, axis=-1)
-        self.bits.update_state(per_row / tf.math.log(2.0), lane.weights)
-        self.hits.update_state(tf.reduce_mean(tf.cast(right, tf.float32), axis=-1), lane.weights)
+        self.bits.update_state(per_row / tf.math.log(2.0), microbatch.weights)
+        self.hits.update_state(
+            tf.reduce_mean(tf.cast(right, tf.float32), axis=-1), microbatch.weights
+        )
         return per_row

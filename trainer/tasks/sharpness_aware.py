@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.data.info import Feature
-from trainer.task import Lane, Parts, Replica
+from trainer.task import Microbatch, Parts, Replica
 from trainer.tasks.supervised import Supervised
 
 
@@ -58,14 +58,14 @@ class SharpnessAware(Supervised):
             variable.assign(value)
         replica.apply(self.optimizer, grads, weights)
 
-    def _first_pass(self, lane: Lane) -> tf.Tensor:
-        return self._losses(lane, training=True)
+    def _first_pass(self, microbatch: Microbatch) -> tf.Tensor:
+        return self._losses(microbatch, training=True)
 
-    def _second_pass(self, lane: Lane) -> tf.Tensor:
-        return self.loss(lane[self.label], self._predict(lane))
+    def _second_pass(self, microbatch: Microbatch) -> tf.Tensor:
+        return self.loss(microbatch[self.label], self._predict(microbatch))
 
-    def _predict(self, lane: Lane) -> tf.Tensor:
-        return tf.cast(self.model(lane[self.input], training=True), tf.float32)
+    def _predict(self, microbatch: Microbatch) -> tf.Tensor:
+        return tf.cast(self.model(microbatch[self.input], training=True), tf.float32)
 
 
 def uphill(grads: Sequence[tf.Tensor], rho: float) -> list[tf.Tensor]:

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from trainer.data.info import Feature
-from trainer.task import Lane, Parts, Replica, Task
+from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.features import need
 
 
@@ -42,20 +42,20 @@ class Supervised(Task):
     def train_step(self, replica: Replica) -> None:
         """Gradient of the mean loss over the global batch, then one update."""
 
-        def loss(lane: Lane) -> tf.Tensor:
-            return self._losses(lane, training=True)
+        def loss(microbatch: Microbatch) -> tf.Tensor:
+            return self._losses(microbatch, training=True)
 
         grads = replica.gradient(loss, self.model.trainable_variables)
         replica.apply(self.optimizer, grads, self.model.trainable_variables)
 
-    def eval_step(self, lane: Lane) -> tf.Tensor:
+    def eval_step(self, microbatch: Microbatch) -> tf.Tensor:
         """Return the loss of each example, float[b]."""
-        return self._losses(lane, training=False)
+        return self._losses(microbatch, training=False)
 
-    def _losses(self, lane: Lane, *, training: bool) -> tf.Tensor:
-        labels = lane[self.label]
+    def _losses(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor:
+        labels = microbatch[self.label]
         # Some metrics refuse bfloat16, and a model of one's own may end in it.
-        predictions = tf.cast(self.model(lane[self.input], training=training), tf.float32)
+        predictions = tf.cast(self.model(microbatch[self.input], training=training), tf.float32)
         for metric in self.metrics.values():
-            metric.update_state(labels, predictions, sample_weight=lane.weights)
+            metric.update_state(labels, predictions, sample_weight=microbatch.weights)
         return self.loss(labels, predictions)

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
-from trainer.exit_codes import ExitCode, RunError
-from trainer.task import Lane, Parts, Replica, Task
+from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.features import need
 
 
@@ -74,25 +74,27 @@ class WassersteinGan(Task):
         grads = replica.gradient(self._generator_loss, weights)
         replica.apply(self.optimizers["main"], grads, weights)
 
-    def eval_step(self, lane: Lane) -> tf.Tensor:
+    def eval_step(self, microbatch: Microbatch) -> tf.Tensor:
         """Return the critic's loss of each example."""
-        return self._critic_loss(lane, training=False)
+        return self._critic_loss(microbatch, training=False)
 
-    def _critic_loss(self, lane: Lane, training: bool = True) -> tf.Tensor:
-        real, fake = lane[self.real], self._draw(lane, training)
+    def _critic_loss(self, microbatch: Microbatch, training: bool = True) -> tf.Tensor:
+        real, fake = microbatch[self.real], self._draw(microbatch, training)
         distance = self._rate(real, training) - self._rate(fake, training)
-        penalty = self._gradient_penalty(lane, real, fake)
-        self.metrics["wasserstein"].update_state(distance, lane.weights)
-        self.metrics["gradient_penalty"].update_state(penalty, lane.weights)
+        penalty = self._gradient_penalty(microbatch, real, fake)
+        self.metrics["wasserstein"].update_state(distance, microbatch.weights)
+        self.metrics["gradient_penalty"].update_state(penalty, microbatch.weights)
         return self.penalty_weight * penalty - distance
 
-    def _generator_loss(self, lane: Lane) -> tf.Tensor:
-        return -self._rate(self._draw(lane, training=True), training=True)
+    def _generator_loss(self, microbatch: Microbatch) -> tf.Tensor:
+        return -self._rate(self._draw(microbatch, training=True), training=True)
 
-    def _gradient_penalty(self, lane: Lane, real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    def _gradient_penalty(
+        self, microbatch: Microbatch, real: tf.Tensor, fake: tf.Tensor
+    ) -> tf.Tensor:
         """Return (|dD/dx| - 1)^2 between real and drawn images: float[b]."""
         shape = [real.shape[0]] + [1] * (real.shape.rank - 1)
-        mix = tf.random.stateless_uniform(shape, lane.seed(1), alg="philox")
+        mix = tf.random.stateless_uniform(shape, microbatch.seed(1), alg="philox")
         between = real + mix * (tf.cast(fake, real.dtype) - real)
         with tf.GradientTape() as tape:
             tape.watch(between)
@@ -107,9 +109,9 @@ class WassersteinGan(Task):
         noise = tf.random.stateless_normal([64, self.latent], [0, 0], alg="philox")
         return {"samples": self.generator(noise, training=False)}
 
-    def _draw(self, lane: Lane, training: bool) -> tf.Tensor:
-        shape = [lane.weights.shape[0], self.latent]
-        noise = tf.random.stateless_normal(shape, lane.seed(), alg="philox")
+    def _draw(self, microbatch: Microbatch, training: bool) -> tf.Tensor:
+        shape = [microbatch.weights.shape[0], self.latent]
+        noise = tf.random.stateless_normal(shape, microbatch.seed(), alg="philox")
         return self.generator(noise, training=training)
 
     def _rate(self, images: tf.Tensor, training: bool) -> tf.Tensor:

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from trainer import OptimizerConfig, PartConfig, TrainConfig
-from trainer.data.hashing import uniform
+from trainer.data.augment.hashing import uniform
 
 
 def build_model(
@@ -76,7 +76,7 @@ class Confidence(keras.metrics.Metric):
     """The mean probability of the predicted class.
 
     Change: the sums in `update_state` and the ratio in `result`. The state must be sums over
-    examples, zero at first: lanes and replicas are added up.
+    examples, zero at first: microbatches and replicas are added up.
     """
 
     def __init__(self) -> None:

@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser
-from trainer.exit_codes import ExitCode, RunError
 from trainer.storage.failures import local_io
 
 FILES = ("experiment.py", "test_experiment.py")

@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from trainer import config_file, config_flags, config_names, config_values
+from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser
-from trainer.exit_codes import ExitCode, RunError
+from trainer.config import conversion, experiment_file, field_flags, part_names
 from trainer.tune.settings import Measured, Setting, candidates, report
 
 _SECS_EACH = 4.0
@@ -26,14 +26,14 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument(
         "--budget_secs", type=float, default=180.0, help="no setting is begun after so long"
     )
-    overrides, others = config_flags.take(args)
+    overrides, others = field_flags.take(args)
     flags = parser.parse_args(others)
     if not flags.budget_secs > 0:
         raise RunError(
             ExitCode.BAD_FLAG, f"--budget_secs={flags.budget_secs} must be above 0, in seconds"
         )
-    config = config_values.override(config_file.load(flags.config), overrides)
-    config_names.check(config)
+    config = conversion.override(experiment_file.load(flags.config), overrides)
+    part_names.check(config)
     found, ends = list[Measured](), time.monotonic() + flags.budget_secs
     for setting in candidates(config, len(os.sched_getaffinity(0))):
         left = ends - time.monotonic()

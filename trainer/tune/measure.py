@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trainer import config_file, config_values, plain_secrets, quiet
-from trainer.config import TrainConfig
+from common import redaction
+from common.exit_codes import ExitCode, RunError
+from trainer.config import TrainConfig, conversion, experiment_file
 from trainer.data import sources
-from trainer.exit_codes import ExitCode, RunError
 from trainer.plan import make_plan
-from trainer.run import edges
+from trainer.run import boundaries
+from trainer.runtime import quiet
 
 InnerLoop = Callable[[int, int], Any]
 
@@ -27,7 +28,7 @@ def measure(config: TrainConfig, seconds: float) -> dict[str, float]:
     No checkpoint, log or evaluation is made; the weights are lost.
     """
     from trainer.cluster.strategy import Placement
-    from trainer.data.feeds import CHUNK
+    from trainer.data.serving.input_pipeline import CHUNK
     from trainer.run.session import open_session
 
     info = sources.describe(config.dataset)
@@ -36,7 +37,7 @@ def measure(config: TrainConfig, seconds: float) -> dict[str, float]:
     first, rates = _timed(live.train, 0, 1), list[float]()
     secs, done, until = 0.0, 1, time.monotonic() + seconds
     while time.monotonic() < until or len(rates) < 2:
-        num_steps = min(edges.steps_per_call(secs, CHUNK), plan.total_steps - done)
+        num_steps = min(boundaries.steps_per_call(secs, CHUNK), plan.total_steps - done)
         if num_steps < 1:
             done, num_steps = 0, 1  # a short run begins again: only its time is of interest
         secs = _timed(live.train, done, num_steps) / num_steps
@@ -58,10 +59,10 @@ def main(args: Sequence[str]) -> ExitCode:
     pairs = [(field, value) for field, _, value in (s.partition("=") for s in settings)]
     try:
         with quiet.loading():
-            config = config_values.override(config_file.load(name), pairs)
+            config = conversion.override(experiment_file.load(name), pairs)
             print(json.dumps(measure(config, float(seconds))))
     except RunError as error:
-        plain_secrets.complain(error.code.last_line(error.reason))
+        redaction.complain(error.code.last_line(error.reason))
         return error.code
     return ExitCode.DONE
 

@@ -2,7 +2,8 @@
 
     (batch, keys, **args) -> batch
 
-`batch` holds feature -> [k, b, ...], k lanes of b examples, images float32 in [0, 1]. `keys` is
+`batch` holds feature -> [k, b, ...]: k microbatches of b examples; images are float32 in [0, 1].
+`keys` is
 uint64[k, b], a function of the seed and the example's position in the run: whatever serves the
 example, and wherever, it is changed in the same way. Draw with `hashing.uniform(keys, index)`.
 """

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainer.data.hashing import uniform
+from trainer.data.augment.hashing import uniform
 
 Batch = dict[str, tf.Tensor]
 

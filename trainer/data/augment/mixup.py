@@ -1,11 +1,11 @@
-"""Blend every example with its neighbour in the lane, labels too."""
+"""Blend every example with its neighbour in the microbatch, labels too."""
 
 import functools
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.hashing import uniform
+from trainer.data.augment.hashing import uniform
 
 Batch = dict[str, tf.Tensor]
 _QUANTILES = 1025
@@ -21,7 +21,7 @@ def mixup(
 ) -> Batch:
     """Return x = m x_i + (1 - m) x_j of images and one-hot labels, m ~ Beta(alpha, alpha).
 
-    j is the next example of the lane: a lane is the same on every topology, a batch is not.
+    j is the next example of the microbatch, which is the same on every topology; a batch is not.
     Labels are one-hot in training and in evaluation: use the loss `categorical_crossentropy` and
     the metric `categorical_accuracy`.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.data.hashing import uniform
+from trainer.data.augment.hashing import uniform
 
 Batch = dict[str, tf.Tensor]
 

@@ -1,0 +1,1 @@
+"""What trainer and launch both stand on; it imports nothing of theirs and no TensorFlow."""

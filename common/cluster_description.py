@@ -1,0 +1,83 @@
+"""The cluster description in TF_CONFIG, checked before TensorFlow sees it; stdlib only."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from common.exit_codes import ExitCode, RunError
+
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The worker processes of a run; worker 0 is the chief.
+
+    Attributes:
+        workers: "host:port" of each.
+        index: of this process.
+    """
+
+    workers: tuple[str, ...] = ()
+    index: int = 0
+
+    @property
+    def num_workers(self) -> int:
+        """Processes of the run; a run without a description has one."""
+        return max(1, len(self.workers))
+
+    @property
+    def num_on_host(self) -> int:
+        """Processes of the run on the host of this one, itself counted."""
+        hosts = [address.rpartition(":")[0] for address in self.workers] or [""]
+        return hosts.count(hosts[self.index])
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the workdir."""
+        return self.index == 0
+
+
+def read_cluster(environment: Mapping[str, str]) -> Cluster:
+    """Return the cluster that TF_CONFIG describes, or a run of one process without it.
+
+    Raises:
+        RunError: BAD_CONFIG where the description is not one that a run can use.
+    """
+    text = environment.get("TF_CONFIG", "").strip()
+    if not text:
+        return Cluster()
+    try:
+        description = json.loads(text)
+        workers = description["cluster"]["worker"]
+        task = description["task"]
+        kind, index = task["type"], task["index"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _bad(f"{type(error).__name__}: {error}") from error
+    extra = set(description["cluster"]) - {"worker"}
+    if extra or kind != "worker":
+        raise _bad(f"only tasks of type 'worker' are used, got {sorted({*extra, str(kind)})}")
+    _check_workers(workers)
+    if type(index) is not int or not 0 <= index < len(workers):
+        raise _bad(f"task.index={index!r} is not in 0..{len(workers) - 1}")
+    return Cluster(tuple(workers), index)
+
+
+def _check_workers(workers: Any) -> None:
+    if not isinstance(workers, list) or not workers:
+        raise _bad("cluster.worker must be a list of 'host:port'")
+    for address in workers:
+        match = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
+        if not match or not 0 < int(match[2]) < 65536:
+            raise _bad(f"worker address {address!r} is not 'host:port'")
+    if len(set(workers)) < len(workers):
+        raise _bad("cluster.worker lists an address twice")
+
+
+def _bad(reason: str) -> RunError:
+    return RunError(ExitCode.BAD_CONFIG, f"TF_CONFIG: {reason}; expected a form like {_EXAMPLE}")

@@ -1,0 +1,127 @@
+"""Who is gone, of three workers and more; and who leaves last."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import tensorflow as tf
+
+from common.cluster_description import Cluster
+from common.exit_codes import ExitCode, RunError
+from tests.processes import free_ports
+from trainer.cluster import peers
+
+LOST = [
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+]
+
+
+@contextlib.contextmanager
+def workers(count: int, gone: set[int]) -> Iterator[tuple[str, ...]]:
+    """The addresses of workers, of which all but those that are gone listen."""
+    ports = free_ports(count)
+    with contextlib.ExitStack() as stack:
+        for index, port in enumerate(ports):
+            if index not in gone:
+                stack.enter_context(socket.create_server(("localhost", port)))
+        yield tuple(f"localhost:{port}" for port in ports)
+
+
+def said(cluster: Cluster, message: str, error: type[tf.errors.OpError] = LOST[0]) -> str:
+    with pytest.raises(RunError) as caught, peers.naming_lost(cluster):
+        raise error(None, None, message)
+    assert caught.value.code is ExitCode.PEER_LOST
+    return caught.value.reason
+
+
+def named(addresses: tuple[str, ...], *indexes: int) -> str:
+    count = len(addresses)
+    return ", ".join(f"worker {i} of {count} ({addresses[i]})" for i in indexes) + " is gone: "
+
+
+@pytest.mark.parametrize(
+    ("index", "gone"), [(0, {2}), (1, {0}), (3, {1}), (0, {1, 2}), (2, {0, 3}), (1, {0, 2, 3})]
+)
+def test_the_workers_that_do_not_answer_are_gone(index, gone):
+    with workers(4, gone) as addresses:
+        # TensorFlow names whom it heard last, which need not be who is gone.
+        reason = said(Cluster(addresses, index), f"/job:worker/replica:0/task:{index} and task:3")
+    assert reason.startswith(named(addresses, *sorted(gone)))
+    assert f"UnavailableError on worker {index};" in reason
+
+
+@pytest.mark.parametrize(
+    ("message", "gone"),
+    [
+        ("from remote /job:worker/replica:0/task:2:", (2,)),
+        ("/job:worker/task:2 and /job:worker/replica:0/task:11, /job:worker/task:2", (2, 11)),
+        ("/job:worker/replica:0/task:0 lost /job:worker/replica:0/task:1", (1,)),
+    ],
+)
+def test_where_all_answer_the_message_names_who_is_gone(message, gone):
+    with workers(12, set()) as addresses:
+        reason = said(Cluster(addresses, 0), message)
+    assert reason.startswith(named(addresses, *gone))
+
+
+@pytest.mark.parametrize("message", ["Socket closed", "on /job:worker/replica:0/task:1"])
+def test_where_nothing_names_anyone_it_may_be_any_other(message):
+    with workers(3, set()) as addresses:
+        reason = said(Cluster(addresses, 1), message)
+    assert reason.startswith(named(addresses, 0, 2))
+
+
+@pytest.mark.parametrize("error", LOST)
+def test_every_error_by_which_tensorflow_loses_a_worker_names_it(error):
+    with workers(3, {2}) as addresses:
+        reason = said(Cluster(addresses, 0), "x", error)
+    assert reason.startswith(named(addresses, 2) + error.__name__)
+
+
+def test_other_errors_and_those_of_one_worker_stay_what_they_are():
+    three = Cluster(("localhost:1", "localhost:2", "localhost:3"), 0)
+    with pytest.raises(tf.errors.InvalidArgumentError), peers.naming_lost(three):
+        raise tf.errors.InvalidArgumentError(None, None, "x")
+    with pytest.raises(tf.errors.UnavailableError), peers.naming_lost(Cluster()):
+        raise tf.errors.UnavailableError(None, None, "x")
+
+
+def test_the_chief_leaves_after_every_other_worker():
+    with workers(4, {0, 1, 2, 3}) as addresses:
+        servers = [_listening(address) for address in addresses[1:]]
+    left = []
+
+    def leave() -> None:
+        for index, server in enumerate(servers):
+            time.sleep(0.1)
+            left.append(index)
+            server.close()
+
+    thread = threading.Thread(target=leave)
+    thread.start()
+    peers.wait_until_gone(Cluster(addresses, 0))
+    assert left == [0, 1, 2]
+    thread.join()
+
+
+def _listening(address: str) -> socket.socket:
+    return socket.create_server(("localhost", int(address.rpartition(":")[2])))
+
+
+def test_no_other_worker_waits_for_anyone(monkeypatch):
+    monkeypatch.setattr(peers, "_listens", lambda _: pytest.fail("asked for a peer"))
+    for index in (1, 2):
+        peers.wait_until_gone(Cluster(("localhost:1", "localhost:2", "localhost:3"), index))
+
+
+def test_the_chief_waits_no_longer_than_it_should(monkeypatch):
+    monkeypatch.setattr(peers, "_LEAVE_SECS", 0.2)
+    with workers(3, set()) as addresses:
+        peers.wait_until_gone(Cluster(addresses, 0))

@@ -1,0 +1,59 @@
+"""What follows from the numbers of an evaluation: the best step, the rate, and when neither."""
+
+import dataclasses
+
+import pytest
+
+from trainer.config import PlateauConfig, TrainConfig
+from trainer.run.evaluation import take_note
+from trainer.run.state import Progress
+
+NAN = float("nan")
+
+
+def _evaluated(values: list[float], *, start: int = 1, **fields) -> Progress:
+    """Note these losses after steps `start` and following."""
+    config, progress = TrainConfig(train_steps=10, **fields), Progress()
+    for step, value in enumerate(values, start):
+        progress.step = step
+        take_note(config, progress, {"loss": value, "accuracy": 0.0})
+        assert (progress.evaluated_step, progress.evaluation["loss"]) == (step, value)
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "best"),
+    [
+        ("min", [3.0, 1.0, 2.0], 2),
+        ("max", [1.0, 3.0, 2.0], 2),
+        ("min", [1.0, 2.0, 3.0], 1),
+        ("max", [1.0, 2.0, 3.0], 3),
+        ("min", [2.0, 1.0, 1.0], 2),  # of equals the first
+        ("max", [-1.0, -1.0], 1),
+        ("min", [NAN, 2.0, NAN], 2),
+        ("max", [0.0, NAN, -1.0], 1),
+    ],
+)
+def test_the_best_step_is_that_of_the_first_best_value(mode, values, best) -> None:
+    progress = _evaluated(values, keep_best_metric="loss", keep_best_mode=mode)
+    assert (progress.best_step, progress.best) == (best, values[best - 1])
+
+
+def test_the_first_weights_are_no_best_and_no_progress() -> None:
+    fields = {"keep_best_metric": "loss", "plateau": PlateauConfig("loss", patience=1)}
+    progress = _evaluated([1.0], start=0, keep_best_mode="min", **fields)
+    assert (progress.best, progress.best_step) == (None, 0)
+    assert progress.plateau.best is None
+
+
+def test_without_a_metric_nothing_is_best() -> None:
+    assert _evaluated([1.0, 2.0]).best is None
+
+
+def test_a_plateau_lowers_the_rate_by_all_that_the_rule_says() -> None:
+    rule = PlateauConfig("loss", "max", factor=0.5, patience=2, min_delta=0.1, min_scale=0.3)
+    values = [1.0, 1.05, 1.05, 2.0, 2.0, 2.0]
+    scales = [_evaluated(values[: n + 1], plateau=rule).plateau.scale for n in range(len(values))]
+    assert scales == [1.0, 1.0, 0.5, 0.5, 0.5, 0.3]
+    falling = dataclasses.replace(rule, mode="min")
+    assert _evaluated([3.0, 2.0, 1.0], plateau=falling).plateau.scale == 1.0

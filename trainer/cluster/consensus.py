@@ -1,0 +1,66 @@
+"""What all workers decide alike at a boundary, though each has seen something else."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from common.cluster_description import Cluster
+from common.exit_codes import ExitCode, RunError
+
+
+class Consensus:
+    """Compares a few numbers of the workers; a run of one process needs no message.
+
+    Args:
+        strategy: of the run.
+        cluster: of the run.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._gather = _make_gather(strategy)
+
+    def at_boundary(self, *, stop: bool, secs_per_step: float) -> tuple[bool, float]:
+        """Return whether any worker was asked to stop, and the mean time of a step."""
+        if self.cluster.num_workers == 1:
+            return stop, secs_per_step
+        stops, secs = self._of_all([float(stop), secs_per_step]).mean(axis=0).tolist()
+        return stops > 0, secs
+
+    def same_step(self, step: int) -> None:
+        """Refuse workers that restored different steps.
+
+        Raises:
+            RunError: BAD_CONFIG, because they cannot see the same workdir.
+        """
+        if self.cluster.num_workers == 1:
+            return
+        steps = self._of_all([float(step)]).astype(int).ravel().tolist()
+        if len(set(steps)) > 1:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"worker {self.cluster.index} restored step {step}, and the workers {steps}: "
+                "--workdir must be a folder or bucket that every worker reads",
+            )
+
+    def wait_for_all(self) -> None:
+        """Return when every worker has come here."""
+        self.at_boundary(stop=False, secs_per_step=0.0)
+
+    def _of_all(self, values: list[float]) -> np.ndarray:
+        """Return what each replica was given, float64[R, n]: the same on every worker."""
+        gathered: np.ndarray = self._gather(tf.constant(values, tf.float64)).numpy()
+        return gathered
+
+
+def _make_gather(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    def on_replica(mine: tf.Tensor) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        return context.all_gather(mine[tf.newaxis], axis=0)
+
+    @tf.function(autograph=False)
+    def gather(mine: tf.Tensor) -> tf.Tensor:
+        return strategy.experimental_local_results(strategy.run(on_replica, args=(mine,)))[0]
+
+    return gather

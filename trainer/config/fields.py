@@ -1,0 +1,248 @@
+"""What is trained: the typed config. Where it is trained is said by flags, never here.
+
+Standard library only, so that a mistake is refused before TensorFlow is imported.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from common.exit_codes import ExitCode, RunError
+from trainer.config import conversion
+
+
+@dataclasses.dataclass(frozen=True)
+class PartConfig:
+    """A part by name: registered in `trainer.registry`, or `"package.module:object"`."""
+
+    name: str
+    args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Keyword arguments of the part."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetConfig:
+    """Which examples, and in which form they reach the step."""
+
+    name: str = "digits"
+    """`digits`, `tfds:NAME`, `tfds:DIRECTORY`, a TFRecord pattern, or `"package.module:name"`."""
+    data_dir: str = ""
+    """Folder that holds prepared TFDS datasets; empty: the TFDS default."""
+    train_split: str = "train"
+    """Split, or a slice of it: `train[:42000]`."""
+    eval_split: str = "test"
+    """Split or slice; empty: no evaluation."""
+    holdout: int = 0
+    """Examples at the end of `train_split` that are evaluated on instead of `eval_split`."""
+    serve: Literal["auto", "resident", "stream"] = "auto"
+    """Keep the decoded examples on the device, or read them while training."""
+    shuffle_window: int = 0
+    """Examples that are shuffled among themselves; 0: all of them."""
+    skip_bad_records: bool = False
+    """Leave out damaged records and report their number, instead of exit code 65."""
+    args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Keyword arguments of an own function, or the feature spec of TFRecords."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """An optimizer and its learning rate."""
+
+    name: str = "adam"
+    learning_rate: float = 1e-3
+    """Peak rate, per update."""
+    clip_norm: float = 0.0
+    """Largest norm of the whole gradient, after the reduction; 0: not clipped."""
+    schedule: PartConfig = PartConfig("constant")
+    warmup_steps: int = 0
+    """Updates of linear warm-up before the schedule's rate is reached."""
+    args: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlateauConfig:
+    """Multiply every learning rate by `factor` when a metric stops getting better."""
+
+    metric: str = ""
+    """Name of an evaluation metric; empty: off."""
+    mode: Literal["min", "max"] = "min"
+    factor: float = 0.1
+    patience: int = 5
+    """Evaluations without an improvement that are waited for."""
+    min_delta: float = 0.0
+    """Smallest change that counts as better."""
+    min_scale: float = 1e-4
+    """The product of the factors never falls below this."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """One experiment. The state it ends with is a function of these fields alone."""
+
+    seed: int = 0
+    execution: Literal["graph", "xla_step", "xla_loop"] = "graph"
+    """How a step is compiled; each has its own last bits."""
+    intra_op_threads: int = 1
+    """CPU threads one operation may use. Part of the config: kernels split sums by it."""
+    train_steps: int = 0
+    """Updates; 0: counted by `epochs`."""
+    epochs: float = 0.0
+    """Passes over the training data; 0: counted by `train_steps`."""
+    global_batch_size: int = 32
+    """B, examples per update, over all replicas."""
+    virtual_replicas: int = 1
+    """V, microbatches a batch is cut into. Must divide B; the hardware's replicas must divide V."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What layers compute in; weights and sums are float32."""
+    reduction: Literal["exact", "fast"] = "exact"
+    """Fixed order of sums over replicas, or the collective library's."""
+    log_every_steps: int = 500
+    eval_every_steps: int = 0
+    """0: at the end of every epoch."""
+    eval_before_training: bool = False
+    """Evaluate the first weights too; no plateau and no best checkpoint begins there."""
+    checkpoint_every_steps: int = 1000
+    """0: only at the end."""
+    keep_checkpoints: int = 3
+    """Newest checkpoints that are kept."""
+    checkpoint_every_secs: float | Literal["auto"] = 0.0
+    """Save also after this time, seconds; 0: by steps only; auto: Young's optimum, as measured."""
+    keep_best_metric: str = ""
+    """Evaluation metric whose best checkpoint is kept as well; empty: none."""
+    keep_best_mode: Literal["min", "max"] = "max"
+    max_skipped_steps: int = 10
+    """Updates in a row left out, for a number that is not finite or a spike, before a rollback."""
+    max_rollbacks: int = 2
+    """Returns to the last checkpoint of `checkpoint_every_steps`, before exit code 70."""
+    loss_spike: float = 0.0
+    """Leave out updates whose loss is over this many times its running mean; 0: none."""
+    dataset: DatasetConfig = DatasetConfig()
+    augment: tuple[PartConfig, ...] = ()
+    """Changes to training examples, in order."""
+    task: PartConfig = PartConfig("supervised")
+    model: PartConfig = PartConfig("cnn")
+    models: dict[str, PartConfig] = dataclasses.field(default_factory=dict)
+    """Further models by role, for tasks with more than one."""
+    loss: PartConfig = PartConfig("sparse_categorical_crossentropy")
+    regularizer: PartConfig | None = None
+    """Penalty on the kernels of the trained model."""
+    metrics: tuple[PartConfig, ...] = (PartConfig("accuracy"),)
+    """Each goes by its `args.name`, or else by the name of its part."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
+    """Further optimizers by role."""
+    plateau: PlateauConfig = PlateauConfig()
+    ema_decay: float = 0.0
+    """Of a running average of the weights, which is evaluated and exported; 0: the last weights."""
+
+    def __post_init__(self) -> None:
+        for error in _range_errors(self):
+            raise RunError(ExitCode.BAD_CONFIG, error)
+
+
+# These change how a run is watched, not what it computes.
+UNESSENTIAL_FIELDS = frozenset(
+    {
+        "log_every_steps",
+        "eval_every_steps",
+        "eval_before_training",
+        "checkpoint_every_steps",
+        "checkpoint_every_secs",
+        "keep_checkpoints",
+        "keep_best_metric",
+        "keep_best_mode",
+    }
+)
+
+
+def essential_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two plain configs and changes what is computed."""
+    # What an older version did not know was as it is by default.
+    old = {**conversion.to_plain(TrainConfig(epochs=1)), **old}
+    unessential = set(UNESSENTIAL_FIELDS)
+    if new["plateau"]["metric"]:
+        unessential.discard("eval_every_steps")  # each evaluation may lower the learning rate
+    lines = conversion.difference(old, new)
+    return [line for line in lines if line.partition(":")[0] not in unessential]
+
+
+_POSITIVE = ("global_batch_size", "virtual_replicas", "intra_op_threads", "log_every_steps")
+_NOT_NEGATIVE = (
+    "train_steps",
+    "epochs",
+    "eval_every_steps",
+    "checkpoint_every_steps",
+    "max_skipped_steps",
+    "max_rollbacks",
+)
+
+
+def _range_errors(config: TrainConfig) -> list[str]:
+    errors = [
+        f"config.{name}={getattr(config, name)} must be at least 1"
+        for name in (*_POSITIVE, "keep_checkpoints")
+        if getattr(config, name) < 1
+    ]
+    errors += [
+        f"config.{name}={getattr(config, name)} must not be negative"
+        for name in _NOT_NEGATIVE
+        if getattr(config, name) < 0
+    ]
+    if not 0 <= config.seed < 2**31:
+        errors.append(f"config.seed={config.seed} must be in 0..{2**31 - 1}")
+    if not 0 <= config.ema_decay < 1:
+        errors.append(f"config.ema_decay={config.ema_decay} must be in [0, 1); 0: no average")
+    if config.loss_spike and not 1 < config.loss_spike < float("inf"):
+        errors.append(f"config.loss_spike={config.loss_spike} must be above 1, or 0 for off")
+    secs = config.checkpoint_every_secs
+    if secs != "auto" and not (isinstance(secs, int | float) and 0 <= secs < float("inf")):
+        errors.append(
+            f"config.checkpoint_every_secs={secs!r} must be seconds, 0 for saves by steps only, "
+            "or auto"
+        )
+    if config.epochs == float("inf"):
+        errors.append("config.epochs=inf must be finite")
+    if bool(config.train_steps) == bool(config.epochs):
+        errors.append(
+            f"config.train_steps={config.train_steps} and config.epochs={config.epochs}: "
+            "give exactly one of them, above zero"
+        )
+    if not errors and config.global_batch_size % config.virtual_replicas:
+        errors.append(
+            f"config.virtual_replicas={config.virtual_replicas} does not divide "
+            f"config.global_batch_size={config.global_batch_size}; allowed: "
+            f"{_divisors(config.global_batch_size)}"
+        )
+    return errors + _optimizer_errors(config) + _dataset_errors(config.dataset)
+
+
+def _optimizer_errors(config: TrainConfig) -> list[str]:
+    roles = {"optimizer": config.optimizer}
+    roles |= {f"optimizers.{role}": o for role, o in config.optimizers.items()}
+    errors = []
+    for field, optimizer in roles.items():
+        if not 0 < optimizer.learning_rate < float("inf"):
+            errors.append(f"config.{field}.learning_rate={optimizer.learning_rate} must be above 0")
+        if not 0 <= optimizer.clip_norm < float("inf"):
+            errors.append(
+                f"config.{field}.clip_norm={optimizer.clip_norm} must be a norm, or 0 for none"
+            )
+        if optimizer.warmup_steps < 0:
+            errors.append(f"config.{field}.warmup_steps={optimizer.warmup_steps} is negative")
+        if optimizer.warmup_steps >= 2**62:
+            errors.append(f"config.{field}.warmup_steps={optimizer.warmup_steps} is above 2**62")
+    if not 0 < config.plateau.factor < 1:
+        errors.append(f"config.plateau.factor={config.plateau.factor} must be between 0 and 1")
+    return errors
+
+
+def _dataset_errors(dataset: DatasetConfig) -> list[str]:
+    return [
+        f"config.dataset.{name}={getattr(dataset, name)} must not be negative"
+        for name in ("holdout", "shuffle_window")
+        if getattr(dataset, name) < 0
+    ]
+
+
+def _divisors(number: int) -> str:
+    return ", ".join(str(d) for d in range(1, number + 1) if number % d == 0)

@@ -1,0 +1,59 @@
+"""Whether a part takes the arguments that the config gives it."""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from common.exit_codes import ExitCode, RunError
+from trainer.config import PartConfig
+
+_ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def bind(
+    found: Any, part: PartConfig, field: str, *given: Any, **named: Any
+) -> inspect.BoundArguments:
+    """Return the arguments of a call of `found`, without calling it.
+
+    Args:
+        found: what the name of the part stands for, a function or class.
+        part: of the config; its `args` come after what every part of its kind is given.
+        field: of the config that holds the part, for the message.
+        *given: what comes first, by position.
+        **named: what is given by name.
+
+    Raises:
+        RunError: BAD_CONFIG naming the field, the arguments and those that are allowed.
+    """
+    try:
+        return inspect.signature(found).bind(*given, **named, **part.args)
+    except (TypeError, ValueError) as error:
+        names = [name for name in _names(found)[len(given) :] if name not in named]
+        raise _refusal(part, field, error, names) from error
+
+
+def call(found: Any, part: PartConfig, field: str, *given: Any) -> Any:
+    """Return `found(*given, **part.args)`; raises as `bind`, and the errors of the part itself."""
+    bind(found, part, field, *given)
+    try:
+        return found(*given, **part.args)
+    except ValueError as error:
+        # Keras takes any argument and looks at the names later.
+        if "not recognized" in str(error) or "Unrecognized keyword" in str(error):
+            raise _refusal(part, field, error, _names(found)[len(given) :]) from error
+        raise
+
+
+def _refusal(part: PartConfig, field: str, reason: object, names: Iterable[str]) -> RunError:
+    allowed = ", ".join(names) or "none"
+    return RunError(
+        ExitCode.BAD_CONFIG, f"{field}.args={part.args}: {reason}; arguments: {allowed}"
+    )
+
+
+def _names(found: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(found).parameters
+    except (TypeError, ValueError):
+        return []  # no function, or one that does not say what it takes
+    return [name for name, parameter in parameters.items() if parameter.kind not in _ANY]

@@ -1,0 +1,1 @@
+"""Records: where each one is in its file, read, checked and decoded."""

@@ -1,0 +1,110 @@
+"""Indexes of TFRecord files kept on the local disk, so that a second start does not scan.
+
+An index is kept under the name of its file together with what the file was: size and time of a
+local one, size and CRC-32C of a remote one. A file that is something else by now is scanned
+anew. What is kept only saves time: it is checked when it is read, and where nothing can be
+written nothing is kept.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+
+from trainer import storage
+from trainer.data.records import tfrecord
+from trainer.data.records.staging import stat_shard
+from trainer.data.records.tfrecord import Index
+
+_VERSION = 1
+# A file that has just been written may be written again at the same time of the disk's clock.
+_SETTLED_NS = 2 * 10**9
+
+
+def read_index(path: Path, url: str, folder: Path, *, skip_bad: bool) -> Index:
+    """Return the index of a shard, kept or scanned.
+
+    Args:
+        path: where the shard is on the local disk.
+        url: of the shard.
+        folder: of kept indexes.
+        skip_bad: see `tfrecord.scan`.
+
+    Raises:
+        RunError: BAD_DATA, see `tfrecord.scan`.
+    """
+    index = find_index(url, folder, skip_bad=skip_bad)
+    if index is None:
+        content = _content(url)
+        index = tfrecord.scan(path, url, skip_bad=skip_bad)
+        if content and content == _content(url):  # else it changed meanwhile
+            _keep(index, _place(url, folder, skip_bad), content)
+    return index
+
+
+def find_index(url: str, folder: Path, *, skip_bad: bool) -> Index | None:
+    """Return the kept index of what the shard is now; the shard itself is not opened."""
+    try:
+        header, _, body = _place(url, folder, skip_bad).read_bytes().partition(b"\n")
+        fields = json.loads(header)
+    except (OSError, ValueError):
+        return None
+    content = _content(url)
+    if not content or fields.get("content") != content:
+        return None
+    if fields.get("crc32c") != google_crc32c.value(body):
+        return None
+    count = int(fields["count"])
+    index = Index(damaged=tuple(fields["damaged"]))
+    index.offsets.frombytes(body[: 8 * count])
+    index.lengths.frombytes(body[8 * count : 16 * count])
+    index.checksums.frombytes(body[16 * count :])
+    return index
+
+
+def _keep(index: Index, place: Path, content: list[Any]) -> None:
+    body = b"".join(x.tobytes() for x in (index.offsets, index.lengths, index.checksums))
+    fields = {
+        "content": content,
+        "count": len(index.offsets),
+        "damaged": index.damaged,
+        "crc32c": google_crc32c.value(body),
+    }
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=place.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(json.dumps(fields).encode() + b"\n" + body)
+            Path(part).replace(place)
+        except OSError:
+            Path(part).unlink(missing_ok=True)
+
+
+def _place(url: str, folder: Path, skip_bad: bool) -> Path:
+    where = url if storage.is_remote(url) else str(Path(url).absolute())
+    return folder / hashlib.sha256(f"{where}\n{skip_bad}".encode()).hexdigest()[:32]
+
+
+def _content(url: str) -> list[Any]:
+    """Return what tells this content of a file from another; empty: nothing that is certain."""
+    if storage.is_remote(url):
+        return _remote_content(stat_shard(url))
+    try:
+        status = Path(url).stat()
+    except OSError:
+        return []
+    if time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
+        return []
+    return [_VERSION, url, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _remote_content(file: storage.RemoteFile) -> list[Any]:
+    known = file.crc32c is not None
+    return [_VERSION, file.url, file.size, file.crc32c] if known else []

@@ -1,0 +1,191 @@
+"""Reads any example of a split from its shards: one seek, exactly its bytes."""
+
+import contextlib
+import dataclasses
+import os
+import resource
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.exit_codes import ExitCode, RunError
+from trainer import failpoints
+from trainer.data.info import Section, Split
+from trainer.data.records import tfrecord
+from trainer.data.records.files import Stage, open_shards
+from trainer.data.records.indexes import read_index
+from trainer.storage.failures import local_read
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One record and where it came from.
+
+    Attributes:
+        data: a serialized `tf.train.Example`.
+        where: file, number and byte, for an error.
+    """
+
+    data: bytes
+    where: str
+
+
+class RecordReader:
+    """Serves the records of a split by example id.
+
+    Shards are opened as visits reach them and closed as soon as no later visit needs them, so that
+    staged copies and indexes can go. Calls come one after another.
+
+    Args:
+        split: to read.
+        reading_order: number of the section behind each visit.
+        stage: where remote shards are brought.
+        skip_bad: damaged records are not counted among the examples.
+    """
+
+    def __init__(
+        self, split: Split, reading_order: Sequence[int], stage: Stage, *, skip_bad: bool
+    ) -> None:
+        self._sections = split.sections
+        self._starts = np.cumsum([0, *split.sizes[:-1]])
+        self._firsts = np.asarray([section.first for section in split.sections])
+        self._order = reading_order
+        self._stage = stage
+        self._skip_bad = skip_bad
+        urls = [section.shard.url for section in self._sections]
+        _allow_open_files(len(self._sections))
+        self._closing = contextlib.ExitStack()
+        self._shards = self._closing.enter_context(open_shards(urls, reading_order, stage))
+        self._open: dict[int, _OpenShard] = {}
+        self._lock = threading.Lock()  # a pipeline that failed may still be reading ahead
+
+    def read(self, ids: np.ndarray, visits: np.ndarray, first_visits: np.ndarray) -> np.ndarray:
+        """Return the records of examples, object[n] of bytes.
+
+        Args:
+            ids: int64[n], from the start of the split.
+            visits: int64[n], see `order.Served`.
+            first_visits: int64[n]; shards visited before the first one are closed.
+
+        Raises:
+            RunError: BAD_DATA naming file, record and byte; and what brings or reads a file raises.
+        """
+        failpoints.reach("data.read")
+        with self._lock:
+            return self._read(ids, visits, first_visits)
+
+    def where(self, example: int, visit: int) -> str:
+        """Name file, record and byte of an example."""
+        return self._visit(visit).where(int(self._records(np.asarray([example]))[0]))
+
+    def close(self) -> None:
+        """Close all files; the reader is not used again."""
+        with self._lock:
+            for shard in self._open.values():
+                shard.close()
+            self._open.clear()
+            self._closing.close()
+
+    def _read(self, ids: np.ndarray, visits: np.ndarray, first_visits: np.ndarray) -> np.ndarray:
+        records = np.empty(len(ids), object)
+        numbers = self._records(ids)
+        # Cut where shards can be closed: open together are those of one window, not of one call.
+        for part in np.split(np.arange(len(ids)), np.flatnonzero(np.diff(first_visits)) + 1):
+            for visit in [v for v in self._open if v < first_visits[part[0]]]:
+                self._open.pop(visit).close()
+            part = part[np.lexsort((numbers[part], visits[part]))]  # noqa: PLW2901
+            for mine in np.split(part, np.flatnonzero(np.diff(visits[part])) + 1):
+                records[mine] = self._visit(int(visits[mine[0]])).read(numbers[mine])
+        return records
+
+    def _records(self, ids: np.ndarray) -> np.ndarray:
+        """Return the number of each example in its shard."""
+        sections = np.searchsorted(self._starts, ids, "right") - 1
+        return ids - self._starts[sections] + self._firsts[sections]
+
+    def _visit(self, visit: int) -> "_OpenShard":
+        if visit not in self._open:
+            self._open[visit] = self._open_shard(self._sections[self._order[visit]], visit)
+        return self._open[visit]
+
+    def _open_shard(self, section: Section, visit: int) -> "_OpenShard":
+        with contextlib.ExitStack() as closing:
+            path, url = closing.enter_context(self._shards(visit)), section.shard.url
+            index = read_index(path, url, self._stage.index_path, skip_bad=self._skip_bad)
+            _check_count(len(index.offsets), path, section)
+            with local_read(url):  # its index was kept, the file may not be there
+                file = os.open(path, os.O_RDONLY)
+            closing.callback(os.close, file)
+            return _OpenShard(
+                url,
+                file,
+                np.asarray(index.offsets),
+                np.asarray(index.lengths),
+                np.asarray(index.checksums),
+                closing.pop_all(),
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class _OpenShard:
+    url: str
+    file: int
+    offsets: np.ndarray
+    lengths: np.ndarray
+    checksums: np.ndarray
+    closing: contextlib.ExitStack
+
+    def read(self, records: np.ndarray) -> list[bytes]:
+        """Return some records, given in ascending order; neighbours are read in one go."""
+        starts = self.offsets[records]
+        ends = starts + self.lengths[records]
+        new = np.concatenate([[True], starts[1:] != ends[:-1] + tfrecord.GAP])
+        first, run = np.flatnonzero(new), np.cumsum(new) - 1
+        begins, last = starts[first], np.append(first[1:], len(records)) - 1
+        sizes = ends[last] - begins
+        with local_read(self.url):
+            data = [
+                os.pread(self.file, size, begin)
+                for size, begin in zip(sizes.tolist(), begins.tolist(), strict=True)
+            ]
+        cuts = zip(
+            run.tolist(),
+            (starts - begins[run]).tolist(),
+            (ends - begins[run]).tolist(),
+            strict=True,
+        )
+        found = [data[number][start:end] for number, start, end in cuts]
+        wrong = np.flatnonzero(tfrecord.masked_crcs(found) != self.checksums[records])
+        if wrong.size:
+            record = int(records[wrong[0]])
+            where = int(self.offsets[record]) - 12
+            raise tfrecord.damage(self.url, record, where, "does not match its checksum")
+        return found
+
+    def where(self, record: int) -> str:
+        return f"{self.url}: record {record} at byte {self.offsets[record] - 12}"
+
+    def close(self) -> None:
+        self.closing.close()
+
+
+def _check_count(found: int, path: Path, section: Section) -> None:
+    shard = section.shard
+    if found != shard.num_examples:
+        raise RunError(
+            ExitCode.BAD_DATA,
+            f"{shard.url}: holds {found} records up to byte {path.stat().st_size}, "
+            f"{shard.num_examples} are expected; bring back the whole file, or set "
+            "config.dataset.skip_bad_records=true to go on with what is there",
+        )
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the soft limit of open files: a shuffle of everything keeps all shards open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * count + 256
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))

@@ -1,0 +1,79 @@
+"""Writes down which examples were served: `step<TAB>microbatch<TAB>example id` lines."""
+
+import os
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.data.serving.order import Order
+from trainer.data.serving.stream import LocalMicrobatches
+from trainer.storage.failures import local_io
+
+
+class ExampleLog:
+    """Appends this worker's microbatches of the steps that are about to run.
+
+    Workers may share the file: a call is written at once, at the end. After a kill, steps that
+    were not saved run and are written again; the lines are then the same.
+
+    Args:
+        path: of the file.
+        order: of the examples.
+        microbatches: of this worker.
+        batch_size: B.
+        microbatch_size: b.
+
+    Raises:
+        RunError: BAD_CONFIG where the folder of the file cannot be made.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        order: Order,
+        microbatches: LocalMicrobatches,
+        batch_size: int,
+        microbatch_size: int,
+    ) -> None:
+        self._path = path
+        self._order = order
+        self._microbatches = microbatches
+        self._batch_size = batch_size
+        self._microbatch_size = microbatch_size
+        with local_io(path, "--log_examples"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+    def watch(self, pipeline: Any) -> Any:
+        """Return the pipeline, writing whatever it prepares."""
+        prepare = pipeline.prepare
+
+        def logged(first_step: int, num_steps: int) -> Any:
+            for step in range(first_step, first_step + num_steps):
+                self.write(step)
+            return prepare(first_step, num_steps)
+
+        pipeline.prepare = logged
+        return pipeline
+
+    def write(self, step: int) -> None:
+        """Append the examples of one step."""
+        start = step * self._batch_size + self._microbatches.first
+        positions = tf.range(start, start + self._microbatches.size, dtype=tf.int64)
+        ids = self._order.serve(positions).ids.numpy().tolist()
+        first_microbatch = self._microbatches.first // self._microbatch_size
+        lines = [
+            f"{step}\t{first_microbatch + place // self._microbatch_size}\t{example}\n"
+            for place, example in enumerate(ids)
+        ]
+        with local_io(self._path, "--log_examples"):
+            _append(self._path, "".join(lines).encode())
+
+
+def _append(path: pathlib.Path, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        while data:  # a disk that is nearly full takes a part of it
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)

@@ -1,0 +1,146 @@
+"""Chooses how a split reaches the step."""
+
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from common.exit_codes import ExitCode, RunError
+from trainer.config import DatasetConfig
+from trainer.data.info import DatasetInfo, Split
+from trainer.data.records.files import Stage
+from trainer.data.serving import examples, memory
+from trainer.data.serving.example_log import ExampleLog
+from trainer.data.serving.order import Order, SequentialOrder, training_order
+from trainer.data.serving.resident import ResidentPipeline
+from trainer.data.serving.stream import StreamPipeline, local_microbatches, num_local_replicas
+
+CHUNK = 256
+"""Most steps in one call of the inner loop."""
+
+
+def make_pipeline(
+    strategy: tf.distribute.Strategy,
+    info: DatasetInfo,
+    config: DatasetConfig,
+    *,
+    split: Split,
+    seed: int | None,
+    batch_size: int,
+    microbatch_size: int,
+    num_steps: int,
+    stage: Stage,
+    compiled: bool,
+    num_processes: int,
+    log_examples: str = "",
+) -> Any:
+    """Return the pipeline of a split, an `inner_loop.InputPipeline`.
+
+    Args:
+        strategy: of the run.
+        info: of the dataset.
+        config: how it is served.
+        split: to serve.
+        seed: of the training order; None: every example once, in order, padded (evaluation).
+        batch_size: B.
+        microbatch_size: b = B / V.
+        num_steps: in all.
+        stage: where remote shards are brought.
+        compiled: the loop is one program, which can only read tensors.
+        num_processes: of the run on this host; they share its memory.
+        log_examples: file that lists what is served; empty: none.
+
+    Raises:
+        RunError: BAD_DATA where an example cannot be read, BAD_CONFIG where all of them have to be
+            resident and do not fit.
+    """
+    order = make_order(split, seed=seed, window=config.shuffle_window)
+    microbatches = local_microbatches(strategy, batch_size)
+    if log_examples:
+        log = ExampleLog(
+            pathlib.Path(log_examples), order, microbatches, batch_size, microbatch_size
+        )
+    num_replicas = num_local_replicas(strategy)
+    serve = serve_mode(num_replicas, info, config, compiled=compiled, num_processes=num_processes)
+    skip_bad = config.skip_bad_records
+    if serve == "resident":
+        arrays = examples.load(split, info.features, stage=stage, skip_bad=skip_bad)
+        rows = CHUNK if seed is not None else min(CHUNK, num_steps)
+        pipeline: Any = ResidentPipeline(
+            strategy,
+            arrays,
+            order,
+            batch_size=batch_size,
+            microbatch_size=microbatch_size,
+            rows=rows,
+        )
+    else:
+        pipeline = StreamPipeline(
+            microbatches,
+            make_examples(info, split, order, num_steps * batch_size, stage, skip_bad=skip_bad),
+            order,
+            batch_size=batch_size,
+            microbatch_size=microbatch_size,
+            num_steps=num_steps,
+        )
+    return log.watch(pipeline) if log_examples else pipeline
+
+
+def make_order(split: Split, *, seed: int | None, window: int) -> Order:
+    """Return the order of a split: shuffled with a seed (training), as stored without one."""
+    if seed is None:
+        return SequentialOrder(split)
+    return training_order(split, seed=seed, window=window)
+
+
+def make_examples(
+    info: DatasetInfo,
+    split: Split,
+    order: Order,
+    num_positions: int,
+    stage: Stage,
+    *,
+    skip_bad: bool,
+) -> examples.Examples:
+    """Return where the first `num_positions` examples of an order are read from."""
+    if split.arrays is not None:
+        arrays = {n: array[split.start : split.stop] for n, array in split.arrays.items()}
+        return examples.ArrayExamples(arrays)
+    return examples.RecordExamples(
+        split, info.features, order, num_positions=num_positions, stage=stage, skip_bad=skip_bad
+    )
+
+
+def serve_mode(
+    num_replicas: int,
+    info: DatasetInfo,
+    config: DatasetConfig,
+    *,
+    compiled: bool,
+    num_processes: int,
+) -> str:
+    """Return `resident` or `stream`: what `config.serve` means on this host.
+
+    Args:
+        num_replicas: of this process; each keeps resident data of its own.
+        info: of the dataset.
+        config: how it is served.
+        compiled: see `make_pipeline`.
+        num_processes: see `make_pipeline`.
+
+    Raises:
+        RunError: BAD_CONFIG where all examples have to be resident and are not.
+    """
+    needed = memory.resident_bytes(info, num_replicas)
+    available = memory.available_bytes(num_replicas, num_processes)
+    serve = config.serve
+    if serve == "auto":
+        serve = "resident" if needed <= available * memory.SHARE else "stream"
+    if compiled and serve == "stream":
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.execution='xla_loop' needs resident data; decoded, it takes {needed} bytes "
+            f"of {available} available, and config.dataset.serve={config.serve!r}; use "
+            "config.execution=xla_step or graph",
+        )
+    return serve

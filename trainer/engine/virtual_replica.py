@@ -1,0 +1,186 @@
+"""One virtual replica as a pure function: state and a microbatch's examples in, sums out."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from common.exit_codes import ExitCode, RunError
+from trainer.engine.hashed_random import hashed_dropout, hashed_seeds
+from trainer.task import LossFn, Microbatch, Task, Variables
+
+Inputs = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]
+Outputs = dict[str, Any]
+MicrobatchFn = Callable[[list[tf.Tensor], Inputs, tf.Tensor], Outputs]
+
+
+class VirtualReplicaState:
+    """The variables of a task, sorted by what a microbatch does with them.
+
+    Attributes:
+        carried: read by every microbatch as they stood before the step.
+        frozen: those of `carried` that are not trained. A forward pass may move them (BatchNorm
+            statistics): each microbatch proposes a value and the mean over microbatches is kept.
+        seeds: states of seed generators; set anew for every microbatch, so never carried.
+        counters: metric states; every microbatch starts from zero, and their states are added up.
+    """
+
+    def __init__(self, task: Task) -> None:
+        variables = [v for model in task.models.values() for v in model.variables]
+        self.seeds = [v for v in variables if v.path.endswith("seed_generator_state")]
+        self.carried = [v for v in variables if not v.path.endswith("seed_generator_state")]
+        self.frozen = [v for v in self.carried if not v.trainable]
+        self.counters = {
+            f"metric/{name}/{index}": variable
+            for name, metric in task.metrics.items()
+            for index, variable in enumerate(metric.variables)
+        }
+
+    @contextlib.contextmanager
+    def scope(
+        self, values: Sequence[tf.Tensor], key: tf.Tensor, *, hashed: bool
+    ) -> Iterator[keras.StatelessScope]:
+        """Open the scope in which a microbatch runs: carried `values`, own seeds, metrics at zero.
+
+        Args:
+            values: one tensor for each of `carried`.
+            key: int64[2], unique to the microbatch.
+            hashed: take the seeds, and the units that are dropped, from a hash.
+        """
+        seeds = hashed_seeds(key, len(self.seeds)) if hashed else _seeds(key, len(self.seeds))
+        mapping = list(zip(self.carried, values, strict=True))
+        mapping += [(v, tf.cast(seeds[i], v.dtype)) for i, v in enumerate(self.seeds)]
+        mapping += [(v, tf.zeros(v.shape, v.dtype)) for v in self.counters.values()]
+        dropout = hashed_dropout() if hashed else contextlib.nullcontext()
+        with dropout, keras.StatelessScope(mapping, collect_losses=True) as opened:
+            yield opened
+
+    def counted(self, scope: keras.StatelessScope) -> dict[str, tf.Tensor]:
+        """Return what the microbatch added to each metric state."""
+        return {name: scope.get_current_value(v) for name, v in self.counters.items()}
+
+    def moved(
+        self, scope: keras.StatelessScope, values: Mapping[int, tf.Tensor]
+    ) -> dict[int, tf.Tensor]:
+        """Return what the microbatch proposes: index in `frozen` -> value, where it changed."""
+        now = {i: scope.get_current_value(v) for i, v in enumerate(self.frozen)}
+        changed = {i: x for i, x in now.items() if x is not values[id(self.frozen[i])]}
+        for variable in (self.frozen[i] for i in changed):
+            if not tf.as_dtype(variable.dtype).is_floating:
+                raise RunError(
+                    ExitCode.BAD_CONFIG,
+                    f"the forward pass changes {variable.path} ({variable.dtype}): virtual "
+                    "replicas can only average floating-point state; make it float32",
+                )
+        return changed
+
+
+def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool) -> MicrobatchFn:
+    """Return the function of a microbatch in training; `hashed`: see `VirtualReplicaState.scope`.
+
+    It returns sums over its examples, never means: "grads" (one for each of `trained`),
+    "moving", and "sums" with "loss", "weight" and the metric states.
+    """
+    state = VirtualReplicaState(task)
+
+    def microbatch_gradient(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
+        batch, weights, key = inputs
+        current = {id(v): x for v, x in zip(state.carried, values, strict=True)}
+        watched = [current[id(v)] for v in trained]
+        with (
+            state.scope(values, key, hashed=hashed) as scope,
+            tf.GradientTape(watch_accessed_variables=False) as tape,
+        ):
+            tape.watch(watched)
+            losses = _per_example(loss_fn(Microbatch(batch, weights, step, key)), weights)
+            weight = tf.reduce_sum(weights)
+            loss = tf.reduce_sum(losses * weights) + task.penalty(trained) * weight
+        grads = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return {
+            "grads": [tf.convert_to_tensor(g) for g in grads],
+            "moving": state.moved(scope, current),
+            "sums": {"loss": loss, "weight": weight, **state.counted(scope)},
+        }
+
+    return microbatch_gradient
+
+
+def eval_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
+    """Return the function of a microbatch in evaluation: only "sums", as in `gradient_fn`."""
+    state = VirtualReplicaState(task)
+
+    def microbatch_eval(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
+        batch, weights, key = inputs
+        with state.scope(values, key, hashed=hashed) as scope:
+            losses = _per_example(task.eval_step(Microbatch(batch, weights, step, key)), weights)
+        weight = tf.reduce_sum(weights)
+        # A padded example may have any loss, even an infinite one: leave it out, do not scale it.
+        loss = tf.reduce_sum(tf.where(weights > 0, losses * weights, 0.0))
+        return {"sums": {"loss": loss, "weight": weight, **state.counted(scope)}}
+
+    return microbatch_eval
+
+
+def map_microbatches(
+    microbatch_fn: MicrobatchFn,
+    values: list[tf.Tensor],
+    inputs: Inputs,
+    step: tf.Tensor,
+    *,
+    compiled: bool,
+) -> Outputs:
+    """Run `microbatch_fn` on k microbatches one after another, traced once whatever k is.
+
+    Args:
+        microbatch_fn: pure function of one microbatch.
+        values: carried state, the same for all microbatches.
+        inputs: tensors [k, ...].
+        step: int64 scalar.
+        compiled: make the microbatch one XLA program.
+
+    Returns:
+        The outputs of `microbatch_fn`, stacked: tensors [k, ...].
+    """
+    call = tf.function(microbatch_fn, jit_compile=compiled or None, autograph=False)
+    if inputs[1].shape[0] == 1:
+        only = call(values, tf.nest.map_structure(lambda x: x[0], inputs), step)
+        return tf.nest.map_structure(lambda x: x[tf.newaxis], only)
+    one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), inputs)
+    traced = call.get_concrete_function(
+        [tf.TensorSpec(x.shape, x.dtype) for x in values], one, tf.TensorSpec([], step.dtype)
+    )
+    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, traced.structured_outputs)
+    return tf.map_fn(
+        lambda microbatch: call(values, microbatch, step), inputs, fn_output_signature=signature
+    )
+
+
+def _seeds(key: tf.Tensor, count: int) -> tf.Tensor:
+    """Return int64[count, 2], a key for each of `count` generators."""
+    return tf.random.stateless_uniform(
+        [count, 2], key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
+    )
+
+
+def _per_example(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    if losses is None:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"the loss returned None; return one value per example, float[{weights.shape[0]}]",
+        )
+    losses = tf.cast(losses, tf.float32)
+    if losses.shape.rank == 0:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            "the loss returned a scalar: a mean over a microbatch depends on how the batch is cut; "
+            f"return one value per example, float[{weights.shape[0]}] (no reduce_mean)",
+        )
+    if losses.shape != weights.shape:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"the loss has shape {list(losses.shape)}; allowed: one value per example, "
+            f"float[{weights.shape[0]}]; sum or average over the other axes",
+        )
+    return losses

@@ -1,0 +1,49 @@
+"""At which steps the loop has something to do besides training; pure arithmetic."""
+
+from trainer.config import TrainConfig
+from trainer.plan import Plan
+
+CALL_SECS = 2.0
+"""Longest call of the inner loop that is aimed at, so that a signal acts quickly."""
+_STEPS_TO_MEASURE = 16
+
+
+def next_boundary(config: TrainConfig, plan: Plan, step: int, max_steps: int) -> int:
+    """Return the first step after `step` at which something is due, at most `max_steps` away."""
+    boundaries = [plan.total_steps, plan.epoch_end(step), step + max_steps]
+    every = (config.log_every_steps, config.eval_every_steps, config.checkpoint_every_steps)
+    boundaries += [(step // n + 1) * n for n in every if n]
+    return min(boundaries)
+
+
+def log_is_due(config: TrainConfig, plan: Plan, step: int) -> bool:
+    """Whether training metrics are written: at intervals, ends of epochs, and the last step."""
+    return step > 0 and (step % config.log_every_steps == 0 or ends_epoch(plan, step))
+
+
+def evaluation_is_due(config: TrainConfig, plan: Plan, step: int) -> bool:
+    """Whether to evaluate: at intervals or, without, ends of epochs; and at the last step."""
+    if not step:
+        return config.eval_before_training
+    every = config.eval_every_steps
+    return step == plan.total_steps or (step % every == 0 if every else ends_epoch(plan, step))
+
+
+def ends_epoch(plan: Plan, step: int) -> bool:
+    """Whether an epoch, or the run, is complete after `step` updates."""
+    return step > 0 and step in (plan.epoch_end(step - 1), plan.total_steps)
+
+
+def steps_per_call(secs_per_step: float | None, most: int) -> int:
+    """Return how many steps a call may take.
+
+    Args:
+        secs_per_step: as all workers agree; 0 where nothing was measured, None before the first
+            call, which compiles and is kept short.
+        most: upper bound.
+    """
+    if secs_per_step is None:
+        return 1
+    if secs_per_step == 0:
+        return min(_STEPS_TO_MEASURE, most)
+    return max(1, min(most, int(CALL_SECS / secs_per_step)))

@@ -1,0 +1,1 @@
+"""Settings of TensorFlow that must be made before it is imported."""
