@@ -9,7 +9,7 @@ from pathlib import Path
 from common import redaction
 from common.exit_codes import ExitCode
 
-_PACKAGE = Path(__file__).parent
+_OURS = [Path(__file__).parent, Path(__file__).parents[1] / "common"]
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST = 300
@@ -52,5 +52,5 @@ def _is_own(path: Path) -> bool:
     if not path.is_file() or path.name.startswith("__autograph_generated"):
         return False
     installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")]
-    others = [_PACKAGE, *map(Path, installed), Path(sys.prefix) / "lib"]
+    others = [*_OURS, *map(Path, installed), Path(sys.prefix) / "lib"]
     return not any(path.resolve().is_relative_to(other.resolve()) for other in others)

@@ -15,7 +15,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig, OptimizerConfig, TrainConfig
 from trainer.config.conversion import from_plain, to_plain
 
-_CONFIGS = pathlib.Path(__file__).parent / "configs"
+_CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 
 
 def load(name_or_file: str) -> TrainConfig:

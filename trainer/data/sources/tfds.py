@@ -17,7 +17,7 @@ from trainer.data.info import Feature, Shard
 from trainer.data.records.files import read_text
 
 Metadata = dict[str, Any]
-EMBEDDED = pathlib.Path(__file__).parent / "embedded"
+EMBEDDED = pathlib.Path(__file__).parents[1] / "embedded"
 
 _INFO = "dataset_info.json"
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
