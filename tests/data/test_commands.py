@@ -162,9 +162,9 @@ def test_a_prepared_dataset_is_found_and_read(tmp_path, capsys):
     )
     info = sources.describe(config)
     from trainer.data.records.files import Stage
-    from trainer.data.serving import examples
+    from trainer.data.serving import reading
 
-    arrays = examples.load(info.train, info.features, stage=Stage(), skip_bad=False)
+    arrays = reading.load(info, info.train, Stage())
     assert arrays["image"].shape == (12, 8, 8, 3)
     assert [set(image.ravel().tolist()) for image in arrays["image"]].count({5}) == 1
     assert sorted(arrays["label"].tolist()) == sorted(i % 3 for i in range(12))

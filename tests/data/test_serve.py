@@ -12,8 +12,11 @@ from tests.data.shards import FEATURES, write_shards
 from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples, input_pipeline
-from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
+from trainer.data.records.reader import RecordReader
+from trainer.data.serving import input_pipeline, reading
+from trainer.data.serving.batches import Batches
+from trainer.data.serving.stream import StreamPipeline
+from trainer.data.sources.source import ReadPlan
 
 SIZES = [7, 1, 12, 5]
 
@@ -90,21 +93,17 @@ def test_a_worker_reads_its_own_microbatches_only(pattern, monkeypatch):
     info = sources.describe(config)
     order = input_pipeline.make_order(info.train, seed=3, window=9)
     whole = served(pipeline_of(config), [(0, 8)]).reshape(8, 6)
-    read, real = [], examples.RecordReader.read
+    read, real = [], RecordReader.read
 
     def counted(self, ids, visits, first_visit):
         read.append(len(ids))
         return real(self, ids, visits, first_visit)
 
-    monkeypatch.setattr(examples.RecordReader, "read", counted)
+    monkeypatch.setattr(RecordReader, "read", counted)
     for first in (0, 2, 4):
-        source = examples.RecordExamples(
-            info.train, info.features, order, num_positions=48, stage=Stage(), skip_bad=False
-        )
-        microbatches = LocalMicrobatches(first, 2)
-        pipeline = StreamPipeline(
-            microbatches, source, order, batch_size=6, microbatch_size=2, num_steps=8
-        )
+        plan = ReadPlan(info, info.train, info.features, order.reading_order(48), Stage())
+        batches = Batches(order, 6, 2, range(first, first + 2))
+        pipeline = StreamPipeline(reading.ExampleReader(plan), batches, 8)
         prepared = pipeline.prepare(0, 8)
         for step in range(8):
             selected = pipeline.select(prepared, tf.constant(step))
@@ -122,14 +121,14 @@ def test_evaluation_counts_every_example_once(pattern, mode):
 
 def test_shards_are_closed_behind_the_window(pattern, monkeypatch):
     config = config_of(pattern, serve="stream", shuffle_window=3)
-    most, real = [], examples.RecordReader.read
+    most, real = [], RecordReader.read
 
     def watched(self, ids, visits, first_visit):
         records = real(self, ids, visits, first_visit)
         most.append(len(self._open))
         return records
 
-    monkeypatch.setattr(examples.RecordReader, "read", watched)
+    monkeypatch.setattr(RecordReader, "read", watched)
     served(pipeline_of(config, batch_size=2), [(0, 40)], batch_size=2)
     assert max(most) <= 3
 
@@ -215,20 +214,19 @@ def test_variable_length_and_raw_features(tmp_path):
         "tokens": {"shape": [4], "padded": True, "pad_value": -1},
         "signal": {"dtype": "float32", "shape": [2], "encoding": "raw"},
     }
-    info = sources.describe(
-        DatasetConfig(
-            str(tmp_path / "{split}-*"),
-            eval_split="",
-            args=json.loads(json.dumps({"features": spec})),
-        )
+    config = DatasetConfig(
+        str(tmp_path / "{split}-*"),
+        eval_split="",
+        args=json.loads(json.dumps({"features": spec})),
     )
-    arrays = examples.load(info.train, info.features, stage=Stage(), skip_bad=False)
+    info = sources.describe(config)
+    arrays = reading.load(info, info.train, Stage())
     assert arrays["tokens"].tolist() == [[1, -1, -1, -1], [1, 2, 3, -1], [4, 5, -1, -1]]
     assert arrays["signal"].tolist() == [[0, 2.5], [1, 2.5], [2, 2.5]]
 
 
 def test_steps_are_read_one_after_another(pattern, monkeypatch):
-    busy, overlaps, real = [], [], examples.RecordReader.read
+    busy, overlaps, real = [], [], RecordReader.read
 
     def slow(self, ids, visits, first_visit):
         overlaps.extend(busy)
@@ -237,19 +235,19 @@ def test_steps_are_read_one_after_another(pattern, monkeypatch):
         busy.pop()
         return real(self, ids, visits, first_visit)
 
-    monkeypatch.setattr(examples.RecordReader, "read", slow)
+    monkeypatch.setattr(RecordReader, "read", slow)
     served(pipeline_of(config_of(pattern, serve="stream")), [(0, 30)])
     assert not overlaps
 
 
 def test_waiting_for_records_is_measured(pattern, monkeypatch):
-    real = examples.RecordReader.read
+    real = RecordReader.read
 
     def slow(*args):
         time.sleep(0.05)
         return real(*args)
 
-    monkeypatch.setattr(examples.RecordReader, "read", slow)
+    monkeypatch.setattr(RecordReader, "read", slow)
     streamed, resident = (pipeline_of(config_of(pattern, serve=s)) for s in ("stream", "resident"))
     started = time.monotonic()
     served(streamed, [(0, 10)])

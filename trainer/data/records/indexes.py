@@ -12,19 +12,62 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import google_crc32c
 
 from trainer import storage
+from trainer.data.info import Shard
 from trainer.data.records import tfrecord
+from trainer.data.records.files import Stage, file_bytes, open_shards
 from trainer.data.records.staging import stat_shard
 from trainer.data.records.tfrecord import Index
 
 _VERSION = 1
 # A file that has just been written may be written again at the same time of the disk's clock.
 _SETTLED_NS = 2 * 10**9
+
+
+class _Counted(NamedTuple):
+    """What is remembered of an index: of many shards, all of them would be large."""
+
+    records: int
+    damaged: tuple[str, ...]
+
+
+def count_records(
+    shards: Sequence[Shard], stage: Stage, *, skip_bad: bool
+) -> tuple[tuple[Shard, ...], tuple[str, ...]]:
+    """Count the records of files; returns the shards, and a line for all that is left out.
+
+    Args:
+        shards: with the number of records that each should hold, 0 where it is not known.
+        stage: where remote ones are brought to be scanned.
+        skip_bad: see `tfrecord.scan`.
+
+    Raises:
+        RunError: BAD_DATA naming the file and the byte, unless `skip_bad`.
+    """
+    counted: dict[str, _Counted] = {}
+    for shard in shards:
+        if index := find_index(shard.url, stage.index_path, skip_bad=skip_bad):
+            counted[shard.url] = _Counted(len(index.offsets), index.damaged)
+    new = [shard.url for shard in shards if shard.url not in counted]
+    with open_shards(new, range(len(new)), stage) as open_shard:
+        for visit, url in enumerate(new):
+            with open_shard(visit) as path:
+                index = read_index(path, url, stage.index_path, skip_bad=skip_bad)
+            counted[url] = _Counted(len(index.offsets), index.damaged)
+    found = [Shard(s.url, counted[s.url].records, file_bytes(s.url)) for s in shards]
+    damaged = [line for shard in shards for line in counted[shard.url].damaged]
+    missing = [
+        f"{old.url}: {new.num_examples} of {old.num_examples} records are left"
+        for old, new in zip(shards, found, strict=True)
+        if new.num_examples < old.num_examples
+    ]
+    return tuple(found), (*damaged, *missing)
 
 
 def read_index(path: Path, url: str, folder: Path, *, skip_bad: bool) -> Index:

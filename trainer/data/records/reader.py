@@ -19,19 +19,6 @@ from trainer.data.records.indexes import read_index
 from trainer.storage.failures import local_read
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """One record and where it came from.
-
-    Attributes:
-        data: a serialized `tf.train.Example`.
-        where: file, number and byte, for an error.
-    """
-
-    data: bytes
-    where: str
-
-
 class RecordReader:
     """Serves the records of a split by example id.
 
@@ -118,54 +105,37 @@ class RecordReader:
             with local_read(url):  # its index was kept, the file may not be there
                 file = os.open(path, os.O_RDONLY)
             closing.callback(os.close, file)
-            return _OpenShard(
-                url,
-                file,
-                np.asarray(index.offsets),
-                np.asarray(index.lengths),
-                np.asarray(index.checksums),
-                closing.pop_all(),
-            )
+            return _OpenShard(url, file, index, closing.pop_all())
 
 
 @dataclasses.dataclass(frozen=True)
 class _OpenShard:
     url: str
     file: int
-    offsets: np.ndarray
-    lengths: np.ndarray
-    checksums: np.ndarray
+    index: tfrecord.Index
     closing: contextlib.ExitStack
 
     def read(self, records: np.ndarray) -> list[bytes]:
         """Return some records, given in ascending order; neighbours are read in one go."""
-        starts = self.offsets[records]
-        ends = starts + self.lengths[records]
+        starts = np.asarray(self.index.offsets)[records]
+        ends = starts + np.asarray(self.index.lengths)[records]
         new = np.concatenate([[True], starts[1:] != ends[:-1] + tfrecord.GAP])
         first, run = np.flatnonzero(new), np.cumsum(new) - 1
         begins, last = starts[first], np.append(first[1:], len(records)) - 1
-        sizes = ends[last] - begins
+        spans = zip((ends[last] - begins).tolist(), begins.tolist(), strict=True)
         with local_read(self.url):
-            data = [
-                os.pread(self.file, size, begin)
-                for size, begin in zip(sizes.tolist(), begins.tolist(), strict=True)
-            ]
-        cuts = zip(
-            run.tolist(),
-            (starts - begins[run]).tolist(),
-            (ends - begins[run]).tolist(),
-            strict=True,
-        )
+            data = [os.pread(self.file, size, begin) for size, begin in spans]
+        cuts = np.stack([run, starts - begins[run], ends - begins[run]], axis=1).tolist()
         found = [data[number][start:end] for number, start, end in cuts]
-        wrong = np.flatnonzero(tfrecord.masked_crcs(found) != self.checksums[records])
+        checksums = np.asarray(self.index.checksums)[records]
+        wrong = np.flatnonzero(tfrecord.masked_crcs(found) != checksums)
         if wrong.size:
-            record = int(records[wrong[0]])
-            where = int(self.offsets[record]) - 12
-            raise tfrecord.damage(self.url, record, where, "does not match its checksum")
+            where = self.where(int(records[wrong[0]]))
+            raise tfrecord.damage(where, "does not match its checksum")
         return found
 
     def where(self, record: int) -> str:
-        return f"{self.url}: record {record} at byte {self.offsets[record] - 12}"
+        return tfrecord.place(self.url, record, self.index.offsets[record])
 
     def close(self) -> None:
         self.closing.close()

@@ -13,29 +13,16 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from trainer.data.augment.hashing import fold
 from trainer.data.info import Split
+from trainer.data.sources.source import Served
 
 # Which permutation of an epoch; a word of the permutation's key; windows count from 0.
 _ALL, _SHARDS, _FIRST_WINDOW = 0, -1, 1
-
-
-class Served(NamedTuple):
-    """What stands at some positions.
-
-    Attributes:
-        ids: int64[n], examples counted from the start of the split.
-        visits: int64[n], the place of the example's shard in the order of reading.
-        first_visits: int64[n], from this position on no shard before this one is needed.
-    """
-
-    ids: tf.Tensor
-    visits: tf.Tensor
-    first_visits: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
