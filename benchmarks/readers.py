@@ -12,12 +12,12 @@ from trainer import storage
 from trainer.data.info import DatasetInfo
 from trainer.data.records import decode
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan
 from trainer.data.records.staging import Stager
-from trainer.data.serving import input_pipeline
 from trainer.data.serving.batches import Batches
+from trainer.data.serving.order import training_order
 from trainer.data.serving.reading import ExampleReader
 from trainer.data.serving.stream import StreamPipeline
-from trainer.data.sources.source import ReadPlan
 
 BATCH, IMAGES = 256, 32
 DIGITS_STEPS = 200
@@ -42,7 +42,7 @@ def exact(info: DatasetInfo, window: int, batch: int = BATCH, steps: int = 0) ->
 
 
 def make_stream(info: DatasetInfo, window: int, batch: int, steps: int) -> StreamPipeline:
-    order = input_pipeline.make_order(info.train, seed=0, window=window)
+    order = training_order(info.train, seed=0, window=window)
     visits = order.reading_order(steps * batch)
     reader = ExampleReader(ReadPlan(info, info.train, info.features, visits, Stage()))
     return StreamPipeline(reader, Batches(order, batch, batch, range(batch)), steps)

@@ -18,10 +18,10 @@ from trainer.data import sources
 from trainer.data.info import DatasetInfo, Feature, Shard, Split
 from trainer.data.records import reader
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan
 from trainer.data.serving import input_pipeline
 from trainer.data.serving.order import SequentialOrder
 from trainer.data.serving.reading import ExampleReader
-from trainer.data.sources.source import ReadPlan
 from trainer.engine.inner_loop import InnerLoop
 from trainer.storage import stage_dir
 

@@ -10,11 +10,11 @@ from tests.data.shards import example, write_file
 from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.records.files import Stage
-from trainer.data.serving import input_pipeline
+from trainer.data.records.read_plan import ReadPlan
 from trainer.data.serving.batches import Batches
+from trainer.data.serving.order import training_order
 from trainer.data.serving.reading import ExampleReader
 from trainer.data.serving.stream import StreamPipeline
-from trainer.data.sources.source import ReadPlan
 
 BATCH, RECORDS, RECORD_BYTES = 16, 480, 4096
 SPEC = {"image": {"dtype": "uint8", "shape": [RECORD_BYTES], "encoding": "raw"}}
@@ -32,7 +32,7 @@ def info(tmp_path):
 
 def read_epoch(info, stage, places, window):
     steps = RECORDS // BATCH
-    order = input_pipeline.make_order(info.train, seed=0, window=window)
+    order = training_order(info.train, seed=0, window=window)
     plan = ReadPlan(info, info.train, info.features, order.reading_order(RECORDS), stage)
     batches = Batches(order, BATCH, len(places), places)
     pipeline = StreamPipeline(ExampleReader(plan), batches, steps)

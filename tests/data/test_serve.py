@@ -12,11 +12,12 @@ from tests.data.shards import FEATURES, write_shards
 from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan
 from trainer.data.records.reader import RecordReader
 from trainer.data.serving import input_pipeline, reading
 from trainer.data.serving.batches import Batches
+from trainer.data.serving.order import training_order
 from trainer.data.serving.stream import StreamPipeline
-from trainer.data.sources.source import ReadPlan
 
 SIZES = [7, 1, 12, 5]
 
@@ -91,13 +92,13 @@ def test_a_stream_resumes_at_any_step(pattern, window):
 def test_a_worker_reads_its_own_microbatches_only(pattern, monkeypatch):
     config = config_of(pattern, serve="stream", shuffle_window=9)
     info = sources.describe(config)
-    order = input_pipeline.make_order(info.train, seed=3, window=9)
+    order = training_order(info.train, seed=3, window=9)
     whole = served(pipeline_of(config), [(0, 8)]).reshape(8, 6)
     read, real = [], RecordReader.read
 
-    def counted(self, ids, visits, first_visit):
-        read.append(len(ids))
-        return real(self, ids, visits, first_visit)
+    def counted(self, served):
+        read.append(len(served.ids))
+        return real(self, served)
 
     monkeypatch.setattr(RecordReader, "read", counted)
     for first in (0, 2, 4):
@@ -123,8 +124,8 @@ def test_shards_are_closed_behind_the_window(pattern, monkeypatch):
     config = config_of(pattern, serve="stream", shuffle_window=3)
     most, real = [], RecordReader.read
 
-    def watched(self, ids, visits, first_visit):
-        records = real(self, ids, visits, first_visit)
+    def watched(self, served):
+        records = real(self, served)
         most.append(len(self._open))
         return records
 
@@ -228,12 +229,12 @@ def test_variable_length_and_raw_features(tmp_path):
 def test_steps_are_read_one_after_another(pattern, monkeypatch):
     busy, overlaps, real = [], [], RecordReader.read
 
-    def slow(self, ids, visits, first_visit):
+    def slow(self, served):
         overlaps.extend(busy)
         busy.append(1)
         time.sleep(0.01)
         busy.pop()
-        return real(self, ids, visits, first_visit)
+        return real(self, served)
 
     monkeypatch.setattr(RecordReader, "read", slow)
     served(pipeline_of(config_of(pattern, serve="stream")), [(0, 30)])

@@ -14,9 +14,9 @@ from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo
 from trainer.data.records.decode import describe
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan
 from trainer.data.serving import reading
 from trainer.data.serving.order import training_order
-from trainer.data.sources.source import ReadPlan
 from trainer.storage.failures import local_io
 
 Row = tuple[str, str]
@@ -48,10 +48,9 @@ def show(config: TrainConfig, stage: Stage, picture: pathlib.Path | None) -> lis
 
 
 def _split_rows(info: DatasetInfo) -> list[Row]:
-    splits = [("training", info.train)] + [("evaluation", info.evaluation)] * bool(info.evaluation)
     return [
         (f"{use} examples", f"{s.num_examples:,} of {s.name}, {len(s.sections)} shards")
-        for use, s in splits
+        for use, s in (("training", info.train), ("evaluation", info.evaluation))
         if s is not None
     ]
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer import registry
 from trainer.config import PartConfig, part_args
+from trainer.data.augment import Batch
 from trainer.data.augment.hashing import fold
 from trainer.data.info import Feature
 
-Batch = dict[str, tf.Tensor]
 Change = Callable[[Batch, tf.Tensor], Batch]
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import google_crc32c
 
@@ -30,13 +30,6 @@ _VERSION = 1
 _SETTLED_NS = 2 * 10**9
 
 
-class _Counted(NamedTuple):
-    """What is remembered of an index: of many shards, all of them would be large."""
-
-    records: int
-    damaged: tuple[str, ...]
-
-
 def count_records(
     shards: Sequence[Shard], stage: Stage, *, skip_bad: bool
 ) -> tuple[tuple[Shard, ...], tuple[str, ...]]:
@@ -50,24 +43,25 @@ def count_records(
     Raises:
         RunError: BAD_DATA naming the file and the byte, unless `skip_bad`.
     """
-    counted: dict[str, _Counted] = {}
+    # Of an index no more is remembered than this: of many shards, all of them would be large.
+    counted: dict[str, tuple[int, tuple[str, ...]]] = {}
     for shard in shards:
         if index := find_index(shard.url, stage.index_path, skip_bad=skip_bad):
-            counted[shard.url] = _Counted(len(index.offsets), index.damaged)
+            counted[shard.url] = len(index.offsets), index.damaged
     new = [shard.url for shard in shards if shard.url not in counted]
     with open_shards(new, range(len(new)), stage) as open_shard:
         for visit, url in enumerate(new):
             with open_shard(visit) as path:
                 index = read_index(path, url, stage.index_path, skip_bad=skip_bad)
-            counted[url] = _Counted(len(index.offsets), index.damaged)
-    found = [Shard(s.url, counted[s.url].records, file_bytes(s.url)) for s in shards]
-    damaged = [line for shard in shards for line in counted[shard.url].damaged]
-    missing = [
-        f"{old.url}: {new.num_examples} of {old.num_examples} records are left"
-        for old, new in zip(shards, found, strict=True)
-        if new.num_examples < old.num_examples
+            counted[url] = len(index.offsets), index.damaged
+    lines = [line for shard in shards for line in counted[shard.url][1]]
+    lines += [
+        f"{shard.url}: {counted[shard.url][0]} of {shard.num_examples} records are left"
+        for shard in shards
+        if counted[shard.url][0] < shard.num_examples
     ]
-    return tuple(found), (*damaged, *missing)
+    found = (Shard(shard.url, counted[shard.url][0], file_bytes(shard.url)) for shard in shards)
+    return tuple(found), tuple(lines)
 
 
 def read_index(path: Path, url: str, folder: Path, *, skip_bad: bool) -> Index:
@@ -138,7 +132,8 @@ def _place(url: str, folder: Path, skip_bad: bool) -> Path:
 def _content(url: str) -> list[Any]:
     """Return what tells this content of a file from another; empty: nothing that is certain."""
     if storage.is_remote(url):
-        return _remote_content(stat_shard(url))
+        file = stat_shard(url)
+        return [] if file.crc32c is None else [_VERSION, file.url, file.size, file.crc32c]
     try:
         status = Path(url).stat()
     except OSError:
@@ -146,8 +141,3 @@ def _content(url: str) -> list[Any]:
     if time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
         return []
     return [_VERSION, url, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _remote_content(file: storage.RemoteFile) -> list[Any]:
-    known = file.crc32c is not None
-    return [_VERSION, file.url, file.size, file.crc32c] if known else []

@@ -4,8 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from trainer.data.records.read_plan import Served
 from trainer.data.serving.order import Order
-from trainer.data.sources.source import Served
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo, Split
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan
 from trainer.data.serving import memory
 from trainer.data.serving.batches import Batches, local_places, num_local_replicas
 from trainer.data.serving.example_log import ExampleLog
@@ -16,7 +17,6 @@ from trainer.data.serving.order import Order, SequentialOrder, training_order
 from trainer.data.serving.reading import ExampleReader, load
 from trainer.data.serving.resident import ResidentPipeline
 from trainer.data.serving.stream import StreamPipeline
-from trainer.data.sources.source import ReadPlan
 
 MAX_STEPS_PER_CALL = 256
 """Steps that one call of the inner loop makes at most."""
@@ -57,7 +57,9 @@ def make_pipeline(
         RunError: BAD_DATA where an example cannot be read, BAD_CONFIG where all of them have to be
             resident and do not fit.
     """
-    order = make_order(split, seed=seed, window=config.shuffle_window)
+    order: Order = SequentialOrder(split)
+    if seed is not None:
+        order = training_order(split, seed=seed, window=config.shuffle_window)
     places = local_places(strategy, batch_size)
     batches = Batches(order, batch_size, microbatch_size, places)
     log = ExampleLog(pathlib.Path(log_examples), batches) if log_examples else None
@@ -72,13 +74,6 @@ def make_pipeline(
         plan = ReadPlan(info, split, info.features, visits, stage)
         pipeline = StreamPipeline(ExampleReader(plan), batches, num_steps)
     return log.watch(pipeline) if log else pipeline
-
-
-def make_order(split: Split, *, seed: int | None, window: int) -> Order:
-    """Return the order of a split: shuffled with a seed (training), as stored without one."""
-    if seed is None:
-        return SequentialOrder(split)
-    return training_order(split, seed=seed, window=window)
 
 
 def serve_mode(

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from trainer.data.augment.hashing import fold
 from trainer.data.info import Split
-from trainer.data.sources.source import Served
+from trainer.data.records.read_plan import Served
 
 # Which permutation of an epoch; a word of the permutation's key; windows count from 0.
 _ALL, _SHARDS, _FIRST_WINDOW = 0, -1, 1

@@ -11,8 +11,9 @@ from common.exit_codes import RunError
 from trainer.data import sources
 from trainer.data.info import DatasetInfo, Feature, Split
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan, Served
 from trainer.data.serving.order import Order, SequentialOrder
-from trainer.data.sources.source import Examples, ReadPlan, Served
+from trainer.data.sources.source import Examples
 
 _BLOCK = 1024
 # Read at once: enough that neighbours in a file are met, and little memory.

@@ -10,8 +10,9 @@ from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan
 from trainer.data.sources import arrays, tfds, tfrecord_pattern
-from trainer.data.sources.source import Examples, ReadPlan, Source
+from trainer.data.sources.source import Examples, Source
 
 _NO_STAGE = Stage()
 

@@ -17,8 +17,8 @@ from trainer import registry
 from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan, Served
 from trainer.data.sources import splits
-from trainer.data.sources.source import ReadPlan, Served
 
 if TYPE_CHECKING:
     import tensorflow as tf

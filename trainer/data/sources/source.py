@@ -1,52 +1,16 @@
-"""What a source is: it describes a dataset, and opens a split of it.
+"""What a source is: two functions of a module, and what the second one gives."""
 
-A new source is one file with these two functions, and one line in the table of this package.
-"""
-
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from trainer.config import DatasetConfig
-from trainer.data.info import DatasetInfo, Feature, Split
+from trainer.data.info import DatasetInfo, Feature
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan, Served
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
-
-
-@dataclasses.dataclass(frozen=True)
-class ReadPlan:
-    """What will be read, before anything is opened.
-
-    Attributes:
-        info: of the dataset.
-        split: to read.
-        features: of an example; some of the dataset's, where the others are not needed.
-        visits: number of the split's section behind each visit, in the order of reading.
-        stage: where remote files are brought.
-    """
-
-    info: DatasetInfo
-    split: Split
-    features: Mapping[str, Feature]
-    visits: Sequence[int]
-    stage: Stage
-
-
-class Served(NamedTuple):
-    """Examples that are served one after another: in a pipeline tensors, on the host arrays.
-
-    Attributes:
-        ids: int64[n], examples counted from the start of the split.
-        visits: int64[n], the place of the example's section in the order of reading.
-        first_visits: int64[n], from this example on no section before this one is needed.
-    """
-
-    ids: Any
-    visits: Any
-    first_visits: Any
 
 
 class Examples(Protocol):
@@ -54,7 +18,7 @@ class Examples(Protocol):
 
     Attributes:
         stored: name -> what `read` gives of one example, in its order.
-        example_bytes: stored bytes of one example, about.
+        example_bytes: stored bytes of one example, about; at least 1.
     """
 
     stored: Mapping[str, Feature]
@@ -71,7 +35,7 @@ class Examples(Protocol):
         """Return feature -> [size, ...] of elements that hold [size, ...] of each of `stored`."""
 
     def check(self, served: Served) -> None:
-        """Raise for the first example that `decode` fails on.
+        """Find the example that `decode` fails on.
 
         Raises:
             RunError: BAD_DATA naming its place and the feature.
@@ -82,7 +46,7 @@ class Examples(Protocol):
 
 
 class Source(Protocol):
-    """One kind of dataset."""
+    """One kind of dataset; a module is one."""
 
     def describe(self, config: DatasetConfig, stage: Stage) -> DatasetInfo:
         """Return what is known before an example is read. TensorFlow is not imported.

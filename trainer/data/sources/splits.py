@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
@@ -26,7 +26,7 @@ def choose(
     features: Mapping[str, Feature],
     shards: Mapping[str, tuple[Shard, ...]],
     *,
-    skipped: tuple[str, ...] = (),
+    skipped: Sequence[str] = (),
     arrays: Mapping[str, Arrays] | None = None,
 ) -> DatasetInfo:
     """Return the dataset, cut as the config says: `train`, `train[:42000]`, `train[-10%:]`.
@@ -54,7 +54,7 @@ def choose(
         train, evaluation = _hold_out(train, config.holdout)
     elif config.eval_split:
         evaluation = _slice(config.eval_split, whole, "config.dataset.eval_split")
-    return DatasetInfo(config, source, features, train, evaluation, skipped)
+    return DatasetInfo(config, source, features, train, evaluation, tuple(skipped))
 
 
 def _slice(spec: str, whole: Mapping[str, Split], field: str) -> Split:

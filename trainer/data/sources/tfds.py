@@ -18,8 +18,8 @@ from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo, Feature, Shard
 from trainer.data.records.files import Stage, file_bytes, read_text
 from trainer.data.records.indexes import count_records
+from trainer.data.records.reader import RecordReader
 from trainer.data.sources import splits
-from trainer.data.sources.record_examples import RecordExamples
 
 Metadata = dict[str, Any]
 EMBEDDED = pathlib.Path(__file__).parents[1] / "embedded"
@@ -30,27 +30,24 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
     """See `source.Source`."""
-    name = (
-        str(EMBEDDED / "digits") if config.name == "digits" else config.name.removeprefix("tfds:")
-    )
+    name = str(EMBEDDED / "digits") if config.name == "digits" else config.name[len("tfds:") :]
     folder = find_directory(name, config.data_dir)
-    shards = read_splits(folder)
-    skipped: tuple[str, ...] = ()
-    for split in (name for name in splits.names(config) if name in shards):
-        if config.skip_bad_records:
+    shards, skipped = read_splits(folder), list[str]()
+    for split in [name for name in splits.names(config) if name in shards]:
+        if config.skip_bad_records:  # else the metadata are trusted until the records are read
             shards[split], damaged = count_records(shards[split], stage, skip_bad=True)
             skipped += damaged
         else:
             shards[split] = tuple(
-                dataclasses.replace(s, num_bytes=file_bytes(s.url)) for s in shards[split]
+                dataclasses.replace(shard, num_bytes=file_bytes(shard.url))
+                for shard in shards[split]
             )
-    features = {
-        n: _sized(n, f, config.args.get("image_size")) for n, f in read_features(folder).items()
-    }
+    size = config.args.get("image_size")
+    features = {n: _sized(n, f, size) for n, f in read_features(folder).items()}
     return splits.choose(config, folder, features, shards, skipped=skipped)
 
 
-open = RecordExamples
+open = RecordReader
 
 
 def find_directory(name: str, data_dir: str) -> str:

@@ -18,8 +18,8 @@ from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo, Feature, Shard
 from trainer.data.records.files import Stage
 from trainer.data.records.indexes import count_records
+from trainer.data.records.reader import RecordReader
 from trainer.data.sources import splits
-from trainer.data.sources.record_examples import RecordExamples
 
 _FIELD = "config.dataset.args.features"
 _DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool", "string", "float16")
@@ -32,15 +32,14 @@ def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
     features = read_spec(config.args)
     names = splits.names(config) if "{split}" in config.name else ["train"]
     found = {name: _list(config.name.replace("{split}", name)) for name in names}
-    shards: splits.Shards = {}
-    skipped: tuple[str, ...] = ()
+    shards, skipped = splits.Shards(), list[str]()
     for name, files in found.items():
         shards[name], damaged = count_records(files, stage, skip_bad=config.skip_bad_records)
         skipped += damaged
     return splits.choose(config, config.name, features, shards, skipped=skipped)
 
 
-open = RecordExamples
+open = RecordReader
 
 
 def read_spec(args: Mapping[str, Any]) -> dict[str, Feature]:
