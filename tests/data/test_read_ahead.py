@@ -149,7 +149,8 @@ def test_arrays_that_cannot_be_read_say_why():
     features = {"x": Feature((2,), "float64")}
     info = DatasetInfo(DatasetConfig("custom:build"), "", features, split, None)
     reader = ExampleReader(ReadPlan(info, split, features, [0], Stage()))
-    served = tf.data.Dataset.from_tensors(SequentialOrder(split).serve(tf.range(2, dtype=tf.int64)))
+    first = SequentialOrder(split).serve(tf.range(2, dtype=tf.int64))
+    served = tf.data.Dataset.from_tensors(tuple(first))
     with pytest.raises(tf.errors.OpError) as caught:
         next(iter(reader.batches(served, 2)))
     assert reader.cause(caught.value, []).strerror == "of a mapped file"
