@@ -10,13 +10,13 @@ from typing import Any
 
 from absl import flags
 
-from common import redaction
+from common import processes, redaction
 from common.cluster_description import Cluster, read_cluster
 from common.exit_codes import ExitCode, RunError
 from trainer import commands, failpoints, user_code, version
 from trainer.cluster import placement, rendezvous
-from trainer.config import TrainConfig, conversion, experiment_file, field_flags, part_names
-from trainer.config.run_flags import FLAGS, help_text
+from trainer.config import TrainConfig, checks, conversion, experiment_file, parts
+from trainer.config.flags import FLAGS, help_text, take_fields
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
 from trainer.monitoring import goodput, profile
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> ExitCode:
             command(argv[2:])
             return ExitCode.DONE
         if {"-h", "--help"} & set(argv):
-            print(help_text(), end="")
+            print(help_text(commands.usage()), end="")
             return ExitCode.DONE
         if "--version" in argv:
             print(version.version_text(), end="")
@@ -82,10 +82,10 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         RunError: with the first thing that is wrong.
     """
     config = _parse(argv)
-    redaction.refuse(argv, conversion.to_plain(config))
+    checks.refuse_secrets(argv, conversion.to_plain(config))
     cluster = read_cluster(environment)
     _check_placement(config, cluster)
-    part_names.check(config)
+    parts.check_names(config)
     profile.parse(FLAGS.profile)
     from trainer.data import sources  # NumPy starts threads; signals have to be blocked by then
 
@@ -110,7 +110,7 @@ def _stage(cluster: Cluster) -> Stage:
 def _train(request: Request, stop: StopSignal) -> list[str]:
     """Run with everything that ends a run early; return what is said at its end."""
     failpoints.check()
-    ledger = goodput.Ledger(started=goodput.process_started())
+    ledger = goodput.Ledger(started=processes.started_at())
     deadlines = (FLAGS.startup_deadline_secs, FLAGS.hang_deadline_secs)
     compile_cache.keep_programs(FLAGS.compile_cache, os.environ)
     gc.disable()  # what the start makes stays
@@ -164,7 +164,7 @@ def _dry_run(request: Request) -> list[str]:
 
 def _parse(argv: Sequence[str]) -> TrainConfig:
     """Return the config that the command line asks for; placement stays in FLAGS."""
-    settings, others = field_flags.take(argv)
+    settings, others = take_fields(argv)
     try:
         rest = FLAGS(others)
     except flags.Error as error:

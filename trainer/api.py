@@ -4,11 +4,10 @@ import math
 import os
 from typing import Any, Literal
 
-from common import redaction
 from common.cluster_description import read_cluster
 from common.exit_codes import ExitCode, RunError
 from trainer.cluster import placement
-from trainer.config import TrainConfig, part_names
+from trainer.config import TrainConfig, checks, parts
 from trainer.config.conversion import from_plain, to_plain
 from trainer.data import sources
 from trainer.data.info import DatasetInfo
@@ -49,7 +48,7 @@ def train(
         RunError: with the reason in one line, and the exit code that the command would have.
     """
     plain = to_plain(config)
-    redaction.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
+    checks.refuse_secrets((f"workdir={workdir}", f"tpu={tpu}"), plain)
     config = from_plain(TrainConfig, plain)
     if strategy not in ("auto", "cpu", "mirrored", "tpu"):
         raise RunError(
@@ -57,7 +56,7 @@ def train(
             f"train(strategy={strategy!r}) is not one of auto, cpu, mirrored, tpu",
         )
     placement.refuse(strategy, cpu_replicas, tpu)
-    part_names.check(config)
+    parts.check_names(config)
     if not workdir and not fast_dev_run:
         raise RunError(ExitCode.BAD_FLAG, "train(workdir=...) is missing: the folder of the run")
     info = sources.describe(config.dataset)

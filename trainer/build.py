@@ -9,7 +9,7 @@ import keras
 
 from common.exit_codes import ExitCode, RunError
 from trainer import registry
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig, part_args
+from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
 from trainer.engine import pure_optimizer
 from trainer.engine.step import StepPlan
@@ -39,15 +39,15 @@ def build_task(
     random.seed(config.seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.precision == "bfloat16" else "float32")
     kind: type[Task] = registry.resolve(registry.TASKS, config.task.name, "config.task.name")
-    part_args.bind(kind, config.task, "config.task", None)
-    part_args.bind(kind.model_shapes, config.task, "config.task", None)
+    parts.bind(kind, config.task, "config.task", None)
+    parts.bind(kind.model_shapes, config.task, "config.task", None)
     shapes = kind.model_shapes(features, **config.task.args)
     models = {role: _model(config, role, *shape) for role, shape in shapes.items()}
     optimizers = {
         role: _optimizer(o, models[role], total_steps, rate_scale, f"config.{_field(role)}")
         for role, o in _optimizers(config, models).items()
     }
-    parts = Parts(
+    built = Parts(
         models=models,
         optimizers=optimizers,
         metrics=_metrics(config.metrics),
@@ -56,7 +56,7 @@ def build_task(
         average=WeightAverage(models, config.ema_decay) if config.ema_decay else None,
         loss_spike=LossSpike(config.loss_spike) if config.loss_spike else None,
     )
-    return kind(parts, **config.task.args)
+    return kind(built, **config.task.args)
 
 
 def step_plan(config: TrainConfig) -> StepPlan:
@@ -121,7 +121,7 @@ def _optimizer(
     refuse_unsafe_args(config.args)
     schedule = registry.resolve(registry.SCHEDULES, config.schedule.name, f"{field}.schedule.name")
     fixed = {"learning_rate": config.learning_rate, "total_steps": total_steps}
-    part_args.bind(schedule, config.schedule, f"{field}.schedule", None, **fixed)
+    parts.bind(schedule, config.schedule, f"{field}.schedule", None, **fixed)
     rate: schedules.ScheduleFn = functools.partial(schedule, **fixed, **config.schedule.args)
     if config.warmup_steps:
         rate = schedules.warmup(rate, config.warmup_steps)
@@ -136,7 +136,7 @@ def _loss(part: PartConfig) -> Any:
     found = registry.resolve(registry.LOSSES, part.name, "config.loss.name")
     if isinstance(found, type):
         return _call(registry.LOSSES, part, "config.loss")
-    part_args.bind(found, part, "config.loss", None, None)
+    parts.bind(found, part, "config.loss", None, None)
     return functools.partial(found, **part.args)
 
 
@@ -161,7 +161,7 @@ def _metrics(parts: Sequence[PartConfig]) -> dict[str, keras.metrics.Metric]:
 
 def _call(table: Mapping[str, str], part: PartConfig, field: str, *args: Any) -> Any:
     found = registry.resolve(table, part.name, f"{field}.name")
-    return part_args.call(found, part, field, *args)
+    return parts.call(found, part, field, *args)
 
 
 def _field(role: str, kind: str = "optimizer") -> str:

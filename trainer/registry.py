@@ -4,13 +4,13 @@ To add a part: write one file in its folder and one line here. An own experiment
 wherever a registered name is allowed, `"package.module:function"` works too.
 """
 
-import difflib
 import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from common import spelling
 from common.exit_codes import ExitCode, RunError
 
 MODELS = {
@@ -108,9 +108,9 @@ def resolve(table: Mapping[str, str], name: str, field: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise _cannot_load(field, name, target, str(error)) from error
     if not hasattr(found, attribute):
-        close = difflib.get_close_matches(attribute, dir(found), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise _cannot_load(field, name, target, f"{module} has no {attribute!r}{hint}")
+        hint = spelling.did_you_mean(attribute, dir(found))
+        reason = "; ".join(filter(None, (f"{module} has no {attribute!r}", hint)))
+        raise _cannot_load(field, name, target, reason)
     return getattr(found, attribute)
 
 
@@ -132,11 +132,10 @@ def check(table: Mapping[str, str], name: str, field: str) -> None:
     if ":" in name:
         _check_own(name, field)
         return
-    close = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     raise RunError(
         ExitCode.BAD_CONFIG,
-        f"{field}={name!r} is not known: {hint}Registered: {', '.join(sorted(table))}; "
+        f"{field}={name!r} is not known: {spelling.did_you_mean(name, table)} "
+        f"Registered: {', '.join(sorted(table))}; "
         "your own is written 'package.module:name'",
     )
 

@@ -267,7 +267,7 @@ def test_local_disk_faults_leave_nothing(bucket, tmp_path, monkeypatch, code, ex
     def fsync(handle: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(transfer.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(RunError, match="--workdir") as caught:
         storage.download(f"{bucket}/a", tmp_path / "a")
     assert caught.value.code is exit_code

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
-from trainer.config import TrainConfig, experiment_file, part_names
+from trainer.config import TrainConfig, experiment_file, parts
 from trainer.data import sources
 
-_OURS = "trainer.generated."
+_OURS = "trainer.synthetic."
 
 
 def check(config: TrainConfig, where: str, own_file: str) -> None:
@@ -37,7 +37,7 @@ def check(config: TrainConfig, where: str, own_file: str) -> None:
 
 def _named(config: TrainConfig) -> dict[str, str]:
     """Return field -> name of every part from outside of the trainer."""
-    named = {field: name for field, table, name in part_names.names(config) if name not in table}
+    named = {field: name for field, table, name in parts.names(config) if name not in table}
     if sources.is_own(config.dataset.name):
         named["dataset.name"] = config.dataset.name
     return {field: name for field, name in named.items() if not name.startswith(_OURS)}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from common import files
 from trainer import checkpoint
 from trainer.config import TrainConfig
 from trainer.run.training import Training
@@ -42,6 +43,5 @@ def scalars(report: dict[str, Any]) -> dict[str, float]:
 def write(path: Path, report: dict[str, Any]) -> None:
     """Write `summary.json` into the folder `path`; it appears whole."""
     with local_io(path, "--workdir"):
-        partial = path / "summary.partial"
-        partial.write_text(json.dumps(report, indent=2) + "\n")
-        partial.replace(path / "summary.json")
+        text = json.dumps(report, indent=2) + "\n"
+        files.write_text(path / "summary.json", text, durable=True)

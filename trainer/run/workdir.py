@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from common import files
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import TrainConfig, essential_difference
@@ -71,9 +72,7 @@ class Workdir:
         if is_chief and old != plain:
             with local_io(self.path, "--workdir"):
                 self.path.mkdir(parents=True, exist_ok=True)
-                partial = path.with_suffix(".partial")
-                partial.write_text(json.dumps(plain, indent=2) + "\n")
-                partial.replace(path)
+                files.write_text(path, json.dumps(plain, indent=2) + "\n", durable=True)
         return old is None
 
     def release(self) -> None:
@@ -106,9 +105,7 @@ class Workdir:
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
         if kept != lines:
             with local_io(path, "--workdir"):
-                partial = path.with_suffix(".partial")
-                partial.write_text("".join(kept))
-                partial.replace(path)
+                files.write_text(path, "".join(kept), durable=True)
 
 
 @contextlib.contextmanager

@@ -9,14 +9,13 @@ written nothing is kept.
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 
+from common import files
 from trainer import storage
 from trainer.data.records import tfrecord
 from trainer.data.records.staging import stat_shard
@@ -78,13 +77,8 @@ def _keep(index: Index, place: Path, content: list[Any]) -> None:
     }
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=place.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(fields).encode() + b"\n" + body)
-            Path(part).replace(place)
-        except OSError:
-            Path(part).unlink(missing_ok=True)
+        with files.replaced(place, contended=True) as partial:
+            partial.write_bytes(json.dumps(fields).encode() + b"\n" + body)
 
 
 def _place(url: str, folder: Path, skip_bad: bool) -> Path:
