@@ -13,6 +13,7 @@ from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
 from trainer.engine import pure_optimizer
 from trainer.engine.step import StepPlan
+from trainer.losses.from_keras import adapted
 from trainer.optimizers import schedules
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
@@ -133,7 +134,7 @@ def _optimizer(
 
 def _loss(part: PartConfig) -> Any:
     """Return the loss: a class is constructed, a function gets its arguments bound."""
-    found = registry.resolve(registry.LOSSES, part.name, "config.loss.name")
+    found = adapted(registry.resolve(registry.LOSSES, part.name, "config.loss.name"))
     if isinstance(found, type):
         return _call(registry.LOSSES, part, "config.loss")
     parts.bind(found, part, "config.loss", None, None)
@@ -141,7 +142,16 @@ def _loss(part: PartConfig) -> Any:
 
 
 def _regularizer(part: PartConfig | None) -> Any:
-    return part and _call(registry.REGULARIZERS, part, "config.regularizer")
+    if part is None:
+        return None
+    found = _call(registry.REGULARIZERS, part, "config.regularizer")
+    # Both strengths of Keras' elastic net are 0 where none is given.
+    if type(found) is keras.regularizers.L1L2 and not (found.l1 or found.l2):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.regularizer.args={part.args}: adds nothing; give l1, l2 or both",
+        )
+    return found
 
 
 def _metrics(parts: Sequence[PartConfig]) -> dict[str, keras.metrics.Metric]:

@@ -23,16 +23,15 @@ MODELS = {
     "transformer": "trainer.models.transformer:transformer",
 }
 
+# Functions of `keras.losses` take logits: see trainer/losses/from_keras.py.
 LOSSES = {
-    "sparse_categorical_crossentropy": (
-        "trainer.losses.sparse_categorical_crossentropy:sparse_categorical_crossentropy"
-    ),
-    "categorical_crossentropy": "trainer.losses.categorical_crossentropy:categorical_crossentropy",
-    "binary_crossentropy": "trainer.losses.binary_crossentropy:binary_crossentropy",
+    "sparse_categorical_crossentropy": "keras.losses:sparse_categorical_crossentropy",
+    "categorical_crossentropy": "keras.losses:categorical_crossentropy",
+    "binary_crossentropy": "keras.losses:binary_crossentropy",
     "focal": "trainer.losses.focal:focal",
     "mse": "trainer.losses.mse:MeanSquaredError",
-    "mae": "trainer.losses.mae:mae",
-    "huber": "trainer.losses.huber:huber",
+    "mae": "keras.losses:mean_absolute_error",
+    "huber": "keras.losses:huber",
     "kl_divergence": "trainer.losses.kl_divergence:kl_divergence",
 }
 
@@ -56,9 +55,9 @@ SCHEDULES = {
 }
 
 REGULARIZERS = {
-    "l1": "trainer.regularizers.l1:L1",
+    "l1": "keras.regularizers:L1",
     "l2": "trainer.regularizers.l2:L2",
-    "elastic_net": "trainer.regularizers.elastic_net:ElasticNet",
+    "elastic_net": "keras.regularizers:L1L2",
 }
 
 METRICS = {

@@ -19,6 +19,7 @@ TABLES = {
     "tasks": [registry.TASKS],
 }
 HELPERS = {
+    "losses/from_keras.py",
     "losses/shapes.py",
     "models/blocks.py",
     "optimizers/plateau.py",
