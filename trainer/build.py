@@ -11,7 +11,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer import registry
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig, part_args
 from trainer.data.info import Feature
-from trainer.engine import pure_optimizer
+from trainer.engine.optimizer import make_pure
 from trainer.engine.step import StepPlan
 from trainer.optimizers import schedules
 from trainer.optimizers.loss_spike import LossSpike
@@ -128,7 +128,7 @@ def _optimizer(
     part = PartConfig(config.name, config.args)
     optimizer = _call(registry.OPTIMIZERS, part, field, schedules.Schedule(rate, rate_scale))
     optimizer.build(model.trainable_variables)
-    return pure_optimizer.make_pure(optimizer)
+    return make_pure(optimizer)
 
 
 def _loss(part: PartConfig) -> Any:

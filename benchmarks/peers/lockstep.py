@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.peers import work
 from trainer.config import PartConfig
-from trainer.runtime import compile_cache, xla_flags
+from trainer.runtime import xla
 
 JPEG_FEATURES = {
     "image": {"dtype": "uint8", "shape": [224, 224, 3], "encoding": "image"},
@@ -47,10 +47,10 @@ def build(name: str) -> dict[str, dict[str, np.ndarray]]:
 
 def main(name: str, *settings: str) -> None:
     gc.disable()  # as `trainer.__main__` does while it starts
-    xla_flags.fix_gpu_bits(os.environ)
+    xla.fix_gpu_bits(os.environ)
     given = dict(setting.split("=") for setting in settings)
     if given.pop("programs", ""):
-        compile_cache.keep_programs(os.environ["PROGRAMS"], os.environ)
+        xla.keep_programs(os.environ["PROGRAMS"], os.environ)
     from benchmarks.peers.keras_fit import device_bytes
     from common.cluster_description import read_cluster
     from trainer.cluster.strategy import Placement

@@ -14,7 +14,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer import __main__ as entry
 from trainer.cluster import strategy
 from trainer.cluster.strategy import Placement
-from trainer.runtime import xla_flags
+from trainer.runtime import xla
 
 TWO_ON_ONE_HOST = Cluster(("localhost:2222", "localhost:2223"), 0)
 
@@ -176,7 +176,7 @@ def test_the_users_flags_of_xla_stay(given, expected, tmp_path):
     file.write_text("--xla_dump_to=/f\n")
     environment = {"XLA_FLAGS": given.replace("FILE", str(file))}
     for _ in range(2):  # a process that is started by another has them already
-        xla_flags.fix_gpu_bits(environment)
+        xla.fix_gpu_bits(environment)
         assert environment["XLA_FLAGS"] == expected
 
 
@@ -190,4 +190,4 @@ def test_float32_is_float32_and_xla_is_told_before_it_starts(monkeypatch):
     assert asked == [False]
     monkeypatch.setenv("XLA_FLAGS", "")
     entry.main(["trainer", "--version"])
-    assert os.environ["XLA_FLAGS"] == xla_flags.DETERMINISTIC
+    assert os.environ["XLA_FLAGS"] == xla.DETERMINISTIC
