@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from common.exit_codes import ExitCode, RunError
-from tests.checkpoint.checkpoints import META, changed_by_the_disk, state
+from tests.checkpoint.checkpoints import changed_by_the_disk, meta, state
 from trainer import checkpoint, storage
 from trainer.checkpoint import folder as one
 from trainer.config import TrainConfig
@@ -71,7 +71,7 @@ def test_a_save_is_on_disk_before_it_is_seen(
 ) -> None:
     """The files, then the marker, then their names, then the folder's, then that name."""
     disk = Disk(tmp_path, monkeypatch)
-    path = one.write(tmp_path, 20, state(20), META)
+    path = one.write(tmp_path, state(20), meta(20))
     assert disk.calls == [*NEW, ("rename", PART, STEP), ("sync", ".", STEP)]
     # What was put on disk is all of it: nothing was written to a file afterwards.
     assert disk.synced == {
@@ -91,16 +91,16 @@ def test_the_marker_is_not_begun_before_the_files_are_on_disk(
         return real(path, *args, **options)
 
     monkeypatch.setattr(Path, "open", opened)
-    one.write(tmp_path, 20, state(20), META)
+    one.write(tmp_path, state(20), meta(20))
     assert found == NEW[:2]
 
 
 def test_a_save_over_another_one_takes_it_away_only_when_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one.write(tmp_path, 20, state(1), META)
+    one.write(tmp_path, state(1), meta(20))
     disk = Disk(tmp_path, monkeypatch)
-    one.write(tmp_path, 20, state(20), META)
+    one.write(tmp_path, state(20), meta(20))
     aside = f"{PART}_removed"
     assert disk.calls == [
         *NEW, ("rename", STEP, aside), ("rename", PART, STEP), ("sync", ".", STEP)
