@@ -53,10 +53,9 @@ def main(name: str, *settings: str) -> None:
         xla.keep_programs(os.environ["PROGRAMS"], os.environ)
     from benchmarks.peers.keras_fit import device_bytes
     from common.cluster_description import read_cluster
-    from trainer.cluster.strategy import Placement
+    from trainer.cluster.placement import Placement
     from trainer.config import DatasetConfig, OptimizerConfig, TrainConfig, conversion
-    from trainer.data import sources
-    from trainer.plan import make_plan
+    from trainer.run.request import make_request
     from trainer.run.session import open_session
 
     cpu_replicas, is_constant = int(given.pop("cpu_replicas", 0)), given.pop("feed", "")
@@ -79,9 +78,8 @@ def main(name: str, *settings: str) -> None:
     config = conversion.override(config, given.items())
     if is_constant:
         _serve_the_same()
-    info = sources.describe(config.dataset)
     placement = Placement(cpu_replicas=cpu_replicas, cluster=read_cluster(os.environ))
-    live = open_session(config, info, make_plan(config, info), placement)
+    live = open_session(make_request(config, placement))
     done = 1
 
     def run() -> int:

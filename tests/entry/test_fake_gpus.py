@@ -13,7 +13,7 @@ from common.cluster_description import Cluster
 from common.exit_codes import ExitCode, RunError
 from trainer import __main__ as entry
 from trainer.cluster import strategy
-from trainer.cluster.strategy import Placement
+from trainer.cluster.placement import Placement
 from trainer.runtime import xla
 
 TWO_ON_ONE_HOST = Cluster(("localhost:2222", "localhost:2223"), 0)
@@ -153,7 +153,7 @@ def test_a_card_cut_in_two_is_two_replicas_and_keeps_its_shares(gpus):
 def test_a_dry_run_counts_the_gpus_and_uses_none(gpus, monkeypatch, tmp_path):
     fake = gpus(2)
     # What builds the model asks for the devices; on a real host it is told to take the CPU.
-    monkeypatch.setattr("trainer.run.dry_run.rows", lambda *args: [("replicas", str(args[3]))])
+    monkeypatch.setattr("trainer.run.dry_run.rows", lambda *args: [("replicas", str(args[1]))])
     with flagsaver.flagsaver():
         request = entry.prepare(["trainer", "--dry_run", f"--workdir={tmp_path}"], {})
         lines = entry._dry_run(request)
