@@ -69,14 +69,13 @@ def restore_task(where: str, own_file: str = "") -> Restored:
         variable.assign(state[name])
     if task.average:
         task.average.put_in_place()
-    return Restored(config, info, plan, task, meta["step"], checkpoint.digest(state, meta["step"]))
+    return Restored(config, info, plan, task, meta.step, checkpoint.digest(state, meta.step))
 
 
 def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
     keras.backend.clear_session()
-    rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
     features = preprocess.seen_features(info.features, config.augment)
-    return build.build_task(config, features, total_steps=plan.total_steps, rate_scale=rate_scale)
+    return build.build_task(config, features, total_steps=plan.total_steps)
 
 
 def _read_config(folder: Path, where: str) -> TrainConfig:
@@ -88,7 +87,7 @@ def _read_config(folder: Path, where: str) -> TrainConfig:
     return from_plain(TrainConfig, json.loads(path.read_text()))
 
 
-def _read_newest(folder: workdir.Workdir, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read_newest(folder: workdir.Workdir, where: str) -> tuple[dict[str, Any], checkpoint.Meta]:
     with tempfile.TemporaryDirectory(prefix="lockstep-") as copies:
         here = Path(copies) if folder.url else folder.path / "checkpoints"
         path, _ = checkpoint.Store(here, folder.checkpoints_url).newest_valid()

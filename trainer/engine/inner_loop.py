@@ -82,6 +82,10 @@ class InnerLoop:
         each = dict(zip(self._scalars, rows.numpy()[:num_steps].T, strict=True))
         return StepSums(num_steps, each, {name: value.numpy() for name, value in sums.items()})
 
+    def waited(self) -> float:
+        """Return the seconds so far that steps waited for their examples."""
+        return self._pipeline.waited()
+
     def _trace(self) -> None:
         # The cache of programs knows them by a name that counts all that was made before: trace
         # while that is the same at every start.

@@ -8,8 +8,9 @@ import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
-from trainer.engine import pure_optimizer, virtual_replica
+from trainer.engine import virtual_replica
 from trainer.engine.norm import global_norm
+from trainer.engine.optimizer import Kept, choose, update
 from trainer.engine.reduction import Reduction, sum_over_microbatches
 from trainer.task import Gradients, LossFn, Task, Variables
 
@@ -77,7 +78,7 @@ class ReplicaStep:
         self.sums: Sums = {}
         self.accepted = tf.constant(True)
         self._norms: dict[str, list[tf.Tensor]] = {}
-        self._kept: pure_optimizer.Kept = {}
+        self._kept: Kept = {}
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor]:
         """See `task.Replica`; also counts the metrics and moves the BatchNorm statistics.
@@ -117,7 +118,7 @@ class ReplicaStep:
         if (limit := self._plan.clip_norms.get(role)) is not None:
             scale = limit / tf.maximum(norm, limit)
             grads = [g * tf.cast(scale, g.dtype) for g in grads]
-        self._kept |= pure_optimizer.apply(optimizer, grads, to, self.accepted)
+        self._kept |= update(optimizer, grads, to, self.accepted)
 
     def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
         """Return the new value of a variable if the whole step is accepted, else the old one.
@@ -126,7 +127,7 @@ class ReplicaStep:
         the update of a weight reads the new slots, and XLA copies the old ones if it needs both.
         """
         done = self._kept.get(id(value), (None, None))[1] is self.accepted
-        return value if done else pure_optimizer.choose(self.accepted, value, old)
+        return value if done else choose(self.accepted, value, old)
 
     def judge_loss(self) -> None:
         """Leave the whole step out if its loss is a spike."""
