@@ -1,6 +1,6 @@
 """Names that a config may use, and where their code is: plain tables, nothing imported until asked.
 
-To add a part: write one file in its folder and one line here. An own experiment needs no line:
+To add a part: write one file in its folder and one line here. A custom part needs no line:
 wherever a registered name is allowed, `"package.module:function"` works too.
 """
 
@@ -120,7 +120,7 @@ def _cannot_load(field: str, name: str, target: str, reason: str) -> RunError:
 def check(table: Mapping[str, str], name: str, field: str) -> None:
     """Refuse a name that cannot be resolved, without importing the code behind it.
 
-    Of an own `"package.module:object"` only the form and the package are looked at: more would
+    Of a custom `"package.module:object"` only the form and the package are looked at: more would
     run the package, and a mistake in a flag must show before TensorFlow is loaded.
 
     Raises:
@@ -129,18 +129,18 @@ def check(table: Mapping[str, str], name: str, field: str) -> None:
     if name in table:
         return
     if ":" in name:
-        _check_own(name, field)
+        _check_custom(name, field)
         return
     raise RunError(
         ExitCode.BAD_CONFIG,
         f"{field}={name!r} is not known: {spelling.did_you_mean(name, table)} "
         f"Registered: {', '.join(sorted(table))}; "
-        "your own is written 'package.module:name'",
+        "a custom one is written 'package.module:name'",
     )
 
 
-def _check_own(name: str, field: str) -> None:
-    """Refuse an own name whose form is wrong or whose top-level package is not there."""
+def _check_custom(name: str, field: str) -> None:
+    """Refuse a custom name whose form is wrong or whose top-level package is not there."""
     module, _, attribute = name.partition(":")
     parts = [*module.split("."), attribute]
     if not all(part.isidentifier() for part in parts):

@@ -43,7 +43,7 @@ class Run:
         self.session = types.SimpleNamespace(
             read_state=dict,
             write_state=lambda _: None,
-            expected=dict,
+            task=types.SimpleNamespace(state=dict),
             rate_scale=types.SimpleNamespace(assign=lambda _: None),
         )
         config = TrainConfig(

@@ -1,4 +1,4 @@
-"""The first minutes: an experiment of one's own, tried out at once."""
+"""The first minutes: a custom experiment, tried out at once."""
 
 import pathlib
 import subprocess

@@ -11,7 +11,6 @@ import numpy as np
 from common.exit_codes import ExitCode, RunError
 
 State = Mapping[str, np.ndarray]
-Expected = Mapping[str, tuple[tuple[int, ...], str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +48,12 @@ class Meta:
         return cls(**json.loads(text))
 
 
-def match(state: State, expected: Expected, where: str) -> None:
+def match(state: State, expected: Mapping[str, Any], where: str) -> None:
     """Refuse a state that is not the model's: every name, shape and dtype must agree.
 
     Args:
         state: as read.
-        expected: name -> (shape, dtype).
+        expected: name -> variable, or array, of the model.
         where: the checkpoint, for the message.
 
     Raises:
@@ -65,8 +64,8 @@ def match(state: State, expected: Expected, where: str) -> None:
             problem = "is not in the checkpoint"
         elif name not in expected:
             problem = "is in the checkpoint and not in the model"
-        elif (found := (state[name].shape, str(state[name].dtype))) != expected[name]:
-            problem = f"is {_describe(found)} there and {_describe(expected[name])} here"
+        elif (found := _form(state[name])) != (here := _form(expected[name])):
+            problem = f"is {found} there and {here} here"
         else:
             continue
         raise RunError(
@@ -86,5 +85,5 @@ def digest(state: State, step: int) -> str:
     return hashed.hexdigest()
 
 
-def _describe(kind: tuple[tuple[int, ...], str]) -> str:
-    return f"{kind[1]}{list(kind[0])}"
+def _form(value: Any) -> str:
+    return f"{value.dtype}{list(value.shape)}"

@@ -1,4 +1,4 @@
-"""Tabular regression: own data, own mean squared error, L1 on the weights.
+"""Tabular regression: custom data, custom mean squared error, L1 on the weights.
 
 Source: Friedman, Multivariate Adaptive Regression Splines, 1991; made from a seed.
 Command: python -m trainer --config=regression --workdir=runs/regression

@@ -75,7 +75,7 @@ class Checkpoints:
             return None
         variables, meta = checkpoint.read(path)
         # All checks come before the first write: what is refused leaves nothing half restored.
-        checkpoint.match(variables, session.expected(), str(path))
+        checkpoint.match(variables, session.task.state(), str(path))
         self._check_meta(meta, path)
         session.write_state(variables)
         state = RunState.from_plain(meta.progress)

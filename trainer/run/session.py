@@ -53,10 +53,6 @@ class Session:
         for name, variable in self.task.state().items():
             variable.assign(state[name])
 
-    def expected(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Return name -> (shape, dtype) of every variable."""
-        return {n: (tuple(v.shape), str(v.dtype)) for n, v in self.task.state().items()}
-
 
 def open_session(request: Request) -> Session:
     """Create the strategy and build all on it.

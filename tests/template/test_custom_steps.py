@@ -1,4 +1,4 @@
-"""Steps of one's own keep every promise, and do what their papers say."""
+"""Custom steps keep every promise, and do what their papers say."""
 
 import json
 import pathlib
