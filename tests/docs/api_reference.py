@@ -15,7 +15,8 @@ from tests.processes import ROOT
 HEAD = """\
 # API reference
 
-Generated from the docstrings. To write it again, run `python -m tests.docs.api_reference > docs/api.md`.
+Generated from the docstrings. To write it again, run
+`python -m tests.docs.api_reference > docs/api.md`.
 A config names a part by its registered name, or as `"module:object"`.
 """
 PAGES = {
