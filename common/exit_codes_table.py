@@ -8,8 +8,8 @@ _HEAD = """\
 Generated from `common/exit_codes.py`. To write it again, run
 `python -m common.exit_codes_table > docs/exit_codes.md`.
 
-Every code that may be retried is 128 or more. A process that ends with another code than 0 prints one
-last line: `name (code): what, where, the value, what to change`. A process that was killed by
+Every code that may be retried is 128 or more. A process that exits with another code than 0 prints
+one last line: `name (code): what, where, the value, what to change`. A process that was killed by
 signal N ends with 128 + N.
 
 | code | name | meaning | retry | what to do |
