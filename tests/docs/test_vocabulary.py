@@ -123,7 +123,8 @@ def test_a_retired_word_is_not_used(retired: Retired) -> None:
         "num_lanes = 4", "each lane", "class Lane:", "micro-batches", "run/edges.py", "the feed",
         "PATIENCE_SECS", "patiently", "contradictions", "trainer.cluster.agreement",
         "plain_secrets", "import shipping", "trainer/watch/stop.py", "trainer.generated.grammar",
-        "own_parts", "digits_own_parts", "own loss", "an own metric", "test_own_step", "is_own", "snapshot", "master",
+        "own_parts", "digits_own_parts", "own loss", "an own metric", "test_own_step", "is_own",
+        "snapshot", "master",
     ],
 )  # fmt: skip
 def test_a_use_is_found(line: str) -> None:
