@@ -1,7 +1,7 @@
 """This project: `python -m benchmarks.peers.lockstep WORK [FIELD=VALUE ...]`.
 
 FIELD is one of the config, or `cpu_replicas=R`, or `programs=kept`: as `--compile_cache` does, in
-the folder that PROGRAMS names, or `feed=constant`: every step is given the same examples, so that
+the folder that PROGRAMS names, or `batch=constant`: every step is given the same examples, so that
 what remains is the step. Workers of TF_CONFIG are driven call by call, all alike.
 """
 
@@ -58,7 +58,7 @@ def main(name: str, *settings: str) -> None:
     from trainer.run.request import make_request
     from trainer.run.session import open_session
 
-    cpu_replicas, is_constant = int(given.pop("cpu_replicas", 0)), given.pop("feed", "")
+    cpu_replicas, is_constant = int(given.pop("cpu_replicas", 0)), given.pop("batch", "")
     kind = work.WORKS[name]
     model, options = MODELS[name.partition("_")[0]]
     data = DatasetConfig("benchmarks.peers.lockstep:build", eval_split="", args={"name": name})
