@@ -62,7 +62,7 @@ def test_steps_count_with_the_time_of_their_call():
     assert times.read() == {}
 
 
-def test_calls_end_at_both_edges_of_the_span():
+def test_calls_end_at_both_ends_of_the_span():
     span = Span(10, 14)
     assert [span.most(step, 64) for step in (0, 9, 10, 13, 14)] == [10, 1, 4, 1, 64]
     assert span.most(0, 3) == 3

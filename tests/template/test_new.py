@@ -107,7 +107,7 @@ def test_overfit_trains_and_evaluates_on_the_same_few_batches() -> None:
     assert "--overfit_batches=1000: split 'train' holds" in ended.last_line
 
 
-def test_error_in_own_code_names_its_line(tmp_path: pathlib.Path) -> None:
+def test_error_in_custom_code_names_its_line(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "mine.py"
     new.write(tmp_path / "template")
     lines = (tmp_path / "template" / "experiment.py").read_text().splitlines(keepends=True)

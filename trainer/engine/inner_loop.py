@@ -106,6 +106,7 @@ class InnerLoop:
             sums = {name: total + _counted(made, name) for name, total in sums.items()}
             return index + 1, rows, sums
 
+        # One at a time: a step reads the weights that the one before has written.
         start = (tf.constant(0), tf.zeros([CHUNK, len(self._scalars)]), self._others)
         loop = tf.while_loop(lambda i, *_: i < num_steps, body, start, parallel_iterations=1)
         return loop[1], loop[2]
