@@ -3,8 +3,8 @@
 Floating-point addition is not associative: another order gives other last bits, and after
 thousands of steps other weights. The order is a binary tree over the V microbatches: neighbours are
 added first, an odd last one passes on to the next level. A replica owns contiguous microbatches,
-adds up the subtrees that lie wholly inside it, and only the tops of those subtrees travel. From left
-to right, only the first replica could add up its rows by itself: all others would have to travel.
+adds up the subtrees that lie wholly inside it, and only the tops of those subtrees travel. From
+left to right, only the first replica could add up its rows by itself: all others would travel.
 """
 
 from collections.abc import Sequence
