@@ -43,6 +43,7 @@ def train(
     Raises:
         RunError: with the reason in one line, and the exit code that the command would have.
     """
+    # There and back again: short forms become whole, and what no file could hold is refused.
     plain = to_plain(config)
     checks.refuse_secrets((f"workdir={workdir}", f"tpu={tpu}"), plain)
     config = from_plain(TrainConfig, plain)

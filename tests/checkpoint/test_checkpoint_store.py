@@ -1,5 +1,6 @@
 """Which checkpoints are kept, what is refused, and what 500 saves leave behind."""
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -75,6 +76,15 @@ def test_mismatch_names_the_key(change: str) -> None:
         "dtype": "is float64[10] there and float32[10] here",
     }
     assert f"{key} {differ[change]};" in raised.value.reason
+
+
+def test_a_meta_comes_back_to_the_bit() -> None:
+    progress = {"best": 0.1 + 0.2, "totals": {"loss": float("inf")}, "train": {"loss": 1e-45}}
+    written = checkpoint.Meta(7, {"seed": 3}, "fingerprint", progress, seconds=1.5)
+    found = checkpoint.Meta.from_json(written.to_json())
+    assert (found, found.seconds) == (written, 1.5)
+    assert found == dataclasses.replace(found, seconds=2.5), "two saves of one state are alike"
+    assert checkpoint.Meta.from_json('{"step": 7}') == checkpoint.Meta(7)
 
 
 def test_equal_states_match() -> None:

@@ -40,7 +40,7 @@ class Saver:
         Raises:
             RunError: of that earlier save.
         """
-        self.wait()
+        self.wait()  # one at a time: two would hold two copies of the state
         keep = tuple(also_keep)
         self._pending = self._pool.submit(self._save, state, meta, keep, verified=False)
 

@@ -3,9 +3,8 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer import checkpoint, failpoints
@@ -18,6 +17,7 @@ from trainer.run.session import Session
 from trainer.run.state import RunState
 from trainer.run.workdir import Workdir
 
+Save = Callable[[checkpoint.State, checkpoint.Meta, Iterable[int]], None]
 LEAST_SECS = 10.0
 """Of an interval that is worked out; also until the first save has shown what one costs."""
 
@@ -89,6 +89,7 @@ class Checkpoints:
         """Save in the background what must not be lost, and notice a save that failed."""
         self.saver.raise_if_failed()
         is_complete = state.step == self.request.plan.total_steps  # the last save is coming
+        # Step 0 is what any start makes: nothing is lost with it.
         if not self.request.is_chief or not state.step or is_complete:
             return
         every = self.request.config.checkpoint_every_steps
@@ -101,16 +102,20 @@ class Checkpoints:
         if self.request.is_chief:
             self._save(session, state, self.saver.finish, durable=True)
 
-    def _save(self, session: Session, state: RunState, save: Any, *, durable: bool = False) -> None:
+    def _save(
+        self, session: Session, state: RunState, save: Save, *, durable: bool = False
+    ) -> None:
         meta = self._meta(state)
         if meta == self._saved and (self._is_durable or not durable):
             return
         with self.phases.phase("save"):
+            # A copy on the host: what the thread writes, no later step changes.
             save(session.read_state(), meta, self._also_keep(state))
         self._saved, self._is_durable, self._saved_at = meta, durable, self.clock()
 
     def _also_keep(self, state: RunState) -> list[int]:
         """Return the regular saves that a rollback may need, and the best."""
+        # The newest regular save may lie in a bad stretch: keep the one before it too.
         every = self.request.config.checkpoint_every_steps
         good = state.step - state.skipped_in_row
         regular = [step // every * every for step in (state.step, good)] if every else []

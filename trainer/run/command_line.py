@@ -21,6 +21,7 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         RunError: with the first thing that is wrong.
     """
     config = _parse(argv)
+    # Before any other check: what the others say may repeat a secret.
     checks.refuse_secrets(argv, conversion.to_plain(config))
     placement = _placement(environment)
     check_modes(

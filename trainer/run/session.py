@@ -66,6 +66,7 @@ def open_session(request: Request) -> Session:
     distribution = strategy.create(request.placement)
     _check_replicas(request, distribution.num_replicas_in_sync)
     keras.backend.clear_session()  # names of variables count what was made before
+    # In the scope every variable is created on each replica.
     with distribution.scope():
         rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
         task = build.build_task(
@@ -74,7 +75,7 @@ def open_session(request: Request) -> Session:
             total_steps=request.plan.total_steps,
             rate_scale=rate_scale,
         )
-    _check_watched(request, task)
+    _check_watched(request, task)  # before anything is compiled: it may take minutes
     train = _loop(request, distribution, task, info.train, training=True)
     evaluate = None
     if info.evaluation:
@@ -111,6 +112,7 @@ def _loop(
     )
     make_step = make_train_step if training else make_eval_step
     step_fn = make_step(task, build.step_plan(config))
+    # XLA has a deterministic kernel for all that it compiles; TensorFlow has not, on a GPU.
     if config.execution == "graph" and strategy.uses_gpu():
         step_fn = gpu_kernels.checked(step_fn)
     return InnerLoop(

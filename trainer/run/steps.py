@@ -63,7 +63,9 @@ def advance(session: Session, state: RunState, times: StepTimes, profiler: Profi
     """
     config, plan = session.request.config, session.request.plan
     if boundaries.ends_epoch(plan, state.step):
-        state.totals = None
+        state.totals = None  # only now: until here the log could still want those of the epoch
+    # Three bounds: a call is short, so that a signal acts; it does not run over what is traced; and
+    # it ends where something is due.
     most = boundaries.steps_per_call(times.secs_per_step, CHUNK)
     most = profiler.span.most(state.step, most)
     num_steps = boundaries.next_boundary(config, plan, state.step, most) - state.step

@@ -63,6 +63,7 @@ class Workdir:
                 f"--workdir={self.shown} holds a run of another config ({'; '.join(changed)}); "
                 "use that config, or another --workdir",
             )
+        # A config.json says whose the files are; without one they may be anybody's.
         if is_chief and old is None and (foreign := self._foreign()):
             raise RunError(
                 ExitCode.BAD_CONFIG,
