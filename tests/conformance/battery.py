@@ -17,8 +17,7 @@ from trainer.cluster import strategy
 from trainer.cluster.placement import Placement
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature, Shard, Split
-from trainer.data.serving.batches import Batches
-from trainer.data.serving.order import SequentialOrder
+from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.resident import ResidentPipeline
 from trainer.engine import gpu_kernels
 from trainer.engine.inner_loop import InnerLoop

@@ -366,14 +366,14 @@ def test_a_wrong_config_is_refused_in_one_line(folder, fields, reason):
 
 
 def test_a_negative_label_in_arrays_is_named(tmp_path, monkeypatch):
-    (tmp_path / "own_bad.py").write_text(
+    (tmp_path / "custom_bad.py").write_text(
         "import numpy as np\n"
         "def build():\n"
         "    return {'train': {'image': np.zeros([3, 2]), 'label': np.array([0, -1, 1])}}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RunError, match="'label': example 1 is -1") as caught:
-        sources.describe(DatasetConfig("own_bad:build", eval_split=""))
+        sources.describe(DatasetConfig("custom_bad:build", eval_split=""))
     assert caught.value.code is ExitCode.BAD_DATA
 
 

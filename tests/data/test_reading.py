@@ -11,8 +11,7 @@ from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.serving.batches import Batches
-from trainer.data.serving.order import training_order
+from trainer.data.serving.order import Batches, training_order
 from trainer.data.serving.reading import ExampleReader
 from trainer.data.serving.stream import StreamPipeline
 

@@ -15,8 +15,7 @@ from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.records.reader import RecordReader
 from trainer.data.serving import input_pipeline, reading
-from trainer.data.serving.batches import Batches
-from trainer.data.serving.order import training_order
+from trainer.data.serving.order import Batches, training_order
 from trainer.data.serving.stream import StreamPipeline
 
 SIZES = [7, 1, 12, 5]
@@ -135,7 +134,7 @@ def test_shards_are_closed_behind_the_window(pattern, monkeypatch):
 
 
 def test_arrays_stream_as_they_are_resident(tmp_path, monkeypatch):
-    (tmp_path / "own_data.py").write_text(
+    (tmp_path / "custom_data.py").write_text(
         "import numpy as np\n"
         "def build(n):\n"
         "    ids = np.arange(n)\n"
@@ -143,19 +142,19 @@ def test_arrays_stream_as_they_are_resident(tmp_path, monkeypatch):
         "    return {'train': {'image': images, 'label': ids % 5}}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    own = {
-        "name": "own_data:build",
+    fields = {
+        "name": "custom_data:build",
         "args": {"n": 25},
         "eval_split": "",
         "train_split": "train[2:]",
     }
     one, other = (
-        served(pipeline_of(DatasetConfig(serve=mode, **own)), [(0, 9)])
+        served(pipeline_of(DatasetConfig(serve=mode, **fields)), [(0, 9)])
         for mode in ("resident", "stream")
     )
     assert np.array_equal(one, other)
     assert sorted(one[:23]) == list(range(2, 25))
-    assert sources.describe(DatasetConfig(**own)).features["label"].num_classes == 5
+    assert sources.describe(DatasetConfig(**fields)).features["label"].num_classes == 5
 
 
 def test_example_log_names_step_microbatch_and_id(pattern, tmp_path, monkeypatch):

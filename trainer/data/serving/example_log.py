@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.data.serving.batches import Batches
+from trainer.data.serving.order import Batches
 from trainer.storage.failures import local_io
 
 

@@ -11,9 +11,8 @@ from trainer.data.info import DatasetInfo, Split
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.serving import memory
-from trainer.data.serving.batches import Batches, local_places, num_local_replicas
 from trainer.data.serving.example_log import ExampleLog
-from trainer.data.serving.order import Order, SequentialOrder, training_order
+from trainer.data.serving.order import Batches, Order, SequentialOrder, training_order
 from trainer.data.serving.reading import ExampleReader, load
 from trainer.data.serving.resident import ResidentPipeline
 from trainer.data.serving.stream import StreamPipeline
@@ -109,3 +108,18 @@ def serve_mode(
             "config.execution=xla_step or graph",
         )
     return serve
+
+
+def local_places(strategy: tf.distribute.Strategy, batch_size: int) -> range:
+    """Return the places in a batch of B examples that the replicas of this worker work on."""
+    size = batch_size // strategy.num_replicas_in_sync * num_local_replicas(strategy)
+    resolver = strategy.cluster_resolver
+    index = resolver.task_id if resolver is not None and size < batch_size else 0
+    return range(index * size, (index + 1) * size)
+
+
+def num_local_replicas(strategy: tf.distribute.Strategy) -> int:
+    """Return the replicas of this process."""
+    if strategy.num_replicas_in_sync == 1:
+        return 1  # the default strategy has no list of devices
+    return len(strategy.extended.worker_devices)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.info import Arrays
-from trainer.data.serving.batches import Batches
+from trainer.data.serving.order import Batches
 
 
 class ResidentPipeline:

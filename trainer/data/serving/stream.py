@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.data.serving.batches import Batches
+from trainer.data.serving.order import Batches
 from trainer.data.serving.reading import ExampleReader
 from trainer.data.serving.wait_clock import WaitClock
 
