@@ -88,7 +88,7 @@ def test_show_counts_the_classes_of_tokens(tmp_path, capsys):
     assert ["tokens", "=", "4", "4"] in shown
 
 
-def test_a_fault_of_own_code_is_told_with_its_stack(tmp_path, monkeypatch, capsys):
+def test_a_fault_of_custom_code_is_told_with_its_stack(tmp_path, monkeypatch, capsys):
     assert show_custom(tmp_path, monkeypatch, image="np.zeros(8) / {}") == ExitCode.BUG
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("Traceback")
