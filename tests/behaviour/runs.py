@@ -49,6 +49,9 @@ RUNS = {
         checkpoint_every_steps=4, keep_checkpoints=2,
         plateau=PlateauConfig("loss", patience=2, min_delta=1e6),
     ),
+    "augmented": config(
+        train_steps=1, eval_before_training=True, augment=(PartConfig("pad_and_crop"),)
+    ),
     "plateau": config(
         **EACH, plateau=PlateauConfig("loss", "max", factor=0.5, patience=2, min_scale=0.3),
         keep_best_metric="accuracy", keep_best_mode="min", keep_checkpoints=1,
@@ -88,6 +91,7 @@ def run(config: TrainConfig, workdir: pathlib.Path) -> dict[str, Any]:
         "evaluated": logged_steps(workdir, "eval/"),
         "saved": saved_steps(workdir),
         "rates": [line["learning_rate"] for line in lines if "learning_rate" in line],
+        "losses": [line["eval/loss"] for line in lines if "eval/loss" in line],
         "accuracies": [line["eval/accuracy"] for line in lines if "eval/accuracy" in line],
         "skipped": [json.loads(s)["reason"] for s in skipped.read_text().splitlines()]
         if skipped.exists()

@@ -36,6 +36,12 @@ def test_evaluation_comes_at_its_interval_and_before_training(found):
     assert found["boundaries"]["evaluated"] == [0, 3, 6, 9, 12]
 
 
+def test_training_is_augmented_and_evaluation_is_not(found):
+    before, after = found["augmented"]["losses"]
+    assert before == found["boundaries"]["losses"][0]
+    assert after != found["plateau"]["losses"][0]  # the same step on the images as they are
+
+
 def test_checkpoints_come_at_their_interval_and_the_newest_are_kept(found):
     assert found["clipped"]["saved"] == [1, 2, 3]
     assert found["boundaries"]["saved"] == [8, 12]  # of 4, 8 and 12 two are kept
