@@ -82,8 +82,14 @@ def test_the_rate_warms_up_and_follows_its_schedule(found):
 def test_updates_are_clipped_and_the_optimizer_has_its_arguments(found):
     # By momentum 0.9 two clipped gradients in about the same direction add up; without, each
     # update would be as long as the clip.
-    for moved in found["clipped"]["moved"]:
+    for moved in found["clipped"]["moved"]["main"]:
         assert 1.2 * runs.CLIP < moved < (1 + 0.9 + 0.81) * runs.CLIP
+
+
+def test_each_optimizer_clips_by_its_own_norm(found):
+    moved = found["two optimizers"]["moved"]
+    assert moved["main"] == pytest.approx([runs.CLIP], rel=1e-3)
+    assert moved["discriminator"] == pytest.approx([2 * runs.CLIP], rel=1e-3)
 
 
 def test_bad_numbers_end_a_run_when_both_budgets_are_spent(found):
