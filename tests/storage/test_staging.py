@@ -88,31 +88,6 @@ def test_shards_are_brought_ahead(shards, tmp_path):
             assert path.exists()
 
 
-def test_what_is_under_way_counts_against_the_share_of_a_reader(emulator, shards, tmp_path):
-    arrive = threading.Event()
-    asked = set()
-
-    def hold(_, path):
-        if "alt=media" in path:
-            asked.add(path)
-            arrive.wait(10)
-
-    budget = SIZE * 4  # of which another reader may take a half
-    with (
-        emulator.proxy.faults(hold),
-        Stager(shards, tmp_path, budget, num_sharers=2, num_threads=4) as stager,
-    ):
-        deadline = time.monotonic() + 10
-        while len(asked) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.3)  # a third one would be asked for at once
-        under_way = len(asked)
-        arrive.set()
-        with stager.open(0) as path:
-            assert path.read_bytes() == expected(0)
-    assert under_way == 2
-
-
 def test_a_shard_in_use_is_never_evicted(shards, tmp_path):
     with Stager(shards, tmp_path, SIZE * 2) as stager, stager.open(0) as first:
         for position in range(1, 8):
