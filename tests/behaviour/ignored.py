@@ -18,7 +18,7 @@ from tests.behaviour.table import TESTS
 from tests.mutation.faults import Fault
 from tests.mutation.private_tree import PrivateTree
 from tests.processes import ROOT
-from trainer.config import PartConfig, TrainConfig, conversion, run_flags
+from trainer.config import PartConfig, TrainConfig, conversion, flags
 
 _UNITS = {"train_steps": {"epochs": 1.0}, "epochs": {"train_steps": 3}}
 """A run has a length: what it is where the one that was asked for is ignored."""
@@ -66,7 +66,7 @@ def config_fields() -> list[str]:
 
 
 def trainer_flags() -> list[str]:
-    own = run_flags.FLAGS.flags_by_module_dict()[run_flags.__name__]
+    own = flags.FLAGS.flags_by_module_dict()[flags.__name__]
     return [f"trainer.{flag.name}" for flag in own]
 
 
@@ -104,7 +104,7 @@ def _change(name: str) -> tuple[pathlib.Path, str]:
     """Return the file and what is written at its end."""
     kind, _, rest = name.partition(".")
     if kind == "trainer":
-        return _file_of(run_flags), _TRAINER.format(name=rest)
+        return _file_of(flags), _TRAINER.format(name=rest)
     if kind == "launch":
         group, _, flag = rest.partition(".")
         return _file_of(launch_flags), _LAUNCH.format(group=group, name=flag)
