@@ -101,6 +101,12 @@ def cut_record(path):
     return record_offset(path, 5)
 
 
+def cut_checksum(path):
+    """The data of the last record are whole; half of the checksum behind them is missing."""
+    cut(path, record_offset(path, 6) - 2)
+    return record_offset(path, 5)
+
+
 def cut_header(path):
     cut(path, record_offset(path, 5) + 5)
     return record_offset(path, 5)
@@ -133,7 +139,8 @@ def serve(config):
 
 
 DAMAGES = [
-    flip_data, flip_length, cut_record, cut_header, cut_at_boundary, empty, append_record,
+    flip_data, flip_length, cut_record, cut_checksum, cut_header, cut_at_boundary, empty,
+    append_record,
 ]  # fmt: skip
 
 
@@ -162,6 +169,7 @@ def test_damage_ends_with_file_and_byte(folder, damage, mode):
         (flip_checksum_of(4), {8}),
         (flip_checksum_of(5), {9}),
         (cut_record, {9}),
+        (cut_checksum, {9}),
         (cut_header, {9}),
         (cut_at_boundary, {9}),
         (empty, {4, 5, 6, 7, 8, 9}),
