@@ -55,7 +55,7 @@ format: .venv/dev ## Format the code
 
 .PHONY: manifests
 manifests: .venv/runtime ## Render the Kubernetes manifests under k8s/ again
-	$(BIN)/python -m launch.examples k8s
+	$(BIN)/python -m launch.render.examples k8s
 
 .PHONY: cluster-up
 cluster-up: .venv/dev ## Start a real Kubernetes control plane for tests/cluster (needs Go)

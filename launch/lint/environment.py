@@ -6,22 +6,21 @@ from collections.abc import Iterator
 
 from common.cluster_description import INDEX_VARIABLE
 from common.redaction import holds_secret, is_secret_name
-from launch.documents import Document
-from launch.lint.finding import Finding
-from launch.lint.workload import Workload, mapping, sequence
+from launch.lint.workload import Finding, Workload
+from launch.spec.documents import Document, mapping, mappings, sequence
+from launch.spec.labels import INDEX_PATH
 
 _REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$\(([^()\s]+)\)")
-_INDEX_PATH = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
 
 
 def check_environment(workload: Workload) -> Iterator[Finding]:
     """All rules on the variables of every container."""
     for path, container in workload.containers():
-        variables = [mapping(variable) for variable in sequence(container.get("env"))]
+        variables = mappings(container, "env")
         yield from _check_variables(workload, path, variables)
         names = {str(variable.get("name")) for variable in variables}
         for field in ("command", "args"):
-            for word in map(str, sequence(container.get(field))):
+            for word in map(str, sequence(container, field)):
                 yield from _check_references(workload, f"{path}.{field}", word, names)
     trainers = [c for p, c in workload.containers() if p.startswith("containers")]
     if trainers and workload.pods > 1 and not workload.is_sweep and workload.group != "host":
@@ -38,10 +37,10 @@ def _check_variables(workload: Workload, path: str, variables: list[Document]) -
         if value and (is_secret_name(name) or holds_secret(str(value))):
             yield workload.of_pod(where, f"{name} holds a secret in plain text", "use secretKeyRef")
         if name == INDEX_VARIABLE:
-            source = mapping(mapping(variable.get("valueFrom")).get("fieldRef")).get("fieldPath")
-            if source != _INDEX_PATH:
+            source = mapping(variable, "valueFrom", "fieldRef").get("fieldPath")
+            if source != INDEX_PATH:
                 yield workload.of_pod(
-                    where, f"{name} comes from {source!r}", f"take it from {_INDEX_PATH}"
+                    where, f"{name} comes from {source!r}", f"take it from {INDEX_PATH}"
                 )
         yield from _check_references(workload, where, str(value or ""), seen)
         seen.add(name)
@@ -61,8 +60,7 @@ def _check_references(
 
 def _check_cluster(workload: Workload, container: Document) -> Iterator[Finding]:
     values = {
-        str(mapping(variable).get("name")): mapping(variable).get("value")
-        for variable in sequence(container.get("env"))
+        variable.get("name"): variable.get("value") for variable in mappings(container, "env")
     }
     where = "containers[0].env[TF_CONFIG]"
     text = str(values.get("TF_CONFIG") or "")
@@ -79,7 +77,7 @@ def _check_cluster(workload: Workload, container: Document) -> Iterator[Finding]
         yield workload.of_pod(
             where, f"the task {task} is the same in every pod", f"use $({INDEX_VARIABLE})"
         )
-    ports = [mapping(port).get("containerPort") for port in sequence(container.get("ports"))]
+    ports = [port.get("containerPort") for port in mappings(container, "ports")]
     expected = [
         f"{workload.name}-{index}.{workload.subdomain}:{port}"
         for index in range(workload.pods)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from launch.documents import Document
-from launch.images import is_pinned
-from launch.lint.finding import Finding
-from launch.lint.workload import Workload, mapping, sequence, whole
+from launch.lint.workload import Finding, Workload
+from launch.spec.documents import Document, mapping, mappings, sequence, whole
+from launch.spec.images import is_pinned
+from launch.spec.labels import GCSFUSE, GCSFUSE_VOLUMES
 
 
 def check_containers(workload: Workload) -> Iterator[Finding]:
@@ -14,7 +14,7 @@ def check_containers(workload: Workload) -> Iterator[Finding]:
         yield workload.of_pod(
             "terminationGracePeriodSeconds", "leaves no time to save the state", "use 60 or more"
         )
-    if not sequence(workload.pod.get("containers")):
+    if not sequence(workload.pod, "containers"):
         yield workload.of_pod("containers", "is empty", "write the trainer's container")
     for path, container in workload.containers():
         if not is_pinned(str(container.get("image", ""))):
@@ -46,8 +46,8 @@ def _check_last_words(workload: Workload, path: str, container: Document) -> Ite
 
 
 def _check_mounts(workload: Workload, path: str, container: Document) -> Iterator[Finding]:
-    volumes = {mapping(volume).get("name") for volume in sequence(workload.pod.get("volumes"))}
-    mounts = [mapping(mount) for mount in sequence(container.get("volumeMounts"))]
+    volumes = {volume.get("name") for volume in workload.volumes}
+    mounts = mappings(container, "volumeMounts")
     paths = [str(mount.get("mountPath", "")) for mount in mounts]
     for index, mount in enumerate(mounts):
         where = f"{path}.volumeMounts[{index}]"
@@ -68,29 +68,20 @@ def _check_mounts(workload: Workload, path: str, container: Document) -> Iterato
 
 
 def _check_volumes(workload: Workload) -> Iterator[Finding]:
-    used = {
-        mapping(mount).get("name")
-        for _, container in workload.containers()
-        for mount in sequence(container.get("volumeMounts"))
-    }
-    annotations = mapping(workload.pod_metadata.get("annotations"))
-    for index, entry in enumerate(sequence(workload.pod.get("volumes"))):
-        volume = mapping(entry)
+    used = {mount.get("name") for mount in workload.of_containers("volumeMounts")}
+    for index, volume in enumerate(workload.volumes):
         if volume.get("name") not in used:
             yield workload.of_pod(
                 f"volumes[{index}]", f"{volume.get('name')!r} is not mounted", "mount or remove it"
             )
-        if "emptyDir" in volume and not mapping(volume["emptyDir"]).get("sizeLimit"):
+        if "emptyDir" in volume and not mapping(volume, "emptyDir").get("sizeLimit"):
             yield workload.of_pod(
                 f"volumes[{index}].emptyDir.sizeLimit", "may fill the node", "set a size"
             )
-        driver = mapping(volume.get("csi")).get("driver")
-        if (
-            driver == "gcsfuse.csi.storage.gke.io"
-            and annotations.get("gke-gcsfuse/volumes") != "true"
-        ):
+        is_bucket = mapping(volume, "csi").get("driver") == GCSFUSE
+        if is_bucket and workload.pod_annotations.get(GCSFUSE_VOLUMES) != "true":
             yield workload.of_job(
-                "template.metadata.annotations[gke-gcsfuse/volumes]",
+                f"template.metadata.annotations[{GCSFUSE_VOLUMES}]",
                 "the bucket would not be mounted",
                 "set it to 'true'",
             )

@@ -5,14 +5,11 @@
 
 import dataclasses
 import hashlib
-import inspect
 import pathlib
 import typing
 from collections.abc import Iterator, Mapping
 
-from absl import flags as absl_flags
-
-from launch import flags as launch_flags
+from launch.cli import flags as launch_flags
 from tests.behaviour.table import TESTS
 from tests.mutation.faults import Fault
 from tests.mutation.private_tree import PrivateTree
@@ -42,16 +39,17 @@ FLAGS["{name}"].parse = lambda _: None
 """
 _LAUNCH = """
 
-def _ignoring(define):
-    def defined(values):
-        define(values)
-        values["{name}"].parse = lambda _: None
+class _Ignored(Flag):
+    def add_to(self, parser):
+        super().add_to(parser)
+        for action in parser._actions:
+            if action.dest == self.name:
+                action.dest = "ignored"
 
-    return defined
 
-
-define_{group} = _ignoring(define_{group})
+{group} = tuple(_Ignored(**vars(f)) if f.name == "{name}" else f for f in {group})
 """
+_GROUPS = ("job", "backend", "state", "output", "submit", "timeout", "logs", "lint", "doctor")
 
 
 def names() -> list[str]:
@@ -74,12 +72,9 @@ def launch_flags_by_group() -> list[str]:
 
 
 def _launch_flags() -> Iterator[tuple[str, str]]:
-    for name, define in inspect.getmembers(launch_flags, inspect.isfunction):
-        if name.startswith("define_"):
-            values = absl_flags.FlagValues()
-            define(values)
-            for flag in sorted(set(values) - {"help"}):
-                yield name.removeprefix("define_"), flag
+    for group in _GROUPS:
+        for flag in getattr(launch_flags, group.upper()):
+            yield group, flag.name
 
 
 def faults() -> list[Fault]:
@@ -105,7 +100,7 @@ def _change(name: str) -> tuple[pathlib.Path, str]:
         return pathlib.Path("trainer/config/flags.py"), _TRAINER.format(name=rest)
     if kind == "launch":
         group, _, flag = rest.partition(".")
-        return pathlib.Path("launch/flags.py"), _LAUNCH.format(group=group, name=flag)
+        return pathlib.Path("launch/cli/flags.py"), _LAUNCH.format(group=group.upper(), name=flag)
     return pathlib.Path("trainer/config.py"), _config_change(rest)
 
 

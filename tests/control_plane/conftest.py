@@ -13,9 +13,10 @@ from collections.abc import Iterator
 import pytest
 from kubernetes import config
 
-from launch import documents, permissions
-from launch.backends.cluster import Cluster, connect
-from launch.backends.kubernetes import KubernetesBackend
+from launch.kubernetes.backend import KubernetesBackend
+from launch.kubernetes.cluster import Cluster, connect
+from launch.render import permissions
+from launch.spec import documents
 
 _WANTED = bool(os.environ.get("KUBECONFIG") and os.environ.get("LOCKSTEP_CLUSTER_TESTS"))
 _HOW = "set KUBECONFIG and LOCKSTEP_CLUSTER_TESTS=1 to run it"

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from common.exit_codes import RunError
-from launch import documents, manifest
-from launch.backends.cluster import Cluster, collection
-from launch.backends.kubernetes import KubernetesBackend
-from launch.examples import EXAMPLES
+from launch.kubernetes.backend import KubernetesBackend
+from launch.kubernetes.cluster import Cluster, collection
+from launch.render import manifest
+from launch.render.examples import EXAMPLES
+from launch.spec import documents
 from tests.control_plane.kubelet import spec, until
 
 BASE = Path(__file__).parents[2] / "k8s" / "base"

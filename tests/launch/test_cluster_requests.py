@@ -10,7 +10,7 @@ import pytest
 from fake_cluster import JOBS, finish, put, running, spec
 
 from common.exit_codes import ExitCode, RunError
-from launch.__main__ import main
+from launch.cli.main import main
 
 
 def test_everything_is_asked_before_anything_is_created(cluster_backend, api):

@@ -5,12 +5,12 @@ import itertools
 import pytest
 from fake_cluster import PODS, ended, pod, put, running, spec
 
-from launch import manifest
-from launch.backends import job_history
-from launch.backends.job_folder import JobFolder
-from launch.diagnosis import diagnose
-from launch.pod_state import first_failure
-from launch.trial_results import indexes, of_sweep
+from launch.kubernetes.diagnosis import diagnose
+from launch.kubernetes.pod_state import first_failure
+from launch.kubernetes.trial_results import indexes, of_sweep
+from launch.local import history
+from launch.local.job_folder import JobFolder
+from launch.render import manifest
 
 EVICTED = {
     "phase": "Failed",
@@ -179,7 +179,7 @@ def test_a_local_worker_that_lost_a_peer_is_never_the_first(tmp_path):
 
     ends = [exit_of(0, 201), exit_of(1, 201), exit_of(2, 137), exit_of(3, 201)]
     for order in itertools.permutations(ends):
-        found = job_history.first_failure(order, JobFolder(tmp_path))
+        found = history.first_failure(order, JobFolder(tmp_path))
         assert (found.worker, found.exit_code) == ("worker 2", 137)
     two = [*ends, exit_of(3, 201, 1), exit_of(1, 201, 1)]
-    assert job_history.first_failure(two, JobFolder(tmp_path)).worker == "worker 3"
+    assert history.first_failure(two, JobFolder(tmp_path)).worker == "worker 3"

@@ -17,7 +17,7 @@ from absl.testing import flagsaver
 from PIL import EpsImagePlugin, Image
 
 from common.exit_codes import ExitCode, RunError
-from launch.__main__ import main as launch
+from launch.cli.main import main as launch
 from trainer.__main__ import prepare
 from trainer.checkpoint import folder as checkpoint
 from trainer.commands import predict
