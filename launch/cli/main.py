@@ -15,6 +15,12 @@ from launch.cli.flags import BACKEND, DOCTOR, JOB, LINT, LOGS, OUTPUT, STATE, SU
 from launch.spec.user_input import bad_flag
 
 _TRAINER = "-- TRAINER_ARGS"
+_OPERANDS = {
+    "": (0, 0, "no operand"),
+    "NAME": (1, 1, "the name of one job"),
+    "[NAME]": (0, 1, "one name at most"),
+    "FILE...": (1, sys.maxsize, "at least one file"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +145,8 @@ def parse(name: str, argv: Sequence[str]) -> argparse.Namespace:
         raise bad_flag(spelling.unknown("flag", unknown[0].partition("=")[0], known))
     _check_operands(name, operands, trainer)
     values = flags | vars(given)
-    if profile := values.get("profile"):
-        chosen = profiles.read(Path(str(values["profiles"])), str(profile))
+    if values.get("profile"):
+        chosen = profiles.read(Path(str(values["profiles"])), str(values["profile"]))
         values = flags | {key: chosen[key] for key in chosen if key in flags} | vars(given)
     return argparse.Namespace(**values, operands=operands, trainer=trainer)
 
@@ -154,18 +160,15 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _check_operands(name: str, operands: list[str], trainer: list[str]) -> None:
     wanted = VERBS[name].operands
-    if trainer and wanted != _TRAINER:
+    if wanted == _TRAINER:
+        if operands:
+            raise bad_flag(f"{operands[0]!r} stands alone; the trainer's arguments come after `--`")
+    elif trainer:
         raise bad_flag(f"`launch {name}` takes nothing after `--`")
-    if operands and wanted == _TRAINER:
-        raise bad_flag(f"{operands[0]!r} stands alone; the trainer's arguments come after `--`")
-    if wanted == "NAME" and len(operands) != 1:
-        raise bad_flag(f"`launch {name}` takes the name of one job")
-    if wanted == "[NAME]" and len(operands) > 1:
-        raise bad_flag(f"`launch {name}` takes one name at most")
-    if wanted == "FILE..." and not operands:
-        raise bad_flag(f"`launch {name}` takes at least one file")
-    if not wanted and operands:
-        raise bad_flag(f"`launch {name}` takes no operand; got {operands[0]!r}")
+    else:
+        fewest, most, told = _OPERANDS[wanted]
+        if not fewest <= len(operands) <= most:
+            raise bad_flag(f"`launch {name}` takes {told}; got {' '.join(operands) or 'none'}")
 
 
 def _overview() -> str:

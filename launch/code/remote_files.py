@@ -6,6 +6,7 @@ Storage libraries raise types of their own; here every fault is an OSError.
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 
 def exists(url: str) -> bool:
@@ -14,9 +15,7 @@ def exists(url: str) -> bool:
     Raises:
         OSError: the store refuses or is out of reach.
     """
-    with _faults():
-        import fsspec
-
+    with _fsspec() as fsspec:
         return bool(fsspec.filesystem(fsspec.utils.get_protocol(url)).exists(url))
 
 
@@ -26,11 +25,8 @@ def read_text(url: str) -> str:
     Raises:
         OSError: there is none, or the store refuses.
     """
-    with _faults():
-        import fsspec
-
-        with fsspec.open(url, "rt", encoding="utf-8") as file:
-            return str(file.read())
+    with _fsspec() as fsspec, fsspec.open(url, "rt", encoding="utf-8") as file:
+        return str(file.read())
 
 
 def write(url: str, content: bytes) -> None:
@@ -39,19 +35,18 @@ def write(url: str, content: bytes) -> None:
     Raises:
         OSError: the store refuses.
     """
-    with _faults():
-        import fsspec
-
-        with fsspec.open(url, "wb") as file:
-            file.write(content)
+    with _fsspec() as fsspec, fsspec.open(url, "wb") as file:
+        file.write(content)
 
 
 @contextlib.contextmanager
-def _faults() -> Iterator[None]:
+def _fsspec() -> Iterator[Any]:
     # Read when gcsfs is imported: else it asks over gRPC what kind of bucket it has, and says so.
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
-        yield
+        import fsspec
+
+        yield fsspec
     except OSError:
         raise
     except Exception as error:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from common.exit_codes import RunError
 from launch.backend import Backend, Check, Print, retry_transient
 from launch.code import remote_files, upload
-from launch.kubernetes import doctor, kueue, pod_logs, trial_results
+from launch.kubernetes import doctor, pod_logs
 from launch.kubernetes.cluster import Cluster, path_of
-from launch.kubernetes.diagnosis import diagnose, is_decided, lacks_pods
-from launch.kubernetes.job_objects import JobObjects
+from launch.kubernetes.diagnosis import diagnose, is_decided, lacks_pods, trial_lines
+from launch.kubernetes.job_objects import JobObjects, explain_queue
 from launch.kubernetes.pod_logs import PodLogs
 from launch.kubernetes.pod_state import has_started, waits_silently, worker_name
 from launch.render import manifest
@@ -78,7 +78,7 @@ class KubernetesBackend(Backend):
         """The results of trials come from the summaries in the bucket."""
         workload, pods = self._objects.workload(name), self._objects.pods(name)
         found = self._diagnose(workload, pods)
-        trials = trial_results.of_sweep(workload, pods, remote_files.read_text)
+        trials = trial_lines(workload, pods, remote_files.read_text)
         return dataclasses.replace(found, trials=trials)
 
     def follow(
@@ -168,4 +168,4 @@ class KubernetesBackend(Backend):
         unclear = [workload] if lacks_pods(workload, pods) else []
         unclear += list(filter(waits_silently, pods))[:1]  # the others wait for the same, as a rule
         events = [event for one in unclear for event in self._objects.events(one)]
-        return diagnose(workload, pods, events, kueue.explain(self._cluster, workload))
+        return diagnose(workload, pods, events, explain_queue(self._cluster, workload))

@@ -12,17 +12,6 @@ from launch.kubernetes.api_errors import explain
 from launch.spec.documents import Document
 from launch.spec.user_input import bad_flag
 
-_PLURALS = {
-    "ClusterQueue": "clusterqueues",
-    "ConfigMap": "configmaps",
-    "Job": "jobs",
-    "JobSet": "jobsets",
-    "LocalQueue": "localqueues",
-    "NetworkPolicy": "networkpolicies",
-    "PodMonitor": "podmonitors",
-    "Service": "services",
-    "ServiceAccount": "serviceaccounts",
-}
 _TIMEOUT_SECS = 30
 _MERGE = "application/merge-patch+json"
 
@@ -47,7 +36,7 @@ class Cluster:
         Raises:
             RunError: the server refuses or is out of reach.
         """
-        return json.loads(self._read("GET", path, query))
+        return self._ask("GET", path, query)
 
     def items(self, path: str, **query: str) -> list[Document]:
         """The members of a list."""
@@ -59,13 +48,12 @@ class Cluster:
         Raises:
             RunError: the server refuses, with what to change.
         """
-        path = collection(document)
         query = {"dryRun": "All"} if dry_run else {}
-        return json.loads(self._read("POST", path, query, document))
+        return self._ask("POST", collection(document), query, document)
 
     def post(self, path: str, document: Document) -> Document:
         """Sends an object that is answered and not kept, for example an access review."""
-        return json.loads(self._read("POST", path, {}, document))
+        return self._ask("POST", path, {}, document)
 
     def own(self, document: Document, owner: Document) -> None:
         """Lets an object be deleted together with its owner."""
@@ -80,11 +68,11 @@ class Cluster:
 
     def patch(self, path: str, changes: Document) -> None:
         """Changes the named fields of an object."""
-        self._read("PATCH", path, {}, changes, _MERGE)
+        self._ask("PATCH", path, {}, changes, _MERGE)
 
     def delete(self, path: str) -> None:
         """Deletes an object and, in the background, what it owns."""
-        self._read("DELETE", path, {"propagationPolicy": "Background"})
+        self._ask("DELETE", path, {"propagationPolicy": "Background"})
 
     def lines(self, path: str, **query: str) -> Iterator[str]:
         """The lines of a log while they come; ends with the stream, whatever the reason.
@@ -109,14 +97,14 @@ class Cluster:
             if rest:  # only at a clean end: a line that broke off comes whole in the next stream
                 yield rest.decode(errors="replace")
 
-    def _read(
+    def _ask(
         self,
         method: str,
         path: str,
         query: Mapping[str, str],
         body: Document | None = None,
         content_type: str = "application/json",
-    ) -> str:
+    ) -> Document:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         request = self._client.param_serialize(
             method,
@@ -130,7 +118,7 @@ class Cluster:
         text = (response.read() or b"").decode(errors="replace")
         if response.status >= 400:
             raise explain(response.status, text, f"{method} {path}")
-        return text or "{}"
+        return json.loads(text or "{}")
 
     def _send(self, request: Any, timeout: object) -> Any:
         import urllib3
@@ -191,4 +179,5 @@ def path_of(document: Document) -> str:
 def of_kind(version: str, kind: str, namespace: str) -> str:
     """The path of all objects of a kind in a namespace."""
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    return f"{root}/namespaces/{quote(namespace)}/{_PLURALS[kind]}"
+    plural = f"{kind.lower()}s".replace("ys", "ies")
+    return f"{root}/namespaces/{quote(namespace)}/{plural}"

@@ -1,18 +1,14 @@
 """From the objects of a cluster to the state of a job: pure functions of what the server said."""
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from launch.kubernetes.pod_state import (
-    created,
-    first_failure,
-    phase,
-    stuck,
-    waits_silently,
-    worker_index,
-    worker_name,
-)
-from launch.kubernetes.trial_results import indexes
+from launch.code import programs
+from launch.kubernetes import pod_state
+from launch.kubernetes.pod_state import created, worker_index, worker_name
+from launch.render.pod import literal
+from launch.spec import sweep
 from launch.spec.documents import Document, mapping, mappings, sequence
 from launch.spec.labels import CANCELLED
 from launch.spec.status import JobStatus, Phase
@@ -48,19 +44,50 @@ def diagnose(
         workdir=workdirs[-1] if workdirs else "",
         restarts=_restarts(workload),
         max_restarts=_max_restarts(workload),
-        first_failure=first_failure(_unhealed(workload, pods)),
+        first_failure=pod_state.first_failure(_unhealed(workload, pods)),
     )
 
 
 def lacks_pods(workload: Document, pods: Sequence[Document]) -> bool:
     """Whether pods of a job that has not ended are still to be made: events may say why."""
-    alive = sum(phase(pod) != "Failed" for pod in pods)
+    alive = sum(pod_state.phase(pod) != "Failed" for pod in pods)
     return "completionTime" not in mapping(workload, "status") and alive < _wanted(workload)
 
 
 def is_decided(workload: Document) -> bool:
     """Whether its end is settled, even where its pods still stop: nothing changes it any more."""
     return bool(_DECIDED & _conditions(workload).keys())
+
+
+def trial_lines(
+    workload: Document, pods: Sequence[Document], read: Callable[[str], str]
+) -> tuple[str, ...]:
+    """One line for each trial; none where the workload is no sweep.
+
+    Args:
+        workload: the Job.
+        pods: all its pods.
+        read: gives the text of a file in the workdir's bucket.
+    """
+    containers = mappings(workload, "spec", "template", "spec", "containers")
+    if not containers or literal(programs.source("trial")) not in sequence(
+        containers[0], "command"
+    ):
+        return ()
+    trials = json.loads(str(containers[0]["args"][0]).replace("$$", "$"))
+    newest = {worker_index(pod): pod_state.exit_code(pod) for pod in sorted(pods, key=created)}
+    codes = {int(i): code for i, code in newest.items() if i is not None and code is not None}
+    codes |= dict.fromkeys(indexes(mapping(workload, "status").get("completedIndexes", "")), 0)
+    return sweep.results(trials, codes, read)
+
+
+def indexes(text: str) -> list[int]:
+    """The numbers in Kubernetes' short form, for example 0,2-4."""
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
 
 
 def _conditions(workload: Document) -> dict[str, Document]:
@@ -97,13 +124,13 @@ def _running(
     workload: Document, pods: Sequence[Document], events: Sequence[Document]
 ) -> tuple[Phase, str]:
     wanted = _wanted(workload)
-    phases = Counter(map(phase, pods))
+    phases = Counter(map(pod_state.phase, pods))
     running, done = phases["Running"], phases["Succeeded"]
     said = [f"{running} of {wanted} running{f', {done} done' if done else ''}"]
-    said += [reason for pod in pods if (reason := stuck(pod))][:1]
+    said += [reason for pod in pods if (reason := pod_state.stuck(pod))][:1]
     if (warning := _warning(events, workload, "FailedCreate")) and lacks_pods(workload, pods):
         said.append(f"{'not every' if pods else 'no'} pod can be made: {warning}")
-    for pod in filter(waits_silently, pods):
+    for pod in filter(pod_state.waits_silently, pods):
         if warning := _warning(events, pod):
             said.append(f"{worker_name(pod)} waits: {warning}")
     started = running + done >= wanted or (running + done and len(said) == 1)

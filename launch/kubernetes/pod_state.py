@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from common.exit_codes import ExitCode
 from launch.spec.documents import Document, mapping, mappings
-from launch.spec.exit_policy import IGNORED_CODES
 from launch.spec.labels import CONTAINER, DISRUPTION, GROUP, INDEX
-from launch.spec.status import Failure, failure_of_exit
+from launch.spec.status import Ended, Failure, failure_of_exit, first_ended
 
 _IMAGE = "check --image and the pull secrets of the service account"
 _STUCK = {
@@ -20,14 +18,10 @@ _STUCK = {
 
 def first_failure(pods: Sequence[Document]) -> Failure | None:
     """The pod that failed first in the newest attempt that had a failure."""
-    failed = [pod for pod in pods if phase(pod) == "Failed"]
-    if not failed:
-        return None
-    graver = [pod for pod in failed if exit_code(pod) not in IGNORED_CODES] or failed
-    attempts = {id(pod): _attempt(pod, failed) for pod in graver}
-    newest = max(attempts.values())
-    first = min((pod for pod in graver if attempts[id(pod)] == newest), key=_rank)
-    return _failure(first, newest)
+    failed = sorted((pod for pod in pods if phase(pod) == "Failed"), key=_end)
+    ended = [Ended(_attempt(pod, failed), exit_code(pod), pod) for pod in failed]
+    first = first_ended(ended)
+    return _failure(first.source, first.attempt) if first else None
 
 
 def phase(pod: Document) -> str:
@@ -144,9 +138,8 @@ def _failed_init(pod: Document) -> Document | None:
     return None
 
 
-def _rank(pod: Document) -> tuple[bool, str]:
-    """Who lost a peer was not the first: clocks count seconds, and an evicted pod has no end."""
-    return exit_code(pod) == ExitCode.PEER_LOST, str(_termination(pod).get("finishedAt", "9999"))
+def _end(pod: Document) -> str:
+    return str(_termination(pod).get("finishedAt", "9999"))  # an evicted pod has no end
 
 
 def _attempt(pod: Document, failed: Sequence[Document]) -> int:

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from launch.lint.containers import check_containers, check_environment
 from launch.lint.devices import check_devices
-from launch.lint.environment import check_environment
 from launch.lint.identity import check_documents, check_names
-from launch.lint.images_and_mounts import check_containers
 from launch.lint.network import check_network
 from launch.lint.retries import check_retries
 from launch.lint.security import check_security

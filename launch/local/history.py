@@ -3,11 +3,9 @@
 import datetime
 from collections.abc import Sequence
 
-from common.exit_codes import ExitCode
 from launch.local.job_folder import Event, JobFolder
 from launch.local.logs import last_lines
-from launch.spec.exit_policy import IGNORED_CODES
-from launch.spec.status import Failure, Phase, failure_of_exit
+from launch.spec.status import Ended, Failure, Phase, failure_of_exit, first_ended
 
 
 def phase_of(events: Sequence[Event], alive: bool, count: int) -> tuple[Phase, str]:
@@ -46,15 +44,11 @@ def first_failure(events: Sequence[Event], folder: JobFolder) -> Failure | None:
         if event["event"] == "exit" and event["code"] and not event["told_to_stop"]
         if event["worker"] not in healed
     ]
-    graver = [event for event in failed if event["code"] not in IGNORED_CODES] or failed
-    if not graver:
+    ended = [Ended(event["attempt"], event["code"], event["worker"]) for event in failed]
+    if (first := first_ended(ended)) is None or first.code is None:
         return None
-    newest = max(event["attempt"] for event in graver)
-    attempt = [event for event in graver if event["attempt"] == newest]
-    # Who lost a peer was not the first: two ends may be seen at one look, in any order.
-    first = min(attempt, key=lambda event: event["code"] == ExitCode.PEER_LOST)
-    log = folder.log(first["worker"].replace(" ", "-"), newest)
-    return failure_of_exit(first["worker"], newest, first["code"], last_lines(log))
+    log = folder.log(first.source.replace(" ", "-"), first.attempt)
+    return failure_of_exit(first.source, first.attempt, first.code, last_lines(log))
 
 
 def newest_exits(events: Sequence[Event]) -> dict[int, int]:

@@ -21,40 +21,24 @@ def prepare(spec: JobSpec, root: Path) -> JobSpec:
     Raises:
         RunError: it cannot run here; BAD_FLAG.
     """
-    _check_device(spec)
-    _check_secrets(spec)
-    placed = _with_placement(_with_workdir(check(spec)))
-    copy = str(root.resolve() / spec.name / "code")
-    here = tuple(arg.replace(CODE_DIR, copy) if spec.code else arg for arg in placed.args)
-    return dataclasses.replace(placed, args=here)
-
-
-def _check_device(spec: JobSpec) -> None:
     if spec.device.kind != "cpu":
         raise bad_flag(
             f"--accelerator={spec.accelerator} is for a cluster; here the trainer finds the "
             "devices: leave it out, or use --backend=kubernetes"
         )
-
-
-def _check_secrets(spec: JobSpec) -> None:
     for variable in spec.secret_env:
         if variable.name not in os.environ:
             raise bad_flag(
                 f"--secret_env={variable.name}: there is no Secret on this machine; "
                 f"export {variable.name} before you submit"
             )
-
-
-def _with_workdir(spec: JobSpec) -> JobSpec:
-    """The spec with `runs/NAME` as workdir where it names none."""
-    if spec.workdir:
-        return spec
-    return dataclasses.replace(spec, args=(*spec.args, f"--workdir=runs/{spec.name}"))
-
-
-def _with_placement(spec: JobSpec) -> JobSpec:
-    """The spec with the trainer's strategy named where several workers need it."""
-    if spec.workers == 1 or trainer_args.value(spec.args, "strategy") is not None:
-        return spec
-    return dataclasses.replace(spec, args=("--strategy=multi_worker", *spec.args))
+    check(spec)
+    args = spec.args
+    if spec.workers > 1 and trainer_args.value(args, "strategy") is None:
+        args = ("--strategy=multi_worker", *args)
+    if not spec.workdir:
+        args = (*args, f"--workdir=runs/{spec.name}")
+    if spec.code:
+        copy = str(root.resolve() / spec.name / "code")
+        args = tuple(arg.replace(CODE_DIR, copy) for arg in args)
+    return dataclasses.replace(spec, args=args)

@@ -1,5 +1,6 @@
 """The manifests under k8s/: rendered here, compared in the tests. `make manifests` writes them."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -11,9 +12,11 @@ _VERSION = "0.1.0"
 _HEADER = "# Rendered by `make manifests`; change launch/render/examples.py, not this file.\n"
 
 
-def _spec(name: str, flavour: str, *args: str, **fields: object) -> JobSpec:
-    trainer = ("--config=digits", f"--workdir=gs://BUCKET/{name}", *args)
-    return JobSpec(name=name, args=trainer, image=f"lockstep:{_VERSION}-{flavour}", **fields)  # type: ignore[arg-type] # fields of JobSpec, checked when it is rendered
+_CPU, _GPU, _TPU = (f"lockstep:{_VERSION}-{flavour}" for flavour in ("cpu", "gpu", "tpu"))
+
+
+def _microbatches(count: int) -> tuple[str, ...]:
+    return (f"--config.virtual_replicas={count}",)
 
 
 def _trial(index: int, rate: str) -> tuple[str, ...]:
@@ -21,57 +24,42 @@ def _trial(index: int, rate: str) -> tuple[str, ...]:
     return (f"--config.optimizer.learning_rate={rate}", workdir)
 
 
-EXAMPLES: dict[str, JobSpec] = {
-    spec.name: spec
-    for spec in (
-        _spec("cpu-smoke", "cpu", "--config.epochs=1", workers=2),
-        _spec("gpu-1", "gpu", accelerator="l4", devices_per_worker=1),
-        _spec(
-            "gpu-8", "gpu", "--config.virtual_replicas=8", accelerator="h100", devices_per_worker=8
-        ),
-        _spec(
-            "gpu-4x8",
-            "gpu",
-            "--config.virtual_replicas=32",
-            accelerator="h100",
-            devices_per_worker=8,
-            workers=4,
-        ),
-        _spec(
-            "tpu-v5e-host", "tpu", "--config.virtual_replicas=8", accelerator="v5e", topology="2x4"
-        ),
-        _spec(
-            "tpu-v5e-slice",
-            "tpu",
-            "--config.virtual_replicas=16",
-            accelerator="v5e",
-            topology="4x4",
-        ),
-        _spec(
-            "tpu-v6e-slice",
-            "tpu",
-            "--config.virtual_replicas=32",
-            accelerator="v6e",
-            topology="4x8",
-        ),
-        _spec(
-            "sweep",
-            "cpu",
-            trials=tuple(
-                _trial(index, rate) for index, rate in enumerate(("0.1", "0.01", "0.001"))
-            ),
-            parallel_trials=3,
-        ),
-        _spec(
-            "kueue",
-            "gpu",
-            accelerator="a100-80",
-            devices_per_worker=4,
-            queue="training",
-            spot=True,
-        ),
-        _spec("jobset", "cpu", workers=2, jobset=True),
+_SPECS = (
+    JobSpec("cpu-smoke", ("--config.epochs=1",), image=_CPU, workers=2),
+    JobSpec("gpu-1", image=_GPU, accelerator="l4", devices_per_worker=1),
+    JobSpec("gpu-8", _microbatches(8), image=_GPU, accelerator="h100", devices_per_worker=8),
+    JobSpec(
+        "gpu-4x8",
+        _microbatches(32),
+        image=_GPU,
+        accelerator="h100",
+        devices_per_worker=8,
+        workers=4,
+    ),
+    JobSpec("tpu-v5e-host", _microbatches(8), image=_TPU, accelerator="v5e", topology="2x4"),
+    JobSpec("tpu-v5e-slice", _microbatches(16), image=_TPU, accelerator="v5e", topology="4x4"),
+    JobSpec("tpu-v6e-slice", _microbatches(32), image=_TPU, accelerator="v6e", topology="4x8"),
+    JobSpec(
+        "sweep",
+        image=_CPU,
+        trials=tuple(_trial(index, rate) for index, rate in enumerate(("0.1", "0.01", "0.001"))),
+        parallel_trials=3,
+    ),
+    JobSpec(
+        "kueue",
+        image=_GPU,
+        accelerator="a100-80",
+        devices_per_worker=4,
+        queue="training",
+        spot=True,
+    ),
+    JobSpec("jobset", image=_CPU, workers=2, jobset=True),
+)
+EXAMPLES = {
+    spec.name: dataclasses.replace(
+        spec, args=("--config=digits", f"--workdir=gs://BUCKET/{spec.name}", *spec.args)
     )
+    for spec in _SPECS
 }
 
 

@@ -4,12 +4,11 @@ import json
 
 from common.cluster_description import INDEX_VARIABLE, worker_env
 from launch.code import programs, volume
-from launch.render import indexed_job, jobset, network, placement
+from launch.render import network, placement, workload
 from launch.render.pod import template
 from launch.spec import documents, trainer_args
 from launch.spec.documents import Document
-from launch.spec.feasibility import check
-from launch.spec.images import check_image
+from launch.spec.feasibility import check, check_image
 from launch.spec.job import JobSpec
 from launch.spec.labels import metadata
 from launch.spec.user_input import bad_flag
@@ -65,16 +64,14 @@ def _is_compiled(spec: JobSpec) -> bool:
 def _workload(spec: JobSpec) -> list[Document]:
     """The Job or JobSet, after the Service that it needs."""
     if spec.multi_host_tpu:
-        return [jobset.of_tpu_slice(spec, (*spec.command, *spec.args))]
+        return [workload.jobset_of_tpu_slice(spec, (*spec.command, *spec.args))]
     command = (*spec.command, *placement.strategy_flags(spec), *spec.args)
-    index = f"$({INDEX_VARIABLE})"
-    if spec.jobset:
-        env = worker_env(jobset.worker_addresses(spec), index)
-        return [jobset.of_workers(spec, command, env)]
     if spec.trials:
-        return [indexed_job.job(spec, template(spec, _trial_command(spec, command), {}))]
-    env = worker_env(indexed_job.worker_addresses(spec), index)
-    job = indexed_job.job(spec, template(spec, command, env))
+        return [workload.job(spec, template(spec, _trial_command(spec, command), {}))]
+    env = worker_env(workload.worker_addresses(spec), f"$({INDEX_VARIABLE})")
+    if spec.jobset:
+        return [workload.jobset_of_workers(spec, command, env)]
+    job = workload.job(spec, template(spec, command, env))
     return [network.service(spec), job] if spec.workers > 1 else [job]
 
 

@@ -3,18 +3,9 @@
 from common.cluster_description import INDEX_VARIABLE
 from launch.code.volume import fetch_container, volume
 from launch.render import placement
+from launch.spec import labels
 from launch.spec.documents import Document
 from launch.spec.job import JobSpec
-from launch.spec.labels import (
-    CODE_DIR,
-    CONTAINER,
-    GCSFUSE,
-    GCSFUSE_VOLUMES,
-    INDEX_PATH,
-    NOT_RESTRICTED,
-    TF_PORT,
-    labels,
-)
 from launch.spec.parts import Mount
 
 # GKE's device plugin mounts the driver's libraries here, where no loader looks by itself: without
@@ -51,7 +42,7 @@ def template(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> Do
     }
     if spec.privileged == "rdma":
         pod |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
-    metadata = {"labels": labels(spec), "annotations": _annotations(spec)}
+    metadata = {"labels": labels.of_job(spec), "annotations": _annotations(spec)}
     return {"metadata": _without_empty(metadata), "spec": _without_empty(pod)}
 
 
@@ -64,7 +55,7 @@ def _container(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> 
     program = 3 if command[1:2] in (("-m",), ("-c",)) else 1
     return _without_empty(
         {
-            "name": CONTAINER,
+            "name": labels.CONTAINER,
             "image": spec.image,
             "command": [literal(word) for word in command[:program]],
             "args": [literal(word) for word in command[program:]],
@@ -80,12 +71,12 @@ def _container(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> 
 
 def _env(spec: JobSpec, env: dict[str, str]) -> list[Document]:
     # The kubelet expands $(NAME) only for variables above: the index comes first.
-    first = [{"name": INDEX_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": INDEX_PATH}}}]
+    first = [{"name": INDEX_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": labels.INDEX_PATH}}}]
     fixed = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108 - the pod's own emptyDir
     if spec.device.kind == "gpu" and spec.platform == "gke":
         fixed["LD_LIBRARY_PATH"] = _GKE_DRIVER
     if spec.code:
-        fixed["PYTHONPATH"] = CODE_DIR
+        fixed["PYTHONPATH"] = labels.CODE_DIR
     plain = {**fixed, **env, **{name: literal(value) for name, value in spec.env}}
     secrets = [
         {
@@ -98,7 +89,7 @@ def _env(spec: JobSpec, env: dict[str, str]) -> list[Document]:
 
 
 def _ports(spec: JobSpec) -> list[Document]:
-    ports = [{"name": "tensorflow", "containerPort": TF_PORT}] if spec.workers > 1 else []
+    ports = [{"name": "tensorflow", "containerPort": labels.TF_PORT}] if spec.workers > 1 else []
     if spec.pod_monitor:
         ports.append({"name": "metrics", "containerPort": spec.pod_monitor})
     return ports
@@ -146,9 +137,9 @@ def _init_containers(spec: JobSpec) -> list[Document]:
 def _annotations(spec: JobSpec) -> dict[str, str]:
     found = {}
     if spec.privileged:
-        found[NOT_RESTRICTED] = _REASONS[spec.privileged]
+        found[labels.NOT_RESTRICTED] = _REASONS[spec.privileged]
     if any(mount.kind == "gcs" for mount in spec.mounts):
-        found[GCSFUSE_VOLUMES] = "true"
+        found[labels.GCSFUSE_VOLUMES] = "true"
     return found
 
 
@@ -161,7 +152,7 @@ def _volumes(spec: JobSpec) -> list[tuple[Document, Document]]:
             ({"name": "shm", "emptyDir": memory}, {"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
         )
     if spec.code:
-        mount = {"name": "code", "mountPath": CODE_DIR, "readOnly": True}
+        mount = {"name": "code", "mountPath": labels.CODE_DIR, "readOnly": True}
         pairs.append((volume(spec.name, spec.code), mount))
     for index, place in enumerate(spec.mounts):
         name = f"data-{index}"
@@ -175,7 +166,7 @@ def _mounted(name: str, place: Mount) -> Document:
     return {
         "name": name,
         "csi": {
-            "driver": GCSFUSE,
+            "driver": labels.GCSFUSE,
             "volumeAttributes": {"bucketName": place.source, "mountOptions": "implicit-dirs"},
         },
     }

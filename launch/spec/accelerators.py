@@ -48,68 +48,32 @@ class Accelerator:
     xla: bool = True
 
 
-# fmt: off
+# Name, kind, title, GKE label, GiB, counts, CPU cores and GiB of the host for each; of TPUs also
+# the largest slice and the TensorCores of a chip.
 _ROWS = (
+    Accelerator("cpu", "cpu", "CPU only", "", 0, (0,), 4, 16),
+    Accelerator("t4", "gpu", "NVIDIA T4", "nvidia-tesla-t4", 16, (1, 2, 4), 3, 12),
+    Accelerator("l4", "gpu", "NVIDIA L4", "nvidia-l4", 24, (1, 2, 4, 8), 10, 40),
     Accelerator(
-        name="cpu", kind="cpu", title="CPU only", gke_label="",
-        memory_gib=0, counts=(0,), host_cpus=4, host_memory_gib=16,
+        "a100-40", "gpu", "NVIDIA A100 40 GB", "nvidia-tesla-a100", 40, (1, 2, 4, 8, 16), 5, 70
     ),
     Accelerator(
-        name="t4", kind="gpu", title="NVIDIA T4", gke_label="nvidia-tesla-t4",
-        memory_gib=16, counts=(1, 2, 4), host_cpus=3, host_memory_gib=12,
+        "a100-80", "gpu", "NVIDIA A100 80 GB", "nvidia-a100-80gb", 80, (1, 2, 4, 8), 10, 150
     ),
+    Accelerator("h100", "gpu", "NVIDIA H100 80 GB", "nvidia-h100-80gb", 80, (1, 2, 4, 8), 24, 200),
     Accelerator(
-        name="l4", kind="gpu", title="NVIDIA L4", gke_label="nvidia-l4",
-        memory_gib=24, counts=(1, 2, 4, 8), host_cpus=10, host_memory_gib=40,
+        "h100-mega", "gpu", "NVIDIA H100 80 GB Mega", "nvidia-h100-mega-80gb", 80, (8,), 24, 200
     ),
+    Accelerator("h200", "gpu", "NVIDIA H200 141 GB", "nvidia-h200-141gb", 141, (8,), 26, 340),
+    Accelerator("b200", "gpu", "NVIDIA B200 180 GB", "nvidia-b200", 180, (8,), 26, 460, xla=False),
+    Accelerator("v4", "tpu", "TPU v4", "tpu-v4-podslice", 32, (4,), 50, 85, 4096, 2),
+    Accelerator("v5e", "tpu", "TPU v5e", "tpu-v5-lite-podslice", 16, (1, 4, 8), 20, 40, 256),
+    Accelerator("v5p", "tpu", "TPU v5p", "tpu-v5p-slice", 95, (4,), 45, 95, 6144, 2),
+    Accelerator("v6e", "tpu", "TPU v6e", "tpu-v6e-slice", 32, (1, 4, 8), 20, 150, 256),
     Accelerator(
-        name="a100-40", kind="gpu", title="NVIDIA A100 40 GB", gke_label="nvidia-tesla-a100",
-        memory_gib=40, counts=(1, 2, 4, 8, 16), host_cpus=5, host_memory_gib=70,
-    ),
-    Accelerator(
-        name="a100-80", kind="gpu", title="NVIDIA A100 80 GB", gke_label="nvidia-a100-80gb",
-        memory_gib=80, counts=(1, 2, 4, 8), host_cpus=10, host_memory_gib=150,
-    ),
-    Accelerator(
-        name="h100", kind="gpu", title="NVIDIA H100 80 GB", gke_label="nvidia-h100-80gb",
-        memory_gib=80, counts=(1, 2, 4, 8), host_cpus=24, host_memory_gib=200,
-    ),
-    Accelerator(
-        name="h100-mega", kind="gpu", title="NVIDIA H100 80 GB Mega",
-        gke_label="nvidia-h100-mega-80gb",
-        memory_gib=80, counts=(8,), host_cpus=24, host_memory_gib=200,
-    ),
-    Accelerator(
-        name="h200", kind="gpu", title="NVIDIA H200 141 GB", gke_label="nvidia-h200-141gb",
-        memory_gib=141, counts=(8,), host_cpus=26, host_memory_gib=340,
-    ),
-    Accelerator(
-        name="b200", kind="gpu", title="NVIDIA B200 180 GB", gke_label="nvidia-b200",
-        memory_gib=180, counts=(8,), host_cpus=26, host_memory_gib=460, xla=False,
-    ),
-    Accelerator(
-        name="v4", kind="tpu", title="TPU v4", gke_label="tpu-v4-podslice",
-        memory_gib=32, counts=(4,), host_cpus=50, host_memory_gib=85, max_chips=4096, tensorcores=2,
-    ),
-    Accelerator(
-        name="v5e", kind="tpu", title="TPU v5e", gke_label="tpu-v5-lite-podslice",
-        memory_gib=16, counts=(1, 4, 8), host_cpus=20, host_memory_gib=40, max_chips=256,
-    ),
-    Accelerator(
-        name="v5p", kind="tpu", title="TPU v5p", gke_label="tpu-v5p-slice",
-        memory_gib=95, counts=(4,), host_cpus=45, host_memory_gib=95, max_chips=6144, tensorcores=2,
-    ),
-    Accelerator(
-        name="v6e", kind="tpu", title="TPU v6e", gke_label="tpu-v6e-slice",
-        memory_gib=32, counts=(1, 4, 8), host_cpus=20, host_memory_gib=150, max_chips=256,
-    ),
-    Accelerator(
-        name="v7", kind="tpu", title="TPU v7 (Ironwood)", gke_label="tpu7x",
-        memory_gib=192, counts=(4,), host_cpus=50, host_memory_gib=210, max_chips=9216,
-        tensorcores=2, tensorflow=False,
+        "v7", "tpu", "TPU v7 (Ironwood)", "tpu7x", 192, (4,), 50, 210, 9216, 2, tensorflow=False
     ),
 )
-# fmt: on
 TABLE = {row.name: row for row in _ROWS}
 
 

@@ -30,6 +30,31 @@ def check(spec: JobSpec) -> JobSpec:
     return spec
 
 
+def check_image(spec: JobSpec) -> None:
+    """Refuses an image that may change under the job or that cannot drive its accelerator.
+
+    Raises:
+        RunError: BAD_FLAG.
+    """
+    if not spec.image:
+        raise bad_flag(
+            "--image is missing: the container image with the trainer, for example "
+            f"--image=REGISTRY/lockstep:0.1.0-{spec.device.kind} (docs/images.md builds it)"
+        )
+    if not names.is_pinned(spec.image):
+        raise bad_flag(
+            f"--image={spec.image!r} must name a tag other than latest, or a digest "
+            "(REPOSITORY:TAG or REPOSITORY@sha256:...)"
+        )
+    built_for = names.image_flavour(spec.image)
+    if built_for and built_for != spec.device.kind:
+        raise bad_flag(
+            f"--image={spec.image} is built for {built_for}; --accelerator={spec.accelerator} "
+            f"needs the TensorFlow of a {spec.device.kind} image (tag ending in "
+            f"-{spec.device.kind})"
+        )
+
+
 def _check_options(spec: JobSpec) -> None:
     """The limits that the fields themselves tell."""
     for field, (option, default) in options().items():

@@ -10,18 +10,9 @@ import typing
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from launch.spec import accelerators, trainer_args
+from launch.spec import accelerators, parts, trainer_args
 from launch.spec.accelerators import PLATFORMS, Accelerator, Platform
-from launch.spec.parts import (
-    MOUNT_FLAGS,
-    CodeBundle,
-    Mount,
-    SecretVariable,
-    read_mount,
-    read_pair,
-    read_secret,
-    read_variable,
-)
+from launch.spec.parts import CodeBundle, Mount, SecretVariable
 from launch.spec.topologies import Slice, find_slice
 
 
@@ -88,17 +79,17 @@ class JobSpec:
     workload_identity: Annotated[
         str, Option("Google service account to act as; a service account is made for the job")
     ] = ""
-    env: Annotated[Pairs, Option("environment variable, NAME=VALUE", read=read_variable)] = ()
+    env: Annotated[Pairs, Option("environment variable, NAME=VALUE", read=parts.read_variable)] = ()
     secret_env: Annotated[
         tuple[SecretVariable, ...],
-        Option("variable from a Secret, NAME=SECRET/KEY", read=read_secret),
+        Option("variable from a Secret, NAME=SECRET/KEY", read=parts.read_secret),
     ] = ()
     mounts: Annotated[
         tuple[Mount, ...],
-        Option("claim or bucket to mount, SOURCE:/PATH", read=read_mount, flags=MOUNT_FLAGS),
+        Option("claim or bucket, SOURCE:/PATH", read=parts.read_mount, flags=parts.MOUNT_FLAGS),
     ] = ()
     node_selector: Annotated[
-        Pairs, Option("further label of the node, LABEL=VALUE", read=read_pair)
+        Pairs, Option("further label of the node, LABEL=VALUE", read=parts.read_pair)
     ] = ()
     spot: Annotated[bool, Option("use preemptible machines")] = False
     queue: Annotated[str, Option("Kueue LocalQueue", is_object_name=True)] = ""

@@ -36,7 +36,7 @@ GCSFUSE = "gcsfuse.csi.storage.gke.io"
 GCSFUSE_VOLUMES = "gke-gcsfuse/volumes"
 
 
-def labels(spec: JobSpec) -> dict[str, str]:
+def of_job(spec: JobSpec) -> dict[str, str]:
     """The labels by which everything of one job is found again."""
     found = {"app.kubernetes.io/name": OURS, INSTANCE: spec.name, MANAGED_BY: OURS}
     if spec.code:
@@ -46,7 +46,7 @@ def labels(spec: JobSpec) -> dict[str, str]:
 
 def metadata(spec: JobSpec) -> dict[str, Any]:
     """Name, namespace and labels of an object that is named like the job."""
-    return {"name": spec.name, "namespace": spec.namespace, "labels": labels(spec)}
+    return {"name": spec.name, "namespace": spec.namespace, "labels": of_job(spec)}
 
 
 def selector(spec: JobSpec) -> dict[str, str]:

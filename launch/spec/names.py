@@ -1,4 +1,4 @@
-"""Names of jobs: what Kubernetes allows, checked against the longest name derived from them."""
+"""Names of jobs, of objects and of images: their forms, and the lengths that Kubernetes allows."""
 
 import re
 import secrets
@@ -8,6 +8,9 @@ from launch.spec.user_input import bad_flag
 OBJECT = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 MAX_LABEL = 63
+_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+_TAGGED = re.compile(r"[^\s@]*[^\s/@:]:(?P<tag>[\w][\w.-]{0,127})")
+_FLAVOURS = ("cpu", "gpu", "tpu")
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: a random suffix spells no word
 _POD_SUFFIX = 6  # a dash and five random characters after the pod's index
 
@@ -41,3 +44,15 @@ def generate(hint: str) -> str:
     stem = re.sub(r"^[^a-z]+", "", stem)[:30].strip("-") or "run"
     suffix = "".join(secrets.choice(_ALPHABET) for _ in range(5))
     return f"{stem}-{suffix}"
+
+
+def is_pinned(image: str) -> bool:
+    """Whether the image is named by digest or by a tag that is not `latest`."""
+    tagged = _TAGGED.fullmatch(image)
+    return bool(_DIGEST.fullmatch(image)) or (tagged is not None and tagged["tag"] != "latest")
+
+
+def image_flavour(image: str) -> str:
+    """The accelerator that the image is built for, by the end of its tag, or "" if it says none."""
+    ending = image.split("@", maxsplit=1)[0].rpartition(":")[2].rpartition("-")[2]
+    return ending if ending in _FLAVOURS else ""

@@ -1,11 +1,14 @@
 """What a job is doing or why it ended, in the same words for every backend."""
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, TypeVar
 
-from launch.spec.exit_policy import explain_exit
+from common.exit_codes import ExitCode
+from launch.spec.exit_policy import IGNORED_CODES, explain_exit
 
 Phase = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled", "lost"]
+T = TypeVar("T")
 ENDED: tuple[Phase, ...] = ("succeeded", "failed", "cancelled", "lost")
 
 
@@ -68,6 +71,39 @@ class JobStatus:
     def as_dict(self) -> dict[str, Any]:
         """The status as plain values, for --output=json and yaml."""
         return {**dataclasses.asdict(self), "trials": list(self.trials)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended(Generic[T]):
+    """A worker that failed, as much of it as decides which was the first.
+
+    Attributes:
+        attempt: which start of the job it belonged to.
+        code: its exit code in shell terms, or None.
+        source: what its failure is told from.
+    """
+
+    attempt: int
+    code: int | None
+    source: T
+
+
+def first_ended(failed: Sequence[Ended[T]]) -> Ended[T] | None:
+    """Who failed first in the newest attempt that had a failure; None where nobody did.
+
+    A worker that was stopped tells nothing where another failed. Who lost a peer was not the first,
+    whatever the clocks say: they count seconds, and two ends may be seen at one look.
+
+    Args:
+        failed: in the order in which they ended.
+    """
+    graver = [one for one in failed if one.code not in IGNORED_CODES] or failed
+    newest = max((one.attempt for one in graver), default=0)
+    return min(
+        (one for one in graver if one.attempt == newest),
+        key=lambda one: one.code == ExitCode.PEER_LOST,
+        default=None,
+    )
 
 
 def failure_of_exit(worker: str, attempt: int, code: int, last_lines: tuple[str, ...]) -> Failure:

@@ -31,14 +31,17 @@ def load(path: Path, workdir: str) -> tuple[tuple[str, ...], ...]:
         RunError: BAD_FLAG with the fault of the file.
     """
     parsed = read_yaml(path, f"--sweep={path}")
-    trials = _trials(path, parsed[0] if len(parsed) == 1 else None)
-    flags = tuple(
-        (
-            *(f"--config.{field}={_text(path, field, value)}" for field, value in trial.items()),
-            f"--workdir={workdir.rstrip('/')}/trial-{index}",
+    try:
+        trials = _trials(parsed[0] if len(parsed) == 1 else None)
+        flags = tuple(
+            (
+                *(f"--config.{field}={_text(field, value)}" for field, value in trial.items()),
+                f"--workdir={workdir.rstrip('/')}/trial-{index}",
+            )
+            for index, trial in enumerate(trials)
         )
-        for index, trial in enumerate(trials)
-    )
+    except ValueError as error:
+        raise bad_flag(f"--sweep={path}: {error}") from None
     if len(json.dumps(flags)) > MAX_BYTES:
         raise bad_flag(f"--sweep={path}: {len(flags)} trials are too many; split the file")
     return flags
@@ -75,32 +78,31 @@ def _result(workdir: str, code: int | None, read: Callable[[str], str]) -> str:
     return " ".join(["done", *(f"{name}={value:.5g}" for name, value in metrics.items())])
 
 
-def _trials(path: Path, content: object) -> list[dict[str, Any]]:
+def _trials(content: object) -> list[dict[str, Any]]:
     if not isinstance(content, dict) or len(content) != 1:
-        raise bad_flag(f"--sweep={path} must have exactly one key, `grid:` or `list:`")
+        raise ValueError("it must have exactly one key, `grid:` or `list:`")
     [(key, value)] = content.items()
     if key not in _KEYS:
-        raise bad_flag(f"--sweep={path}: {spelling.unknown('key', str(key), _KEYS)}")
-    trials = _combine(path, value) if key == "grid" else value
+        raise ValueError(spelling.unknown("key", str(key), _KEYS))
+    trials = _combine(value) if key == "grid" else value
     if not isinstance(trials, list) or not trials or not all(isinstance(t, dict) for t in trials):
-        raise bad_flag(f"--sweep={path}: `{key}` holds no trials; see docs/launching.md")
+        raise ValueError(f"`{key}` holds no trials; see docs/launching.md")
     return trials
 
 
-def _combine(path: Path, grid: object) -> list[dict[str, Any]]:
+def _combine(grid: object) -> list[dict[str, Any]]:
     if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
-        raise bad_flag(f"--sweep={path}: every field of `grid` needs a list of values")
+        raise ValueError("every field of `grid` needs a list of values")
     count = math.prod(map(len, grid.values()))
     if count > MAX_TRIALS:
-        raise bad_flag(f"--sweep={path}: {count} trials are too many; at most {MAX_TRIALS}")
+        raise ValueError(f"{count} trials are too many; at most {MAX_TRIALS}")
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def _text(path: Path, field: str, value: object) -> str:
+def _text(field: str, value: object) -> str:
     try:
         return value if isinstance(value, str) else json.dumps(value)
     except (TypeError, ValueError) as error:  # a date, bytes, a set; a list that holds itself
-        raise bad_flag(
-            f"--sweep={path}: {field}={value} is no text, number, list or mapping to YAML "
-            f"({error}); put it in quotes"
+        raise ValueError(
+            f"{field}={value} is no text, number, list or mapping to YAML ({error}); put it in quotes"
         ) from None

@@ -11,27 +11,28 @@ from launch.spec.user_input import bad_flag
 
 def value(args: Sequence[str], flag: str) -> str | None:
     """The value of `--flag=VALUE` or `--flag VALUE`, or None; the last one wins, as in absl."""
-    found = None
-    for position, arg in enumerate(args):
-        if arg.startswith((f"--{flag}=", f"-{flag}=")):
-            found = arg.split("=", 1)[1]
-        elif arg in (f"--{flag}", f"-{flag}") and position + 1 < len(args):
-            found = args[position + 1]
-    return found
+    return _taken(args, flag)[1]
 
 
 def replace(args: Sequence[str], flag: str, new_value: str) -> tuple[str, ...]:
     """The same arguments with every value of `flag` taken out and `--flag=NEW_VALUE` at the end."""
+    return (*_taken(args, flag)[0], f"--{flag}={new_value}")
+
+
+def _taken(args: Sequence[str], flag: str) -> tuple[list[str], str | None]:
+    """The arguments without those of `flag`, and its last value."""
     kept: list[str] = []
-    skip = False
-    for arg in args:
-        if skip:
-            skip = False
-        elif arg in (f"--{flag}", f"-{flag}"):
-            skip = True
-        elif not arg.startswith((f"--{flag}=", f"-{flag}=")):
+    found = None
+    rest = iter(args)
+    for arg in rest:
+        name, joined, text = arg.partition("=")
+        if name not in (f"--{flag}", f"-{flag}"):
             kept.append(arg)
-    return (*kept, f"--{flag}={new_value}")
+        elif joined:
+            found = text
+        else:
+            found = next(rest, found)
+    return kept, found
 
 
 def whole_number(args: Sequence[str], flag: str) -> int | None:
