@@ -104,5 +104,5 @@ def _text(field: str, value: object) -> str:
         return value if isinstance(value, str) else json.dumps(value)
     except (TypeError, ValueError) as error:  # a date, bytes, a set; a list that holds itself
         raise ValueError(
-            f"{field}={value} is no text, number, list or mapping to YAML ({error}); put it in quotes"
+            f"{field}={value} is no text, number, list or mapping ({error}); put it in quotes"
         ) from None
