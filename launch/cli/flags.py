@@ -5,7 +5,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from launch.code import upload
 from launch.spec import names, sweep, trainer_args
 from launch.spec.job import JobSpec, Option, options
 
@@ -23,12 +22,14 @@ class Flag:
             --noNAME, a tuple collects the text of every time that the flag is given.
         help: one phrase.
         choices: the values allowed; empty for any.
+        unit: of the value, or "".
     """
 
     name: str
     default: Value
     help: str
     choices: tuple[str, ...] = ()
+    unit: str = ""
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Adds the flag; one that is not given leaves no trace in what is parsed."""
@@ -52,14 +53,14 @@ class Flag:
             action="append" if kind is tuple else "store",
             type=str if kind is tuple else kind,
             choices=self.choices or None,
-            metavar="|".join(self.choices) if self.choices else _METAVARS[kind],
+            metavar="|".join(filter(None, self.choices)) or self.unit.upper() or _METAVARS[kind],
             help=text,
         )
 
 
 def _of_field(name: str, option: Option, default: Any) -> list[Flag]:
-    text = f"{option.help} ({option.unit})" if option.unit else option.help
-    return [Flag(flag, default, text, option.choices) for flag in option.flags or (name,)]
+    flags = option.flags or ((name, option.help),)
+    return [Flag(flag, default, text, option.choices, option.unit) for flag, text in flags]
 
 
 JOB = (
@@ -80,9 +81,14 @@ BACKEND = (
 OUTPUT = (Flag("output", "text", "form of the answer", ("text", "json", "yaml")),)
 SUBMIT = (
     Flag("follow", False, "print logs until the job ends"),
-    Flag("dry_run", "none", "render or ask only", ("none", "client", "server")),
+    Flag(
+        "dry_run",
+        "none",
+        "start nothing: print what would run, or ask the server",
+        ("none", "client", "server"),
+    ),
 )
-TIMEOUT = (Flag("timeout_secs", 0.0, "give up after this time (seconds); 0: never"),)
+TIMEOUT = (Flag("timeout_secs", 0.0, "give up after this time; 0: never", unit="seconds"),)
 LOGS = (
     Flag("follow", False, "go on until the job ends"),
     Flag("worker", -1, "one worker or trial; -1: all"),
@@ -106,6 +112,8 @@ def spec_from(values: argparse.Namespace, command: tuple[str, ...]) -> JobSpec:
     name = values.name or names.generate(Path(config).stem)
     code, args = None, tuple(values.trainer)
     if values.code:
+        from launch.code import upload
+
         code, args = upload.collect(values.code, args)
     spec = JobSpec(**fields, name=name, args=args, command=command, code=code)
     if not values.sweep:
@@ -117,5 +125,5 @@ def spec_from(values: argparse.Namespace, command: tuple[str, ...]) -> JobSpec:
 def _value(values: argparse.Namespace, name: str, option: Option) -> Any:
     if option.read is None:
         return getattr(values, name)
-    given = [(flag, text) for flag in option.flags or (name,) for text in getattr(values, flag)]
-    return tuple(option.read(flag, text) for flag, text in given)
+    flags = [flag for flag, _ in option.flags] or [name]
+    return tuple(option.read(flag, text) for flag in flags for text in getattr(values, flag))

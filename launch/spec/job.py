@@ -28,7 +28,7 @@ class Option:
         is_object_name: whether the value has to be the name of a Kubernetes object.
         read: makes one member of the field from a flag's name and value; such flags may be
             repeated. None for a field of one value.
-        flags: the flags that fill the field; empty for one flag of the field's name.
+        flags: the flags that fill the field and their help; empty for one of the field's name.
     """
 
     help: str
@@ -37,10 +37,10 @@ class Option:
     choices: tuple[str, ...] = ()
     is_object_name: bool = False
     read: Callable[[str, str], object] | None = None
-    flags: tuple[str, ...] = ()
+    flags: tuple[tuple[str, str], ...] = ()
 
 
-_BY_DEFAULT = "0: by the accelerator"
+_BY_DEFAULT = "0: the accelerator's default"
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -69,9 +69,7 @@ class JobSpec:
         int, Option(f"host memory of each worker; {_BY_DEFAULT}", "GiB", minimum=0)
     ] = 0
     scratch_gib: Annotated[int, Option("size limit of /tmp", "GiB", minimum=1)] = 20
-    platform: Annotated[Platform, Option("whose node labels to select by", choices=PLATFORMS)] = (
-        "gke"
-    )
+    platform: Annotated[Platform, Option("whose node labels to ask for", choices=PLATFORMS)] = "gke"
     namespace: Annotated[str, Option("Kubernetes namespace", is_object_name=True)] = "lockstep"
     service_account: Annotated[
         str, Option("existing Kubernetes service account", is_object_name=True)
@@ -86,7 +84,7 @@ class JobSpec:
     ] = ()
     mounts: Annotated[
         tuple[Mount, ...],
-        Option("claim or bucket, SOURCE:/PATH", read=parts.read_mount, flags=parts.MOUNT_FLAGS),
+        Option("claims and buckets", read=parts.read_mount, flags=parts.MOUNT_FLAGS),
     ] = ()
     node_selector: Annotated[
         Pairs, Option("further label of the node, LABEL=VALUE", read=parts.read_pair)
@@ -100,7 +98,7 @@ class JobSpec:
     deadline_hours: Annotated[
         int, Option("end the job after this time in any case", "hours", minimum=1)
     ] = 72
-    grace_secs: Annotated[int, Option("from SIGTERM to SIGKILL", "seconds", minimum=1)] = 60
+    grace_secs: Annotated[int, Option("time from SIGTERM to SIGKILL", "seconds", minimum=1)] = 60
     ttl_hours: Annotated[
         int, Option("delete the job this long after its end", "hours", minimum=0)
     ] = 168

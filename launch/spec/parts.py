@@ -1,14 +1,17 @@
 """The parts of a job that are more than a word or a number, and how their flags are written."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 from common.cluster_description import INDEX_VARIABLE, VARIABLE
 from launch.spec.user_input import bad_flag
 
 _SET_BY_LAUNCHER = {VARIABLE, INDEX_VARIABLE}
 MountKind = Literal["pvc", "gcs"]
-MOUNT_FLAGS = tuple(f"mount_{kind}" for kind in get_args(MountKind))
+MOUNT_FLAGS = (
+    ("mount_pvc", "persistent volume claim to mount, CLAIM:/PATH"),
+    ("mount_gcs", "bucket to mount, BUCKET:/PATH"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
