@@ -11,8 +11,9 @@ from common.exit_codes import ExitCode, RunError
 from trainer import registry
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
-from trainer.engine import pure_optimizer
+from trainer.engine.optimizer import make_pure
 from trainer.engine.step import StepPlan
+from trainer.losses.from_keras import adapted
 from trainer.optimizers import schedules
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
@@ -25,7 +26,7 @@ def build_task(
     features: Mapping[str, Feature],
     *,
     total_steps: int,
-    rate_scale: keras.Variable,
+    rate_scale: keras.Variable | None = None,
 ) -> Task:
     """Build models, optimizers, metrics and loss; call it in the scope of the strategy.
 
@@ -33,8 +34,10 @@ def build_task(
         config: what to build.
         features: of the examples as the step sees them.
         total_steps: updates in the whole run, for learning-rate schedules.
-        rate_scale: float32[] factor on every learning rate.
+        rate_scale: float32[] factor on every learning rate, for a run that lowers it.
     """
+    if rate_scale is None:
+        rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
     # Initializers and seed generators take their seeds from Python's generator.
     random.seed(config.seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.precision == "bfloat16" else "float32")
@@ -128,12 +131,12 @@ def _optimizer(
     part = PartConfig(config.name, config.args)
     optimizer = _call(registry.OPTIMIZERS, part, field, schedules.Schedule(rate, rate_scale))
     optimizer.build(model.trainable_variables)
-    return pure_optimizer.make_pure(optimizer)
+    return make_pure(optimizer)
 
 
 def _loss(part: PartConfig) -> Any:
     """Return the loss: a class is constructed, a function gets its arguments bound."""
-    found = registry.resolve(registry.LOSSES, part.name, "config.loss.name")
+    found = adapted(registry.resolve(registry.LOSSES, part.name, "config.loss.name"))
     if isinstance(found, type):
         return _call(registry.LOSSES, part, "config.loss")
     parts.bind(found, part, "config.loss", None, None)
@@ -141,7 +144,16 @@ def _loss(part: PartConfig) -> Any:
 
 
 def _regularizer(part: PartConfig | None) -> Any:
-    return part and _call(registry.REGULARIZERS, part, "config.regularizer")
+    if part is None:
+        return None
+    found = _call(registry.REGULARIZERS, part, "config.regularizer")
+    # Both strengths of Keras' elastic net are 0 where none is given.
+    if type(found) is keras.regularizers.L1L2 and not (found.l1 or found.l2):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.regularizer.args={part.args}: adds nothing; give l1, l2 or both",
+        )
+    return found
 
 
 def _metrics(parts: Sequence[PartConfig]) -> dict[str, keras.metrics.Metric]:

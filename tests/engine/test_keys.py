@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.exit_codes import ExitCode, RunError
 from tests.engine import numpy_step as independent
-from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.optimizer import make_pure
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.task import Parts, Task
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.engine import numpy_step as independent
 from tests.parts import reference
-from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.optimizer import make_pure
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.optimizers.midpoint import Midpoint
 from trainer.optimizers.weight_average import WeightAverage

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer.engine.inner_loop import InnerLoop
-from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.optimizer import make_pure
 from trainer.engine.reduction import subtree_sums, sum_over_microbatches, tree_sum
 from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.engine.step_sums import add

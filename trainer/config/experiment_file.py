@@ -21,7 +21,7 @@ _CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 def load(name_or_file: str) -> TrainConfig:
     """Return the config of `trainer/configs/NAME.py`, or of a Python file anywhere.
 
-    The folder of an own file is put on the import path, so that it may name its own parts:
+    The folder of such a file is put on the import path, so that it may name custom parts:
     `"my_experiment:build_model"`.
 
     Raises:
@@ -99,7 +99,7 @@ def _nearest_field(message: str) -> str:
 
 
 def _place(error: BaseException, path: pathlib.Path) -> str:
-    """Return the line of the user's own file at which the import failed: ":12"."""
+    """Return the line of the user's file at which the import failed: ":12"."""
     if isinstance(error, SyntaxError):
         return f":{error.lineno}"
     line, traceback = "", error.__traceback__

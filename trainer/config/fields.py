@@ -40,7 +40,7 @@ class DatasetConfig:
     skip_bad_records: bool = False
     """Leave out damaged records and report their number, instead of exit code 65."""
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Keyword arguments of an own function, or the feature spec of TFRecords."""
+    """Keyword arguments of a custom function, or the feature spec of TFRecords."""
 
 
 @dataclasses.dataclass(frozen=True)

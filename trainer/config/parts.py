@@ -69,8 +69,9 @@ def call(found: Any, part: PartConfig, field: str, *given: Any) -> Any:
     try:
         return found(*given, **part.args)
     except ValueError as error:
-        # Keras takes any argument and looks at the names later.
-        if "not recognized" in str(error) or "Unrecognized keyword" in str(error):
+        # Keras takes any argument, and looks at names and values later. A custom part
+        # may have a bug instead, whose line is told.
+        if str(getattr(found, "__module__", "")).partition(".")[0] == "keras":
             raise _refusal(part, field, error, _names(found)[len(given) :]) from error
         raise
 

@@ -41,7 +41,7 @@ def make_pure(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimiz
     return optimizer
 
 
-def apply(
+def update(
     optimizer: keras.optimizers.Optimizer,
     grads: Sequence[tf.Tensor],
     to: Sequence[keras.Variable],
