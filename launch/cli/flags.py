@@ -37,6 +37,7 @@ class Flag:
         if self.default:
             text += f" [{self.default}]"
         if kind is bool:
+            # Without a value that may follow a space: `logs --follow NAME` names a job.
             name, hidden = f"--{self.name}", argparse.SUPPRESS
             off = (f"--no{self.name}", f"{name}=false")
             for words, on, told in (

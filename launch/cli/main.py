@@ -79,7 +79,9 @@ class Parser(argparse.ArgumentParser):
             usage=f"python -m launch {name} [flags] {verb.operands}".rstrip(),
             description=verb.help,
             epilog="Turn a switch off by --noNAME.",
+            # Only what is given is parsed: a profile is asked before the defaults.
             argument_default=argparse.SUPPRESS,
+            # `--worker` is a flag of `logs`; it must not pass for `--workers`.
             allow_abbrev=False,
             add_help=False,
             formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=36),
@@ -138,6 +140,7 @@ def parse(name: str, argv: Sequence[str]) -> argparse.Namespace:
         RunError: BAD_FLAG.
     """
     before, trainer = _split(argv)
+    # What the parser does not know: operands, wherever they stand, and flags that do not exist.
     given, operands = Parser(name).parse_known_args(before)
     flags = {flag.name: flag.default for flag in VERBS[name].flags}
     if unknown := [word for word in operands if word.startswith("-")]:

@@ -80,6 +80,7 @@ def send(spec: JobSpec) -> None:
 
 def archive(code: CodeBundle) -> bytes:
     """A zip of the files, the same bytes for the same files."""
+    # The digest of the zip is rendered before the zip is uploaded: ZipInfo carries no time.
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
         for path, content in code.files:

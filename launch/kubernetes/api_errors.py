@@ -25,7 +25,7 @@ def explain(status: int, body: str, request: str) -> RunError:
 _POLICY = ("admission webhook", "ValidatingAdmissionPolicy")
 # The first row whose status and one of whose words fit: words are looked for in the message.
 _REASONS = (
-    ((401,), ("",), "the cluster does not know you", "log in again; --context"),
+    ((401,), ("",), "the cluster does not accept the credentials", "log in again; --context"),
     (
         (403,),
         ("exceeded quota",),
@@ -34,7 +34,7 @@ _REASONS = (
     ),
     ((400, 403, 422), _POLICY, "a policy of the cluster refuses the job", "change what it names"),
     ((403,), ("violates PodSecurity",), "PodSecurity refuses the pod", "--privileged, --namespace"),
-    ((403,), ("",), "you may not do that", "k8s/base/submitter.yaml grants what is needed"),
+    ((403,), ("",), "not allowed", "k8s/base/submitter.yaml grants it"),
     (
         (404,),
         ("page not found",),

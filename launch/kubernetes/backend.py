@@ -43,6 +43,7 @@ class KubernetesBackend(Backend):
         """Creates the job after the server has accepted all of it in a dry run."""
         spec = upload.plan(spec)
         documents = manifest.render(spec)
+        # Everything is asked for before anything is created: a refusal leaves nothing behind.
         self._ask(documents)
         # The files before the pods: an init container reads them at once.
         upload.send(spec)

@@ -28,6 +28,7 @@ def lint(documents: Sequence[Document]) -> list[Finding]:
 
 def _all(documents: Sequence[Document]) -> Iterator[Finding]:
     yield from check_documents(documents)
+    # A JobSet holds several Jobs: every rule sees one Job, wherever it stands.
     found = [workload for document in documents for workload in workloads(document)]
     for workload in found:
         for rule in _WORKLOAD_RULES:

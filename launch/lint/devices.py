@@ -1,4 +1,4 @@
-"""Quantities and accelerators: requests equal limits, and nodes that have what is asked for."""
+"""Quantities and accelerators: requests equal limits, and nodes that have the devices."""
 
 import re
 from collections.abc import Iterator

@@ -140,9 +140,13 @@ class Supervisor:
                 if code is None or worker.name in codes:
                     continue
                 codes[worker.name] = code
-                self._record_exit(worker, attempt, code)
+                told = worker.told_to_stop
+                self._folder.append(
+                    "exit", worker=worker.name, attempt=attempt, code=code, told_to_stop=told
+                )
                 if code and first_failure is None:
                     first_failure = now
+            # One failure is enough: the others wait for the failed one, and would do so for ever.
             running = [worker for worker in workers if worker.name not in codes]
             if told_at is None and self._must_stop(codes, first_failure, now):
                 told_at = now
@@ -181,15 +185,6 @@ class Supervisor:
             log=self._folder.log(f"{member.kind}-{member.index}", attempt),
             directory=self._directory,
             cores=member.cores,
-        )
-
-    def _record_exit(self, worker: WorkerProcess, attempt: int, code: int) -> None:
-        self._folder.append(
-            "exit",
-            worker=worker.name,
-            attempt=attempt,
-            code=code,
-            told_to_stop=worker.told_to_stop,
         )
 
 

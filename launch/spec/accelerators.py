@@ -1,4 +1,4 @@
-"""The accelerators that can be asked for: one table with named fields.
+"""The accelerators: one table, a row for each.
 
 Sources: the GPU and TPU pages of the Google Kubernetes Engine documentation.
 """
@@ -11,7 +11,6 @@ from launch.spec.user_input import bad_flag
 
 Kind = Literal["cpu", "gpu", "tpu"]
 Platform = Literal["gke", "plain"]
-PLATFORMS: tuple[Platform, ...] = ("gke", "plain")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 from launch.spec import accelerators, parts, trainer_args
-from launch.spec.accelerators import PLATFORMS, Accelerator, Platform
+from launch.spec.accelerators import Accelerator, Platform
 from launch.spec.parts import CodeBundle, Mount, SecretVariable
 from launch.spec.topologies import Slice, find_slice
 
@@ -24,7 +24,7 @@ class Option:
         help: what the field is, one phrase.
         unit: of the value, or "".
         minimum: the smallest number allowed, or None.
-        choices: the values allowed; empty for any.
+        choices: the values of a Literal, filled in by `options`; empty for any.
         is_object_name: whether the value has to be the name of a Kubernetes object.
         read: makes one member of the field from a flag's name and value; such flags may be
             repeated. None for a field of one value.
@@ -69,7 +69,7 @@ class JobSpec:
         int, Option(f"host memory of each worker; {_BY_DEFAULT}", "GiB", minimum=0)
     ] = 0
     scratch_gib: Annotated[int, Option("size limit of /tmp", "GiB", minimum=1)] = 20
-    platform: Annotated[Platform, Option("whose node labels to ask for", choices=PLATFORMS)] = "gke"
+    platform: Annotated[Platform, Option("whose node labels to ask for")] = "gke"
     namespace: Annotated[str, Option("Kubernetes namespace", is_object_name=True)] = "lockstep"
     service_account: Annotated[
         str, Option("existing Kubernetes service account", is_object_name=True)
@@ -106,9 +106,7 @@ class JobSpec:
     pod_monitor: Annotated[int, Option("port of Prometheus metrics; 0: none", minimum=0)] = 0
     privileged: Annotated[
         Literal["", "rdma", "tpu"],
-        Option(
-            "why the pod needs more than PodSecurity restricted allows", choices=("", "rdma", "tpu")
-        ),
+        Option("why the pod needs more than PodSecurity restricted allows"),
     ] = ""
     code: CodeBundle | None = None
     trials: tuple[tuple[str, ...], ...] = ()
@@ -154,8 +152,12 @@ class JobSpec:
 def options() -> dict[str, tuple[Option, object]]:
     """Field -> what it tells of itself, and its default; without those that take no flag."""
     hints = typing.get_type_hints(JobSpec, include_extras=True)
-    return {
-        field.name: (hints[field.name].__metadata__[0], field.default)
-        for field in dataclasses.fields(JobSpec)
-        if typing.get_origin(hints[field.name]) is Annotated
-    }
+    found: dict[str, tuple[Option, object]] = {}
+    for field in dataclasses.fields(JobSpec):
+        hint = hints[field.name]
+        if typing.get_origin(hint) is Annotated:
+            kind, option = typing.get_args(hint)
+            if typing.get_origin(kind) is Literal:
+                option = dataclasses.replace(option, choices=typing.get_args(kind))
+            found[field.name] = option, field.default
+    return found

@@ -9,7 +9,7 @@ TF_PORT = 2222
 TPU_PORT = 8470
 CODE_DIR = "/lockstep/code"  # where a pod finds the files of --code
 
-# Of everything that is made for a job.
+# Of everything that is made for a job. OURS also keeps the verbs off jobs of others.
 INSTANCE = "app.kubernetes.io/instance"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = "lockstep"

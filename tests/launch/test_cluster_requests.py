@@ -50,7 +50,7 @@ def test_what_was_created_before_a_failure_is_removed(cluster_backend, api):
 
 
 REFUSALS = {
-    "login": (401, "Unauthorized", "does not know you", ExitCode.BAD_FLAG),
+    "login": (401, "Unauthorized", "does not accept the credentials", ExitCode.BAD_FLAG),
     "quota": (403, "pods is forbidden: exceeded quota: gpus", "quota", ExitCode.BAD_FLAG),
     "rights": (403, "jobs is forbidden: User me cannot create", "may not", ExitCode.BAD_FLAG),
     "podsecurity": (403, "violates PodSecurity restricted", "PodSecurity", ExitCode.BAD_FLAG),
