@@ -34,7 +34,7 @@ _REASONS = (
     ),
     ((400, 403, 422), _POLICY, "a policy of the cluster refuses the job", "change what it names"),
     ((403,), ("violates PodSecurity",), "PodSecurity refuses the pod", "--privileged, --namespace"),
-    ((403,), ("",), "not allowed", "k8s/base/submitter.yaml grants it"),
+    ((403,), ("",), "your account may not do that", "k8s/base/submitter.yaml grants it"),
     (
         (404,),
         ("page not found",),

@@ -100,7 +100,7 @@ def test_a_submitter_may_submit_and_nothing_else(submitter, namespace):
     backend.delete("mine")
     for path in ("secrets", "pods/x/exec", "roles"):
         root = "/apis/rbac.authorization.k8s.io/v1" if path == "roles" else "/api/v1"
-        with pytest.raises(RunError, match="not allowed"):
+        with pytest.raises(RunError, match="may not do that"):
             submitter.get(f"{root}/namespaces/{namespace}/{path}")
 
 

@@ -48,7 +48,9 @@ def test_every_verb_is_on_the_page():
 
 def test_every_flag_on_the_page_exists():
     known = {"config", "workdir", "strategy", "help"} | {"server"}  # kubectl's --server-side
-    known |= {flag.name for verb in VERBS.values() for flag in verb.flags}
+    flags = [flag for verb in VERBS.values() for flag in verb.flags]
+    known |= {flag.name for flag in flags}
+    known |= {f"no{flag.name}" for flag in flags if isinstance(flag.default, bool)}
     assert set(re.findall(r"--([a-z_]+)", PAGE)) <= known
 
 
