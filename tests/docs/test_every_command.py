@@ -64,7 +64,7 @@ def make_has_it(command: Command) -> None:
 
 
 def kubectl_reads_it(command: Command) -> None:
-    """The files of `apply` are there and whole; a cluster is asked in tests/cluster."""
+    """The files of `apply` are there and whole; a cluster is asked in tests/control_plane."""
     if "-k" in command.words:
         folder = ROOT / command.words[command.words.index("-k") + 1]
         if shutil.which("kubectl") is None:

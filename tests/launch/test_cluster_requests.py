@@ -1,7 +1,7 @@
 """The client over HTTP: what is sent, and what is made of a refusal.
 
 The server is a stand-in (fake_api_server.py): it proves requests and answers. Admission, RBAC and
-controllers are real in tests/cluster only.
+controllers are real in tests/control_plane only.
 """
 
 import dataclasses
