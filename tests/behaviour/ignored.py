@@ -5,7 +5,9 @@
 
 import dataclasses
 import hashlib
+import inspect
 import pathlib
+import types
 import typing
 from collections.abc import Iterator, Mapping
 
@@ -13,6 +15,7 @@ from launch.cli import flags as launch_flags
 from tests.behaviour.table import TESTS
 from tests.mutation.faults import Fault
 from tests.mutation.private_tree import PrivateTree
+from tests.processes import ROOT
 from trainer.config import PartConfig, TrainConfig, conversion, flags
 
 _UNITS = {"train_steps": {"epochs": 1.0}, "epochs": {"train_steps": 3}}
@@ -62,7 +65,7 @@ def config_fields() -> list[str]:
 
 
 def trainer_flags() -> list[str]:
-    own = flags.FLAGS.flags_by_module_dict()["trainer.config.flags"]
+    own = flags.FLAGS.flags_by_module_dict()[flags.__name__]
     return [f"trainer.{flag.name}" for flag in own]
 
 
@@ -97,11 +100,15 @@ def _change(name: str) -> tuple[pathlib.Path, str]:
     """Return the file and what is written at its end."""
     kind, _, rest = name.partition(".")
     if kind == "trainer":
-        return pathlib.Path("trainer/config/flags.py"), _TRAINER.format(name=rest)
+        return _file_of(flags), _TRAINER.format(name=rest)
     if kind == "launch":
         group, _, flag = rest.partition(".")
-        return pathlib.Path("launch/cli/flags.py"), _LAUNCH.format(group=group.upper(), name=flag)
-    return pathlib.Path("trainer/config.py"), _config_change(rest)
+        return _file_of(launch_flags), _LAUNCH.format(group=group.upper(), name=flag)
+    return _file_of(TrainConfig), _config_change(rest)
+
+
+def _file_of(what: type | types.ModuleType) -> pathlib.Path:
+    return pathlib.Path(inspect.getfile(what)).resolve().relative_to(ROOT)
 
 
 def _config_change(leaf: str) -> str:
@@ -124,7 +131,7 @@ def _config_change(leaf: str) -> str:
 
 
 def _default(kind: type, name: str) -> str:
-    """Return the default as code of config.py."""
+    """Return the default as code of the file of its class."""
     fields: Mapping[str, typing.Any] = {f.name: f for f in dataclasses.fields(kind)}
     field = fields[name]
     made = field.default_factory() if field.default is dataclasses.MISSING else field.default

@@ -49,6 +49,9 @@ RUNS = {
         checkpoint_every_steps=4, keep_checkpoints=2,
         plateau=PlateauConfig("loss", patience=2, min_delta=1e6),
     ),
+    "augmented": config(
+        train_steps=1, eval_before_training=True, augment=(PartConfig("pad_and_crop"),)
+    ),
     "plateau": config(
         **EACH, plateau=PlateauConfig("loss", "max", factor=0.5, patience=2, min_scale=0.3),
         keep_best_metric="accuracy", keep_best_mode="min", keep_checkpoints=1,
@@ -62,6 +65,14 @@ RUNS = {
     "clipped": config(
         train_steps=3, checkpoint_every_steps=1, dataset=UNSEEN,
         optimizer=OptimizerConfig("sgd", 1.0, clip_norm=CLIP, args={"momentum": 0.9}),
+    ),
+    "two optimizers": config(
+        train_steps=2, checkpoint_every_steps=1, dataset=UNSEEN, metrics=(),
+        task=PartConfig("gan", {"latent": 4}),
+        model=PartConfig("generator", {"image_shape": [8, 8, 1]}),
+        models={"discriminator": PartConfig("discriminator")},
+        optimizer=OptimizerConfig("sgd", 1.0, clip_norm=CLIP),
+        optimizers={"discriminator": OptimizerConfig("sgd", 1.0, clip_norm=2 * CLIP)},
     ),
     "not finite": config(
         checkpoint_every_steps=2, max_skipped_steps=3, max_rollbacks=1, dataset=UNSEEN,
@@ -88,20 +99,22 @@ def run(config: TrainConfig, workdir: pathlib.Path) -> dict[str, Any]:
         "evaluated": logged_steps(workdir, "eval/"),
         "saved": saved_steps(workdir),
         "rates": [line["learning_rate"] for line in lines if "learning_rate" in line],
+        "losses": [line["eval/loss"] for line in lines if "eval/loss" in line],
         "accuracies": [line["eval/accuracy"] for line in lines if "eval/accuracy" in line],
         "skipped": [json.loads(s)["reason"] for s in skipped.read_text().splitlines()]
         if skipped.exists()
         else [],
-        "moved": list(moved(workdir / "checkpoints")),
+        "moved": {role: list(moved(workdir, role)) for role in ("main", *config.models)},
     }
 
 
-def moved(checkpoints: pathlib.Path) -> Iterator[float]:
-    """Yield how far the weights went between each checkpoint and the next."""
+def moved(workdir: pathlib.Path, role: str) -> Iterator[float]:
+    """Yield how far the weights of a model went between each checkpoint and the next."""
     before = None
-    for folder in sorted(checkpoints.glob("step_*")):
+    for folder in sorted(workdir.glob("checkpoints/step_*")):
         with np.load(folder / "state.npz") as state:
-            names = sorted(name for name in state.files if "optimizer" not in name)
+            of_role = [name for name in sorted(state.files) if name.startswith(role)]
+            names = [n for n in of_role if "moving_" not in n and "seed_generator" not in n]
             now = np.concatenate([state[name].ravel().astype(np.float64) for name in names])
         if before is not None:
             yield float(np.linalg.norm(now - before))

@@ -36,6 +36,12 @@ def test_evaluation_comes_at_its_interval_and_before_training(found):
     assert found["boundaries"]["evaluated"] == [0, 3, 6, 9, 12]
 
 
+def test_training_is_augmented_and_evaluation_is_not(found):
+    before, after = found["augmented"]["losses"]
+    assert before == found["boundaries"]["losses"][0]
+    assert after != found["plateau"]["losses"][0]  # the same step on the images as they are
+
+
 def test_checkpoints_come_at_their_interval_and_the_newest_are_kept(found):
     assert found["clipped"]["saved"] == [1, 2, 3]
     assert found["boundaries"]["saved"] == [8, 12]  # of 4, 8 and 12 two are kept
@@ -76,8 +82,14 @@ def test_the_rate_warms_up_and_follows_its_schedule(found):
 def test_updates_are_clipped_and_the_optimizer_has_its_arguments(found):
     # By momentum 0.9 two clipped gradients in about the same direction add up; without, each
     # update would be as long as the clip.
-    for moved in found["clipped"]["moved"]:
+    for moved in found["clipped"]["moved"]["main"]:
         assert 1.2 * runs.CLIP < moved < (1 + 0.9 + 0.81) * runs.CLIP
+
+
+def test_each_optimizer_clips_by_its_own_norm(found):
+    moved = found["two optimizers"]["moved"]
+    assert moved["main"] == pytest.approx([runs.CLIP], rel=1e-3)
+    assert moved["discriminator"] == pytest.approx([2 * runs.CLIP], rel=1e-3)
 
 
 def test_bad_numbers_end_a_run_when_both_budgets_are_spent(found):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from trainer.cluster import strategy
 from trainer.cluster.placement import Placement
 from trainer.data.info import Shard, Split
-from trainer.data.serving.order import SequentialOrder
+from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.resident import ResidentPipeline
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import StepPlan, make_eval_step, zero_sums
@@ -54,10 +54,8 @@ def main(replicas, sizes):
             ResidentPipeline(
                 distribution,
                 examples(n),
-                order,
-                batch_size=BATCH,
-                microbatch_size=BATCH // V,
-                rows=steps,
+                Batches(order, BATCH, BATCH // V, range(BATCH)),
+                steps,
             ),
             lambda batch, _: batch,
             microbatches_per_replica=V // replicas,

@@ -216,6 +216,19 @@ def test_deleting_takes_the_marker_first(emulator, bucket, tmp_path):
     assert emulator.names(bucket.removeprefix("gs://")) == []
 
 
+def test_while_the_marker_is_there_so_is_every_file(emulator, bucket, tmp_path):
+    storage.mirror_up(make_dir(tmp_path / "a", 1), f"{bucket}/a")
+    whole = emulator.names(bucket.removeprefix("gs://"))
+
+    def refused(method, path):
+        return 403 if method == "DELETE" and mirror.MARKER in path else None
+
+    with emulator.proxy.faults(refused), pytest.raises(RunError):
+        storage.mirror_delete(f"{bucket}/a")
+    assert emulator.names(bucket.removeprefix("gs://")) == whole
+    assert uncommitted(emulator, bucket.removeprefix("gs://")) == []
+
+
 def test_mirrors_work_on_any_store(tmp_path):
     url = f"memory://{tmp_path.name}/runs"
     storage.mirror_up(make_dir(tmp_path / "a", 1), f"{url}/a")

@@ -61,6 +61,27 @@ def test_sharpness_aware_step_matches_numpy() -> None:
     assert float(model.weights[0][0, 0]) == pytest.approx(w - 0.1 * gradient(there), rel=1e-6)
 
 
+def test_sharpness_aware_step_keeps_the_statistics_of_its_first_pass_alone() -> None:
+    # BatchNorm stands in front: both passes see the same examples, and a second pass that counted
+    # would take the averages three quarters of the way instead of a half.
+    norm = keras.layers.BatchNormalization(momentum=0.5)
+    model = keras.Sequential([keras.Input((2,)), norm, keras.layers.Dense(1)])
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(model.trainable_variables)
+    parts = Parts({"main": model}, {"main": make_pure(optimizer)}, {}, squared_error, None)
+    task = SharpnessAware(parts, rho=0.5, input="x", label="y")
+    x = np.array([[[1.0, 2.0], [3.0, -2.0]], [[5.0, 0.0], [-1.0, 8.0]]], np.float32)
+
+    train = make_train_step(task, StepPlan(0, 2, "exact", "graph", {}))
+    batch = {"x": tf.constant(x), "y": tf.ones([2, 2, 1])}
+    step = tf.constant(0, tf.int64)
+    tf.function(lambda: train(Microbatches(batch, tf.ones([2, 2]), step, step)), autograph=False)()
+
+    seen, spread = x.mean(axis=1).mean(axis=0), x.var(axis=1).mean(axis=0)  # by microbatch
+    np.testing.assert_allclose(norm.moving_mean.numpy(), seen / 2, rtol=1e-6)
+    np.testing.assert_allclose(norm.moving_variance.numpy(), (1 + spread) / 2, rtol=1e-6)
+
+
 def test_uphill_has_length_rho_and_is_zero_on_a_plateau() -> None:
     steps = uphill([tf.constant([3.0, 0.0]), tf.constant([[4.0]])], 0.05)
     assert float(tf.linalg.global_norm(steps)) == pytest.approx(0.05)

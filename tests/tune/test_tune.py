@@ -1,7 +1,10 @@
 """`tune` measures what is possible here, says what to write, and changes nothing."""
 
 import dataclasses
+import itertools
+import json
 import os
+import statistics
 
 import pytest
 
@@ -65,6 +68,48 @@ def test_a_mode_that_cannot_run_here_is_refused_with_the_reason():
     measured = _measure("digits", overrides, LOOP)
     assert measured.steps_per_second == 0
     assert "needs resident data" in measured.reason
+
+
+STAMPED = '''
+import pathlib, time
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import DatasetConfig, PartConfig, TrainConfig
+
+
+def loss(y_true, y_pred):
+    """Take 10 ms, once a step, and write down when."""
+
+    def wait():
+        time.sleep(0.01)
+        with pathlib.Path(__file__).with_name("stamps").open("a") as file:
+            print(time.monotonic(), file=file)
+        return np.float32(0)
+
+    waited = tf.ensure_shape(tf.numpy_function(wait, [], tf.float32), [])
+    return tf.reduce_mean(y_pred**2, axis=-1) + waited
+
+
+def get_config():
+    return TrainConfig(
+        train_steps=10_000, global_batch_size=8, virtual_replicas=1, execution="graph",
+        dataset=DatasetConfig(train_split="train[:64]", eval_split=""), metrics=(),
+        model=PartConfig("mlp", {"hidden": [4]}), loss=PartConfig(f"{__name__}:loss"),
+    )
+'''
+
+
+def test_steps_a_second_are_those_that_the_steps_themselves_took(tmp_path):
+    (tmp_path / "stamped.py").write_text(STAMPED)
+    module = ("trainer.tune.measure", "0.3", str(tmp_path / "stamped.py"))
+    shown = trainer(module=module)
+    assert shown.code == 0, shown.stderr
+    stamps = [float(line) for line in (tmp_path / "stamps").read_text().splitlines()]
+    took = statistics.median(b - a for a, b in itertools.pairwise(stamps))
+    measured = json.loads(shown.stdout)["steps_per_second"]
+    assert measured == pytest.approx(1 / took, rel=0.5)  # not of calls, which have many steps
 
 
 def test_the_command_prints_a_table_within_its_budget(tmp_path):

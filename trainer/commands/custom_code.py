@@ -38,7 +38,7 @@ def check(config: TrainConfig, where: str, experiment: str) -> None:
 def _named(config: TrainConfig) -> dict[str, str]:
     """Return field -> name of every part from outside of the trainer."""
     named = {field: name for field, table, name in parts.names(config) if name not in table}
-    if sources.is_own(config.dataset.name):
+    if sources.find(config.dataset.name).is_custom:
         named["dataset.name"] = config.dataset.name
     return {field: name for field, name in named.items() if not name.startswith(_OURS)}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from trainer import failpoints
 from trainer.config import TrainConfig
-from trainer.data.serving.input_pipeline import CHUNK
+from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine.step_sums import Totals, add
 from trainer.optimizers.plateau import update_plateau
 from trainer.run import boundaries
@@ -28,11 +28,11 @@ def evaluate(session: Session, step: int, boundary: Boundary) -> dict[str, float
     totals: Totals | None = None
     assert session.evaluate is not None  # noqa: S101 - the caller asks only where there is a split
     num_steps = session.request.plan.eval_steps
-    for first in range(0, num_steps, CHUNK):
+    for first in range(0, num_steps, MAX_STEPS_PER_CALL):
         failpoints.reach("evaluate.boundary")
         if first and boundary.asked_to_stop(step):
             return None
-        totals = add(totals, session.evaluate(first, min(CHUNK, num_steps - first)))
+        totals = add(totals, session.evaluate(first, min(MAX_STEPS_PER_CALL, num_steps - first)))
     assert totals is not None  # noqa: S101 - a split is never empty
     return results(totals, session.task.metrics, num_steps)
 

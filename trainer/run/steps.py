@@ -15,7 +15,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer.cluster.consensus import Consensus
 from trainer.config import TrainConfig
 from trainer.data.serving import order
-from trainer.data.serving.input_pipeline import CHUNK
+from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine.step_sums import StepSums, add
 from trainer.monitoring.phases import StepTimes
 from trainer.monitoring.profile import Profiler
@@ -66,7 +66,7 @@ def advance(session: Session, state: RunState, times: StepTimes, profiler: Profi
         state.totals = None  # only now: until here the log could still want those of the epoch
     # Three bounds: a call is short, so that a signal acts; it does not run over what is traced; and
     # it ends where something is due.
-    most = boundaries.steps_per_call(times.secs_per_step, CHUNK)
+    most = boundaries.steps_per_call(times.secs_per_step, MAX_STEPS_PER_CALL)
     most = profiler.span.most(state.step, most)
     num_steps = boundaries.next_boundary(config, plan, state.step, most) - state.step
     with times.call(num_steps, session.train.waited), profiler.call(state.step, num_steps):

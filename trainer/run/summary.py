@@ -109,10 +109,8 @@ def publish(summary: dict[str, Any], session: Session, folder: Workdir, writers:
     writers.write(step, _goodput_line(summary["goodput"]))
     folder.publish()
     failpoints.reach("loop.before_report")
-    pictures = page.write(
-        folder.path, session.task, request.info, request.plan, request.placement.stage,
-        skip_bad=request.config.dataset.skip_bad_records,
-    )  # fmt: skip
+    stage = request.placement.stage
+    pictures = page.write(folder.path, session.task, request.info, request.plan, stage)
     writers.draw(step, lambda: pictures)
 
 
