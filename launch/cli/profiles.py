@@ -11,6 +11,7 @@ from launch.spec.user_input import bad_flag, read_text
 _ALLOWED = {flag.name: flag for flag in (*JOB, *BACKEND, *OUTPUT, *SUBMIT)}
 for _name in ("profile", "profiles", "name"):
     del _ALLOWED[_name]
+_KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def read(path: Path, name: str) -> dict[str, Value]:
@@ -52,7 +53,7 @@ def _checked(flag: Flag, value: object, where: str) -> Value:
     kind = type(flag.default)
     # True is an int to Python, and no number of workers to a user.
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise bad_flag(f"{where} = {value!r} must be a {kind.__name__}")
+        raise bad_flag(f"{where} = {value!r} must be {_KINDS[kind]}")
     if flag.choices and value not in flag.choices:
         raise bad_flag(f"{where} = {value!r} must be one of {', '.join(flag.choices)}")
     return value
