@@ -55,10 +55,10 @@ format: .venv/dev ## Format the code
 
 .PHONY: manifests
 manifests: .venv/runtime ## Render the Kubernetes manifests under k8s/ again
-	$(BIN)/python -m launch.examples k8s
+	$(BIN)/python -m launch.render.examples k8s
 
 .PHONY: cluster-up
-cluster-up: .venv/dev ## Start a real Kubernetes control plane for tests/cluster (needs Go)
+cluster-up: .venv/dev ## Start a real Kubernetes control plane for tests/control_plane (needs Go)
 	$(BIN)/python -m tests.control_plane.control_plane up runs/control-plane
 
 .PHONY: cluster-down

@@ -1,1 +1,1 @@
-"""Starts training here or on Kubernetes; knows nothing of the trainer but its exit codes."""
+"""Starts training here or on Kubernetes. Imports nothing of the trainer."""

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from launch.documents import Document
+from launch.lint.containers import check_containers, check_environment
 from launch.lint.devices import check_devices
-from launch.lint.environment import check_environment
-from launch.lint.finding import Finding
 from launch.lint.identity import check_documents, check_names
-from launch.lint.images_and_mounts import check_containers
 from launch.lint.network import check_network
 from launch.lint.retries import check_retries
 from launch.lint.security import check_security
-from launch.lint.workload import Workload, workloads
+from launch.lint.workload import Finding, workloads
+from launch.spec.documents import Document
 
 _WORKLOAD_RULES = (
     check_names,
@@ -30,6 +28,7 @@ def lint(documents: Sequence[Document]) -> list[Finding]:
 
 def _all(documents: Sequence[Document]) -> Iterator[Finding]:
     yield from check_documents(documents)
+    # A JobSet holds several Jobs: every rule sees one Job, wherever it stands.
     found = [workload for document in documents for workload in workloads(document)]
     for workload in found:
         for rule in _WORKLOAD_RULES:
@@ -37,4 +36,4 @@ def _all(documents: Sequence[Document]) -> Iterator[Finding]:
     yield from check_network(documents, found)
 
 
-__all__ = ["Finding", "Workload", "lint"]
+__all__ = ["lint"]

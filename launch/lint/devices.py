@@ -1,21 +1,16 @@
-"""Quantities and accelerators: requests equal limits, and nodes that have what is asked for."""
+"""Quantities and accelerators: requests equal limits, and nodes that have the devices."""
 
 import re
 from collections.abc import Iterator
 
-from launch import accelerators, topologies
-from launch.documents import Document
-from launch.lint.finding import Finding
-from launch.lint.workload import Workload, mapping, sequence
-from launch.placement import RESOURCES
+from launch.lint.workload import Finding, Workload
+from launch.spec import accelerators, topologies
+from launch.spec.documents import Document, mapping, mappings
+from launch.spec.labels import GPU_NODE, RESOURCES, SPOT, TOPOLOGY, TPU_NODE
 
 _QUANTITY = re.compile(
     r"([1-9][0-9]*(\.[0-9]+)?|0\.0*[1-9][0-9]*)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?"  # more than nothing
 )
-_GPU_LABEL = "cloud.google.com/gke-accelerator"
-_TPU_LABEL = "cloud.google.com/gke-tpu-accelerator"
-_TOPOLOGY_LABEL = "cloud.google.com/gke-tpu-topology"
-_SPOT_LABEL = "cloud.google.com/gke-spot"
 
 
 def check_devices(workload: Workload) -> Iterator[Finding]:
@@ -28,8 +23,8 @@ def check_devices(workload: Workload) -> Iterator[Finding]:
 
 
 def _check_quantities(workload: Workload, path: str, container: Document) -> Iterator[Finding]:
-    resources = mapping(container.get("resources"))
-    requests, limits = mapping(resources.get("requests")), mapping(resources.get("limits"))
+    resources = mapping(container, "resources")
+    requests, limits = mapping(resources, "requests"), mapping(resources, "limits")
     for name in sorted({"cpu", "memory", *requests, *limits}):
         where = f"{path}.resources[{name}]"
         request, limit = requests.get(name), limits.get(name)
@@ -53,18 +48,18 @@ def _is_quantity(name: str, value: object) -> bool:
 
 def _count(workload: Workload, kind: str) -> int:
     counts = [
-        mapping(mapping(container.get("resources")).get("limits")).get(RESOURCES[kind], "0")
+        mapping(container, "resources", "limits").get(RESOURCES[kind], "0")
         for _, container in workload.containers()
     ]
     return sum(int(count) for count in counts if str(count).isdecimal())
 
 
 def _check_selector(workload: Workload) -> Iterator[Finding]:
-    labels = mapping(workload.pod.get("nodeSelector"))
+    labels = mapping(workload.pod, "nodeSelector")
     gpus = {row.gke_label: row for row in accelerators.TABLE.values() if row.kind == "gpu"}
     tpus = {row.gke_label: row for row in accelerators.TABLE.values() if row.kind == "tpu"}
     where = "nodeSelector"
-    if (label := labels.get(_GPU_LABEL)) is not None:
+    if (label := labels.get(GPU_NODE)) is not None:
         if label not in gpus:
             yield workload.of_pod(where, f"no GPU is labelled {label!r}", f"one of {list(gpus)}")
         elif _count(workload, "gpu") not in gpus[label].counts:
@@ -73,8 +68,8 @@ def _check_selector(workload: Workload) -> Iterator[Finding]:
                 f"no machine with {label} has {_count(workload, 'gpu')} GPUs",
                 f"ask nvidia.com/gpu for one of {gpus[label].counts}",
             )
-    if _count(workload, "tpu") or _TPU_LABEL in labels or _TOPOLOGY_LABEL in labels:
-        yield from _check_tpu(workload, tpus.get(str(labels.get(_TPU_LABEL))), labels)
+    if _count(workload, "tpu") or TPU_NODE in labels or TOPOLOGY in labels:
+        yield from _check_tpu(workload, tpus.get(str(labels.get(TPU_NODE))), labels)
     if any(not isinstance(value, str) for value in labels.values()):
         yield workload.of_pod(where, "a label value is not text", "put it in quotes")
 
@@ -84,16 +79,16 @@ def _check_tpu(
 ) -> Iterator[Finding]:
     if row is None:
         yield workload.of_pod(
-            f"nodeSelector[{_TPU_LABEL}]",
-            f"no TPU is labelled {labels.get(_TPU_LABEL)!r}",
+            f"nodeSelector[{TPU_NODE}]",
+            f"no TPU is labelled {labels.get(TPU_NODE)!r}",
             "see `launch accelerators`",
         )
         return
-    found = [s for s in topologies.slices(row) if s.topology == labels.get(_TOPOLOGY_LABEL)]
+    found = [s for s in topologies.slices(row) if s.topology == labels.get(TOPOLOGY)]
     if not found:
         yield workload.of_pod(
-            f"nodeSelector[{_TOPOLOGY_LABEL}]",
-            f"{row.title} has no topology {labels.get(_TOPOLOGY_LABEL)!r}",
+            f"nodeSelector[{TOPOLOGY}]",
+            f"{row.title} has no topology {labels.get(TOPOLOGY)!r}",
             f"see `launch accelerators {row.name}`",
         )
     elif _count(workload, "tpu") != found[0].chips_per_host:
@@ -113,36 +108,35 @@ def _check_tpu(
 
 def _check_tolerations(workload: Workload) -> Iterator[Finding]:
     tolerated = {
-        mapping(entry).get("key")
-        for entry in sequence(workload.pod.get("tolerations"))
-        if mapping(entry).get("effect") in (None, "NoSchedule")
-        and (mapping(entry).get("operator") == "Exists" or mapping(entry).get("value"))
+        entry.get("key")
+        for entry in mappings(workload.pod, "tolerations")
+        if entry.get("effect") in (None, "NoSchedule")
+        and (entry.get("operator") == "Exists" or entry.get("value"))
     }
     for kind, resource in RESOURCES.items():
         if _count(workload, kind) and resource not in tolerated:
             yield workload.of_pod(
                 "tolerations", f"the nodes' taint {resource} is not tolerated", "add it"
             )
-    spot = mapping(workload.pod.get("nodeSelector")).get(_SPOT_LABEL)
-    if (spot == "true") != (_SPOT_LABEL in tolerated):
+    spot = mapping(workload.pod, "nodeSelector").get(SPOT)
+    if (spot == "true") != (SPOT in tolerated):
         yield workload.of_pod(
-            "tolerations", f"{_SPOT_LABEL} is selected or tolerated, not both", "do both or neither"
+            "tolerations", f"{SPOT} is selected or tolerated, not both", "do both or neither"
         )
 
 
 def _check_shared_memory(workload: Workload) -> Iterator[Finding]:
-    volumes = {
-        mapping(volume).get("name"): mapping(mapping(volume).get("emptyDir"))
-        for volume in sequence(workload.pod.get("volumes"))
+    in_memory = {
+        volume.get("name")
+        for volume in workload.volumes
+        if mapping(volume, "emptyDir").get("medium") == "Memory"
     }
-    mounted = [
-        volumes.get(mapping(mount).get("name"), {})
-        for _, container in workload.containers()
-        for mount in sequence(container.get("volumeMounts"))
-        if mapping(mount).get("mountPath") == "/dev/shm"  # noqa: S108
-    ]
-    in_memory = [volume for volume in mounted if volume.get("medium") == "Memory"]
-    if _count(workload, "gpu") > 1 and not in_memory:
+    mounted = {
+        mount.get("name")
+        for mount in workload.of_containers("volumeMounts")
+        if mount.get("mountPath") == "/dev/shm"  # noqa: S108
+    }
+    if _count(workload, "gpu") > 1 and not in_memory & mounted:
         yield workload.of_pod(
             "volumes", "NCCL gets 64 MiB of /dev/shm", "mount an emptyDir with medium Memory there"
         )

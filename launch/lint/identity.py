@@ -4,17 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from launch.documents import Document
-from launch.lint.finding import Finding
-from launch.lint.workload import Workload, mapping, sequence, title
-from launch.names import LABEL, MAX_LABEL, OBJECT
+from launch.lint.workload import Finding, Workload
+from launch.spec.documents import Document, mapping, mappings, sequence, title
+from launch.spec.labels import INSTANCE, QUEUE
+from launch.spec.names import LABEL, MAX_LABEL, OBJECT
 
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_INSTANCE = "app.kubernetes.io/instance"
-_QUEUE = "kueue.x-k8s.io/queue-name"
 _CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "ClusterQueue", "ResourceFlavor"}
-
-
 _LASTING = "starts training again that has ended"
 _NO_JOB = dict.fromkeys(("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"), _LASTING)
 _NO_JOB["Pod"] = "is gone for good with its node, and nothing restarts it"
@@ -25,7 +21,7 @@ def check_documents(documents: Sequence[Document]) -> Iterator[Finding]:
     keys = Counter((doc.get("kind"), _namespace(doc), title(doc)) for doc in documents)
     for document in documents:
         where = f"{title(document)} metadata"
-        metadata = mapping(document.get("metadata"))
+        metadata = mapping(document, "metadata")
         for field in ("apiVersion", "kind"):
             if not document.get(field):
                 yield Finding(title(document), f"has no {field}", f"write {field}")
@@ -49,57 +45,57 @@ def check_documents(documents: Sequence[Document]) -> Iterator[Finding]:
             )
         if keys[document.get("kind"), _namespace(document), title(document)] > 1:
             yield Finding(f"{where}.name", "is used twice", "give each document its own name")
-        yield from _check_labels(f"{where}.labels", mapping(metadata.get("labels")))
+        yield from _check_labels(f"{where}.labels", mapping(metadata, "labels"))
 
 
 def check_names(workload: Workload) -> Iterator[Finding]:
     """The longest pod name fits; pods carry the label that finds them; Kueue owns `suspend`."""
     longest = f"{workload.name}-{max(workload.pods - 1, 0)}-abcde"
     if len(longest) > MAX_LABEL:
-        yield Finding(
-            f"{title(workload.document)} metadata.name",
+        yield workload.of_document(
+            "metadata.name",
             f"leads to the pod name {longest} of {len(longest)} characters",
             f"shorten it by {len(longest) - MAX_LABEL}",
         )
-    labels = mapping(mapping(workload.document.get("metadata")).get("labels"))
-    pod_labels = mapping(workload.pod_metadata.get("labels"))
-    if not pod_labels.get(_INSTANCE):
+    labels = mapping(workload.document, "metadata", "labels")
+    pod_labels = workload.pod_labels
+    if not pod_labels.get(INSTANCE):
         yield workload.of_job(
-            f"template.metadata.labels[{_INSTANCE}]", "is missing", "write the job's name"
+            f"template.metadata.labels[{INSTANCE}]", "is missing", "write the job's name"
         )
-    elif labels.get(_INSTANCE, pod_labels[_INSTANCE]) != pod_labels[_INSTANCE]:
+    elif labels.get(INSTANCE, pod_labels[INSTANCE]) != pod_labels[INSTANCE]:
         yield workload.of_job(
-            f"template.metadata.labels[{_INSTANCE}]",
-            f"{pod_labels[_INSTANCE]!r} differs from the job's {labels[_INSTANCE]!r}",
+            f"template.metadata.labels[{INSTANCE}]",
+            f"{pod_labels[INSTANCE]!r} differs from the job's {labels[INSTANCE]!r}",
             "use one value",
         )
     yield from _check_labels(
         f"{title(workload.document)} {workload.path}.template.metadata.labels", pod_labels
     )
-    spec = mapping(workload.document.get("spec"))
+    spec = mapping(workload.document, "spec")
     if "suspend" in spec:
-        reason = "Kueue owns it" if _QUEUE in labels else "the job would never start"
-        yield Finding(f"{title(workload.document)} spec.suspend", reason, "leave it out")
-    if _QUEUE in labels and not LABEL.fullmatch(str(labels[_QUEUE])):
-        yield Finding(
-            f"{title(workload.document)} metadata.labels[{_QUEUE}]",
-            f"{labels[_QUEUE]!r} is not the name of a queue",
+        reason = "Kueue owns it" if QUEUE in labels else "the job would never start"
+        yield workload.of_document("spec.suspend", reason, "leave it out")
+    if QUEUE in labels and not LABEL.fullmatch(str(labels[QUEUE])):
+        yield workload.of_document(
+            f"metadata.labels[{QUEUE}]",
+            f"{labels[QUEUE]!r} is not the name of a queue",
             "name a LocalQueue of the namespace",
         )
     yield from _check_groups(workload)
 
 
 def _check_groups(workload: Workload) -> Iterator[Finding]:
-    spec = mapping(workload.document.get("spec"))
-    groups = [mapping(group).get("name") for group in sequence(spec.get("replicatedJobs"))]
+    spec = mapping(workload.document, "spec")
+    groups = [group.get("name") for group in mappings(spec, "replicatedJobs")]
     first = groups and workload.group == groups[0]
     if workload.group and not LABEL.fullmatch(workload.group):
         yield workload.of_job("name", f"{workload.group!r} is not a valid name", "use a-z, 0-9, -")
-    targets = sequence(mapping(spec.get("successPolicy")).get("targetReplicatedJobs"))
+    targets = sequence(spec, "successPolicy", "targetReplicatedJobs")
     for target in targets if first else ():
         if target not in groups:
-            yield Finding(
-                f"{title(workload.document)} spec.successPolicy.targetReplicatedJobs",
+            yield workload.of_document(
+                "spec.successPolicy.targetReplicatedJobs",
                 f"{target!r} is not a replicated job",
                 f"use one of {groups}",
             )
@@ -116,4 +112,4 @@ def _check_labels(where: str, labels: Document) -> Iterator[Finding]:
 
 
 def _namespace(document: Document) -> str:
-    return str(mapping(document.get("metadata")).get("namespace", ""))
+    return str(mapping(document, "metadata").get("namespace", ""))

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from launch.documents import Document
-from launch.lint.finding import Finding
-from launch.lint.workload import Workload, mapping, sequence, title
+from launch.lint.workload import Finding, Workload
+from launch.spec.documents import Document, mapping, mappings, sequence, title
 
 _NOT_READY = "workers wait for names that appear only when they are ready"
 _NAMES = {
@@ -26,19 +25,18 @@ def check_network(documents: Sequence[Document], found: Sequence[Workload]) -> I
 
 def _check_names(jobset: Document) -> Iterator[Finding]:
     """A JobSet makes the Service itself; these switches say how."""
-    network = mapping(jobset["spec"].get("network"))
+    network = mapping(jobset, "spec", "network")
     for field, problem in _NAMES.items():
         if not network.get(field):
             yield Finding(f"{title(jobset)} spec.network.{field}", problem, "set it to true")
 
 
 def _selects(selector: Document, workload: Workload) -> bool:
-    labels = mapping(workload.pod_metadata.get("labels"))
-    return bool(selector) and selector.items() <= labels.items()
+    return bool(selector) and selector.items() <= workload.pod_labels.items()
 
 
 def _match_labels(peer: Document) -> Document:
-    return mapping(mapping(peer.get("podSelector")).get("matchLabels"))
+    return mapping(peer, "podSelector", "matchLabels")
 
 
 def _of_kind(documents: Sequence[Document], kind: str, workload: Workload) -> list[Document]:
@@ -46,7 +44,7 @@ def _of_kind(documents: Sequence[Document], kind: str, workload: Workload) -> li
         document
         for document in documents
         if document.get("kind") == kind
-        and mapping(document.get("metadata")).get("namespace", "") == workload.namespace
+        and mapping(document, "metadata").get("namespace", "") == workload.namespace
     ]
 
 
@@ -60,12 +58,8 @@ def _check_service(documents: Sequence[Document], workload: Workload) -> Iterato
             "add it, in the same namespace",
         )
         return
-    spec = mapping(service.get("spec"))
-    ports = {
-        mapping(port).get("containerPort")
-        for _, container in workload.containers()
-        for port in sequence(container.get("ports"))
-    }
+    spec = mapping(service, "spec")
+    ports = {port.get("containerPort") for port in workload.of_containers("ports")}
     faults = {
         "clusterIP": (spec.get("clusterIP") != "None", "is not headless", "use None"),
         "publishNotReadyAddresses": (
@@ -74,12 +68,12 @@ def _check_service(documents: Sequence[Document], workload: Workload) -> Iterato
             "set it to true",
         ),
         "selector": (
-            not _selects(mapping(spec.get("selector")), workload),
+            not _selects(mapping(spec, "selector"), workload),
             "does not select the workers",
             "use the job's instance label",
         ),
         "ports": (
-            not {mapping(port).get("port") for port in sequence(spec.get("ports"))} & ports,
+            not {port.get("port") for port in mappings(spec, "ports")} & ports,
             "does not name the workers' port",
             f"use one of {sorted(map(str, ports))}",
         ),
@@ -93,10 +87,7 @@ def _check_policy(documents: Sequence[Document], workload: Workload) -> Iterator
     policies = [
         policy
         for policy in _of_kind(documents, "NetworkPolicy", workload)
-        if _selects(
-            mapping(mapping(mapping(policy.get("spec")).get("podSelector")).get("matchLabels")),
-            workload,
-        )
+        if _selects(_match_labels(mapping(policy, "spec")), workload)
     ]
     if not policies:
         yield workload.of_job(
@@ -109,22 +100,22 @@ def _check_policy(documents: Sequence[Document], workload: Workload) -> Iterator
 
 
 def _check_rules(policy: Document, workload: Workload) -> Iterator[Finding]:
-    spec = mapping(policy.get("spec"))
-    missing = {"Ingress", "Egress"} - set(map(str, sequence(spec.get("policyTypes"))))
+    spec = mapping(policy, "spec")
+    missing = {"Ingress", "Egress"} - set(map(str, sequence(spec, "policyTypes")))
     if missing:
         yield Finding(
             f"{title(policy)} spec.policyTypes", f"leaves {sorted(missing)} open", "name both"
         )
     peers_may_enter = False
-    for index, entry in enumerate(sequence(spec.get("ingress"))):
-        sources = sequence(mapping(entry).get("from"))
+    for index, entry in enumerate(sequence(spec, "ingress")):
+        sources = mappings(entry, "from")
         where = f"{title(policy)} spec.ingress[{index}].from"
         if not sources:
             yield Finding(where, "lets everyone in", "name the pods of the same job")
-        for source in map(mapping, sources):
+        for source in sources:
             if _selects(_match_labels(source), workload) and "namespaceSelector" not in source:
                 peers_may_enter = True
-            elif not mapping(source.get("namespaceSelector")).get("matchLabels"):
+            elif not mapping(source, "namespaceSelector").get("matchLabels"):
                 yield Finding(where, "lets in more than the same job", "use its instance label")
     if workload.pods > 1 and not workload.is_sweep and not peers_may_enter:
         yield Finding(
@@ -134,18 +125,15 @@ def _check_rules(policy: Document, workload: Workload) -> Iterator[Finding]:
 
 
 def _check_egress(policy: Document, workload: Workload) -> Iterator[Finding]:
-    rules = [mapping(rule) for rule in sequence(mapping(policy.get("spec")).get("egress"))]
-    ports = {mapping(port).get("port") for rule in rules for port in sequence(rule.get("ports"))}
+    rules = mappings(policy, "spec", "egress")
+    ports = {port.get("port") for rule in rules for port in mappings(rule, "ports")}
     for port, purpose in ((53, "names"), (443, "storage")):
         if port not in ports:
             yield Finding(
                 f"{title(policy)} spec.egress", f"closes port {port}", f"open it for {purpose}"
             )
-    reach_peers = any(
-        _selects(_match_labels(mapping(peer)), workload)
-        for rule in rules
-        for peer in sequence(rule.get("to"))
-    )
+    peers = [_match_labels(peer) for rule in rules for peer in mappings(rule, "to")]
+    reach_peers = any(_selects(labels, workload) for labels in peers)
     if workload.pods > 1 and not workload.is_sweep and not reach_peers:
         yield Finding(
             f"{title(policy)} spec.egress", "keeps the workers apart", "let them reach the same job"
@@ -156,22 +144,22 @@ def _check_egress(policy: Document, workload: Workload) -> Iterator[Finding]:
 
 def _check_config_maps(documents: Sequence[Document], workload: Workload) -> Iterator[Finding]:
     maps = {
-        str(mapping(document.get("metadata")).get("name")): document
+        str(mapping(document, "metadata").get("name")): document
         for document in _of_kind(documents, "ConfigMap", workload)
     }
-    for index, volume in enumerate(sequence(workload.pod.get("volumes"))):
-        wanted = mapping(mapping(volume).get("configMap"))
+    for index, volume in enumerate(workload.volumes):
+        wanted = mapping(volume, "configMap")
         if not wanted:
             continue
         source = maps.get(str(wanted.get("name")))
-        keys = {*mapping((source or {}).get("data")), *mapping((source or {}).get("binaryData"))}
+        keys = mapping(source, "data").keys() | mapping(source, "binaryData").keys()
         if source is None:
             yield workload.of_pod(
                 f"volumes[{index}].configMap",
                 f"no ConfigMap {wanted.get('name')!r} comes with the job",
                 "add it to the manifest",
             )
-        for item in map(mapping, sequence(wanted.get("items")) if source else ()):
+        for item in mappings(wanted, "items") if source else ():
             if item.get("key") not in keys:
                 yield workload.of_pod(
                     f"volumes[{index}].configMap.items",

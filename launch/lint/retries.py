@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from common.exit_codes import ExitCode
-from launch.lint.finding import Finding
-from launch.lint.workload import Workload, mapping, sequence, title, whole
-from launch.policy import DISRUPTION, IGNORED_CODES, PERMANENT_CODES
+from launch.lint.workload import Finding, Workload
+from launch.spec.documents import Document, mapping, mappings, sequence, whole
+from launch.spec.exit_policy import IGNORED_CODES, PERMANENT_CODES
+from launch.spec.labels import DISRUPTION
 
 _COUNTED = tuple(int(code) for code in ExitCode if code.retriable and code not in IGNORED_CODES)
 
@@ -73,21 +74,18 @@ def _check_limits(workload: Workload) -> Iterator[Finding]:
 
 
 def _check_ttl(workload: Workload) -> Iterator[Finding]:
-    spec = mapping(workload.document.get("spec")) if workload.group else workload.job
+    spec = mapping(workload.document, "spec") if workload.group else workload.job
     where = "spec" if workload.group else workload.path
     if whole(spec.get("ttlSecondsAfterFinished"), -1) < 0:
-        yield Finding(
-            f"{title(workload.document)} {where}.ttlSecondsAfterFinished",
+        yield workload.of_document(
+            f"{where}.ttlSecondsAfterFinished",
             "finished jobs would pile up",
             "set it, for example to 604800",
         )
 
 
 def _check_rules(workload: Workload) -> Iterator[Finding]:
-    rules = [
-        mapping(rule)
-        for rule in sequence(mapping(workload.job.get("podFailurePolicy")).get("rules"))
-    ]
+    rules = mappings(workload.job, "podFailurePolicy", "rules")
     fail = "FailIndex" if workload.is_sweep else "FailJob"
     stopped = "FailJob" if workload.group else "Ignore"
     wanted = dict.fromkeys(PERMANENT_CODES, fail) | dict.fromkeys(IGNORED_CODES, stopped)
@@ -110,7 +108,7 @@ def _check_rules(workload: Workload) -> Iterator[Finding]:
         )
     names = {container.get("name") for _, container in workload.containers()}
     for index, rule in enumerate(rules):
-        name = mapping(rule.get("onExitCodes")).get("containerName")
+        name = mapping(rule, "onExitCodes").get("containerName")
         if name is not None and name not in names:
             yield workload.of_job(
                 f"podFailurePolicy.rules[{index}].onExitCodes.containerName",
@@ -119,16 +117,16 @@ def _check_rules(workload: Workload) -> Iterator[Finding]:
             )
 
 
-def _action(rules: list[dict[str, object]], code: int) -> object:
+def _action(rules: list[Document], code: int) -> object:
     for rule in rules:
-        condition = mapping(rule.get("onExitCodes"))
-        listed = code in sequence(condition.get("values"))
+        condition = mapping(rule, "onExitCodes")
+        listed = code in sequence(condition, "values")
         if condition and listed == (condition.get("operator") == "In"):
             return rule.get("action")
     return "Count"
 
 
-def _disruption_first(rules: list[dict[str, object]], action: str) -> bool:
+def _disruption_first(rules: list[Document], action: str) -> bool:
     wanted = {"type": DISRUPTION, "status": "True"}
     return (
         bool(rules)
@@ -138,34 +136,32 @@ def _disruption_first(rules: list[dict[str, object]], action: str) -> bool:
 
 
 def _check_jobset(workload: Workload) -> Iterator[Finding]:
-    where = f"{title(workload.document)} spec.failurePolicy"
-    policy = mapping(mapping(workload.document.get("spec")).get("failurePolicy"))
+    where = "spec.failurePolicy"
+    policy = mapping(workload.document, "spec", "failurePolicy")
     if whole(policy.get("maxRestarts"), -1) < 0:
-        yield Finding(f"{where}.maxRestarts", "no failure would be retried", "set it")
+        yield workload.of_document(f"{where}.maxRestarts", "no failure would be retried", "set it")
     if policy.get("restartStrategy") != "BlockingRecreate":
-        yield Finding(
-            f"{where}.restartStrategy",
-            "new workers would meet old ones",
-            "use BlockingRecreate",
+        yield workload.of_document(
+            f"{where}.restartStrategy", "new workers would meet old ones", "use BlockingRecreate"
         )
-    rules = [mapping(rule) for rule in sequence(policy.get("rules"))]
+    rules = mappings(policy, "rules")
     actions = [rule.get("action") for rule in rules]
     if actions != ["RestartJobSetAndIgnoreMaxRestarts", "FailJobSet"]:
-        yield Finding(
+        yield workload.of_document(
             f"{where}.rules",
             f"the actions are {actions}",
             "first RestartJobSetAndIgnoreMaxRestarts for stops, then FailJobSet for the rest",
         )
         return
-    patterns = " ".join(map(str, sequence(rules[0].get("onJobFailureMessagePatterns"))))
+    patterns = " ".join(map(str, sequence(rules[0], "onJobFailureMessagePatterns")))
     for needed in (DISRUPTION, *(f"exit code {code} " for code in IGNORED_CODES)):
         if needed not in patterns:
-            yield Finding(
+            yield workload.of_document(
                 f"{where}.rules[0].onJobFailureMessagePatterns",
                 f"does not name {needed.strip()!r}",
                 "add it",
             )
     if any(rule.get("onJobFailureReasons") != ["PodFailurePolicy"] for rule in rules):
-        yield Finding(
+        yield workload.of_document(
             f"{where}.rules", "a rule is not bound to PodFailurePolicy", "set onJobFailureReasons"
         )

@@ -1,13 +1,17 @@
-"""Schemas: built-in kinds by Kubernetes version, and what we use of JobSet and Kueue."""
+"""Schemas: built-in kinds by Kubernetes version, and those that JobSet and Kueue publish.
+
+`custom_resources.json` names its sources and how they were cut; it holds no kind of others.
+"""
 
 import functools
+import importlib.resources
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from common.exit_codes import ExitCode, RunError
-from launch.documents import Document
-from launch.lint.finding import Finding
-from launch.lint.workload import title, workloads
+from launch.lint.workload import Finding, workloads
+from launch.spec.documents import Document, title
+from launch.spec.user_input import bad_flag
 
 OLDEST = "1.33"
 
@@ -22,10 +26,9 @@ def versions() -> tuple[str, ...]:
     try:
         from kubernetes_validate import utils
     except ImportError:
-        raise RunError(
-            ExitCode.BAD_FLAG,
+        raise bad_flag(
             "--schemas needs the package kubernetes-validate; "
-            "install it or use --noschemas for the semantic rules alone",
+            "install it or use --noschemas for the semantic rules alone"
         ) from None
     known = utils.all_versions()
     return (next(one for one in known if one.startswith(f"{OLDEST}.")), known[-1])
@@ -34,13 +37,21 @@ def versions() -> tuple[str, ...]:
 def check_schemas(documents: Sequence[Document]) -> Iterator[Finding]:
     """The first schema fault of every document for every version."""
     for document in documents:
-        if crd := CUSTOM.get(str(document.get("kind"))):
-            yield from _check_custom(document, crd)
+        if schema := custom_resources().get(str(document.get("kind"))):
+            yield from _check_custom(document, schema)
             for workload in workloads(document):
                 head = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "inner"}}
                 yield from _check_builtin({**head, "spec": workload.job}, title(document))
         elif {"apiVersion", "kind"} <= document.keys() and _is_builtin(str(document["apiVersion"])):
             yield from _check_builtin(document, title(document))
+
+
+@functools.cache
+def custom_resources() -> dict[str, dict[str, Any]]:
+    """Kind -> schema of JobSet and of Kueue's kinds."""
+    file = importlib.resources.files(__package__).joinpath("custom_resources.json")
+    schemas: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["schemas"]
+    return schemas
 
 
 def _is_builtin(version: str) -> bool:
@@ -91,10 +102,10 @@ def _folder(version: str) -> str:
     return f"kubernetes-json-schema/v{version}-local-strict"
 
 
-def _check_custom(document: Document, crd: dict[str, Any]) -> Iterator[Finding]:
+def _check_custom(document: Document, schema: dict[str, Any]) -> Iterator[Finding]:
     import jsonschema
 
-    for error in jsonschema.Draft202012Validator(crd).iter_errors(document):
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(document):
         yield _finding(title(document), error, "see the definition of this kind")
 
 
@@ -102,98 +113,3 @@ def _finding(where: str, error: Any, fix: str) -> Finding:
     path = ".".join(str(part) for part in error.absolute_path)
     message = error.message if len(error.message) < 200 else error.message[:197] + "..."
     return Finding(f"{where} {path}".strip(), message, fix)
-
-
-def _object(required: str = "", **properties: object) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": required.split(),
-        "properties": properties,
-    }
-
-
-def _list(items: object) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-def _kind(version: str, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return _object(
-        "apiVersion kind metadata spec",
-        apiVersion={"const": version},
-        kind={"const": kind},
-        metadata={"type": "object"},
-        spec=spec,
-    )
-
-
-_TEXT = {"type": "string"}
-_TEXTS = _list(_TEXT)
-_FLAG = {"type": "boolean"}
-_COUNT = {"type": "integer", "minimum": 0}
-_ANY = {"type": "object"}
-_QUANTITY = {"type": ["string", "integer"]}
-_DEPENDENCY = _object("name status", name=_TEXT, status={"enum": ["Ready", "Complete"]})
-_GROUP = _object(
-    "name template",
-    name=_TEXT,
-    replicas=_COUNT,
-    groupName=_TEXT,
-    dependsOn=_list(_DEPENDENCY),
-    template=_object("spec", metadata=_ANY, spec=_ANY),
-)
-_RULE = _object(
-    "name action",
-    name=_TEXT,
-    action={"enum": ["FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts"]},
-    targetReplicatedJobs=_TEXTS,
-    onJobFailureReasons=_TEXTS,
-    onJobFailureMessagePatterns=_TEXTS,
-)
-_JOBSET = _object(
-    "replicatedJobs",
-    replicatedJobs=_list(_GROUP),
-    network=_object(enableDNSHostnames=_FLAG, subdomain=_TEXT, publishNotReadyAddresses=_FLAG),
-    successPolicy=_object(
-        "operator", operator={"enum": ["All", "Any"]}, targetReplicatedJobs=_TEXTS
-    ),
-    failurePolicy=_object(
-        maxRestarts=_COUNT,
-        restartStrategy={"enum": ["Recreate", "BlockingRecreate"]},
-        rules=_list(_RULE),
-    ),
-    suspend=_FLAG,
-    ttlSecondsAfterFinished=_COUNT,
-    managedBy=_TEXT,
-    coordinator=_ANY,
-)
-_FLAVOR = _object(
-    "name resources",
-    name=_TEXT,
-    resources=_list(_object("name nominalQuota", name=_TEXT, nominalQuota=_QUANTITY)),
-)
-_CLUSTER_QUEUE = _object(
-    cohortName=_TEXT,
-    namespaceSelector=_ANY,
-    queueingStrategy={"enum": ["StrictFIFO", "BestEffortFIFO"]},
-    preemption=_ANY,
-    resourceGroups=_list(
-        _object("coveredResources flavors", coveredResources=_TEXTS, flavors=_list(_FLAVOR))
-    ),
-)
-_KUEUE = "kueue.x-k8s.io/v1beta2"
-CUSTOM = {
-    "JobSet": _kind("jobset.x-k8s.io/v1alpha2", "JobSet", _JOBSET),
-    "ClusterQueue": _kind(_KUEUE, "ClusterQueue", _CLUSTER_QUEUE),
-    "LocalQueue": _kind(_KUEUE, "LocalQueue", _object("clusterQueue", clusterQueue=_TEXT)),
-    "ResourceFlavor": _kind(
-        _KUEUE,
-        "ResourceFlavor",
-        _object(nodeLabels=_ANY, nodeTaints=_list(_ANY), tolerations=_list(_ANY)),
-    ),
-    "PodMonitor": _kind(
-        "monitoring.coreos.com/v1",
-        "PodMonitor",
-        _object("selector", selector=_ANY, podMetricsEndpoints=_list(_ANY)),
-    ),
-}

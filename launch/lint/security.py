@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from launch.documents import Document
-from launch.lint.finding import Finding
-from launch.lint.workload import Workload, mapping, sequence
+from launch.lint.workload import Finding, Workload
+from launch.spec.documents import Document, mapping, mappings, sequence
+from launch.spec.labels import NOT_RESTRICTED
 
-OPT_OUT = "lockstep/not-restricted-because"
 _VOLUME_TYPES = {
     "configMap",
     "csi",
@@ -22,11 +21,11 @@ _VOLUME_TYPES = {
 def check_security(workload: Workload) -> Iterator[Finding]:
     """All security rules; those of `restricted` are silent where an annotation says why."""
     yield from _check_tokens(workload)
-    explained = mapping(workload.pod_metadata.get("annotations")).get(OPT_OUT)
+    explained = workload.pod_annotations.get(NOT_RESTRICTED)
     if not explained:
         yield from _check_pod(workload)
     for path, container in workload.containers():
-        context = mapping(container.get("securityContext"))
+        context = mapping(container, "securityContext")
         if context.get("readOnlyRootFilesystem") is not True:
             yield workload.of_pod(
                 f"{path}.securityContext.readOnlyRootFilesystem", "is not true", "set it to true"
@@ -52,25 +51,27 @@ def _check_tokens(workload: Workload) -> Iterator[Finding]:
 
 def _check_pod(workload: Workload) -> Iterator[Finding]:
     pod = workload.pod
-    context = mapping(pod.get("securityContext"))
+    context = mapping(pod, "securityContext")
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(field):
-            yield workload.of_pod(field, f"needs a reason in the annotation {OPT_OUT}", "remove it")
+            yield workload.of_pod(
+                field, f"needs a reason in the annotation {NOT_RESTRICTED}", "remove it"
+            )
     if context.get("runAsNonRoot") is not True:
         yield workload.of_pod("securityContext.runAsNonRoot", "is not true", "set it to true")
     if context.get("runAsUser") == 0 or context.get("runAsGroup") == 0:
         yield workload.of_pod("securityContext.runAsUser", "is root", "use another number")
     if context.get("fsGroup") == 0:
         yield workload.of_pod("securityContext.fsGroup", "is root", "use another number")
-    profile = mapping(context.get("seccompProfile")).get("type")
+    profile = mapping(context, "seccompProfile").get("type")
     if profile not in ("RuntimeDefault", "Localhost"):
         yield workload.of_pod(
             "securityContext.seccompProfile.type", f"is {profile!r}", "use RuntimeDefault"
         )
     if context.get("sysctls"):
         yield workload.of_pod("securityContext.sysctls", "changes the node's kernel", "remove it")
-    for index, volume in enumerate(sequence(pod.get("volumes"))):
-        types = set(mapping(volume)) - {"name"}
+    for index, volume in enumerate(workload.volumes):
+        types = set(volume) - {"name"}
         if not types <= _VOLUME_TYPES:
             yield workload.of_pod(
                 f"volumes[{index}]",
@@ -80,25 +81,25 @@ def _check_pod(workload: Workload) -> Iterator[Finding]:
 
 
 def _check_container(workload: Workload, path: str, container: Document) -> Iterator[Finding]:
-    context = mapping(container.get("securityContext"))
-    capabilities = mapping(context.get("capabilities"))
+    context = mapping(container, "securityContext")
+    capabilities = mapping(context, "capabilities")
     faults = {
         "privileged": bool(context.get("privileged")),
         "allowPrivilegeEscalation": context.get("allowPrivilegeEscalation") is not False,
-        "capabilities.drop": "ALL" not in sequence(capabilities.get("drop")),
-        "capabilities.add": bool(set(sequence(capabilities.get("add"))) - {"NET_BIND_SERVICE"}),
+        "capabilities.drop": "ALL" not in sequence(capabilities, "drop"),
+        "capabilities.add": bool(set(sequence(capabilities, "add")) - {"NET_BIND_SERVICE"}),
         "procMount": context.get("procMount", "Default") != "Default",
         "runAsUser": context.get("runAsUser") == 0,
         "runAsNonRoot": context.get("runAsNonRoot") is False,
-        "seccompProfile": mapping(context.get("seccompProfile")).get("type") == "Unconfined",
+        "seccompProfile": mapping(context, "seccompProfile").get("type") == "Unconfined",
     }
     for field, wrong in faults.items():
         if wrong:
             yield workload.of_pod(
                 f"{path}.securityContext.{field}",
                 "is not what PodSecurity restricted allows",
-                f"drop ALL, add nothing, no escalation, or explain it in {OPT_OUT}",
+                f"drop ALL, add nothing, no escalation, or explain it in {NOT_RESTRICTED}",
             )
-    for port in sequence(container.get("ports")):
-        if mapping(port).get("hostPort"):
+    for port in mappings(container, "ports"):
+        if port.get("hostPort"):
             yield workload.of_pod(f"{path}.ports", "a host port opens the node", "remove hostPort")

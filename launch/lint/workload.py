@@ -2,10 +2,27 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
-from launch.documents import Document
-from launch.lint.finding import Finding
+from launch.spec.documents import Document, mapping, mappings, title, whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One fault of a manifest.
+
+    Attributes:
+        where: kind, name and path of the field.
+        problem: what is wrong, with the value.
+        fix: what to write instead.
+    """
+
+    where: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.where}: {self.problem}; {self.fix}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,17 +48,27 @@ class Workload:
     @property
     def pod(self) -> Document:
         """The pod's spec; empty where it is missing."""
-        return mapping(mapping(self.job.get("template")).get("spec"))
+        return mapping(self.job, "template", "spec")
 
     @property
-    def pod_metadata(self) -> Document:
-        """The pod's metadata; empty where it is missing."""
-        return mapping(mapping(self.job.get("template")).get("metadata"))
+    def pod_labels(self) -> Document:
+        """The pod's labels."""
+        return mapping(self.job, "template", "metadata", "labels")
+
+    @property
+    def pod_annotations(self) -> Document:
+        """The pod's annotations."""
+        return mapping(self.job, "template", "metadata", "annotations")
+
+    @property
+    def volumes(self) -> list[Document]:
+        """The pod's volumes."""
+        return mappings(self.pod, "volumes")
 
     @property
     def namespace(self) -> str:
         """The namespace, or "" where none is given."""
-        return str(mapping(self.document.get("metadata")).get("namespace", ""))
+        return str(mapping(self.document, "metadata").get("namespace", ""))
 
     @property
     def pods(self) -> int:
@@ -56,12 +83,20 @@ class Workload:
     def containers(self) -> Iterator[tuple[str, Document]]:
         """Every container, init containers first, with its path inside the pod's spec."""
         for field in ("initContainers", "containers"):
-            for index, container in enumerate(sequence(self.pod.get(field))):
-                yield f"{field}[{index}]", mapping(container)
+            for index, container in enumerate(mappings(self.pod, field)):
+                yield f"{field}[{index}]", container
+
+    def of_containers(self, field: str) -> list[Document]:
+        """The members of a list that each container may have, for example its ports."""
+        return [one for _, container in self.containers() for one in mappings(container, field)]
+
+    def of_document(self, field: str, problem: str, fix: str) -> Finding:
+        """A finding on a field of the document."""
+        return Finding(f"{title(self.document)} {field}", problem, fix)
 
     def of_job(self, field: str, problem: str, fix: str) -> Finding:
         """A finding on a field of the Job's spec."""
-        return Finding(f"{title(self.document)} {self.path}.{field}", problem, fix)
+        return self.of_document(f"{self.path}.{field}", problem, fix)
 
     def of_pod(self, field: str, problem: str, fix: str) -> Finding:
         """A finding on a field of the pod's spec."""
@@ -70,39 +105,18 @@ class Workload:
 
 def workloads(document: Document) -> Iterator[Workload]:
     """The Jobs of a document: one, that of a CronJob, the replicated ones of a JobSet, or none."""
-    spec = mapping(document.get("spec"))
-    name = str(mapping(document.get("metadata")).get("name", ""))
+    spec = mapping(document, "spec")
+    name = str(mapping(document, "metadata").get("name", ""))
     if document.get("kind") == "Job":
-        pod = mapping(mapping(spec.get("template")).get("spec"))
+        pod = mapping(spec, "template", "spec")
         yield Workload(document, "spec", name, str(pod.get("subdomain", "")), spec)
     elif document.get("kind") == "CronJob":
-        job = mapping(mapping(spec.get("jobTemplate")).get("spec"))
+        job = mapping(spec, "jobTemplate", "spec")
         yield Workload(document, "spec.jobTemplate.spec", name, "", job)
     elif document.get("kind") == "JobSet":
-        subdomain = str(mapping(spec.get("network")).get("subdomain", name))
-        for index, group in enumerate(sequence(spec.get("replicatedJobs"))):
-            job = mapping(mapping(mapping(group).get("template")).get("spec"))
+        subdomain = str(mapping(spec, "network").get("subdomain", name))
+        for index, group in enumerate(mappings(spec, "replicatedJobs")):
+            job = mapping(group, "template", "spec")
             path = f"spec.replicatedJobs[{index}].template.spec"
-            group_name = str(mapping(group).get("name", ""))
-            yield Workload(document, path, f"{name}-{group_name}-0", subdomain, job, group_name)
-
-
-def title(document: Document) -> str:
-    """Kind and name of a document."""
-    name = mapping(document.get("metadata")).get("name", "")
-    return f"{document.get('kind', 'no kind')}/{name}"
-
-
-def mapping(value: object) -> dict[str, Any]:
-    """The value if it is an object, else an empty one: schemas report the wrong type."""
-    return value if isinstance(value, dict) else {}
-
-
-def sequence(value: object) -> list[Any]:
-    """The value if it is a list, else an empty one: schemas report the wrong type."""
-    return value if isinstance(value, list) else []
-
-
-def whole(value: object, default: int) -> int:
-    """The value if it is a whole number, else the default."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
+            label = str(group.get("name", ""))
+            yield Workload(document, path, f"{name}-{label}-0", subdomain, job, label)

@@ -11,9 +11,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 
-from absl import flags as absl_flags
-
-from launch import flags as launch_flags
+from launch.cli import flags as launch_flags
 from tests.behaviour.table import TESTS
 from tests.mutation.faults import Fault
 from tests.mutation.private_tree import PrivateTree
@@ -44,16 +42,17 @@ FLAGS["{name}"].parse = lambda _: None
 """
 _LAUNCH = """
 
-def _ignoring(define):
-    def defined(values):
-        define(values)
-        values["{name}"].parse = lambda _: None
+class _Ignored(Flag):
+    def add_to(self, parser):
+        super().add_to(parser)
+        for action in parser._actions:
+            if action.dest == self.name:
+                action.dest = "ignored"
 
-    return defined
 
-
-define_{group} = _ignoring(define_{group})
+{group} = tuple(_Ignored(**vars(f)) if f.name == "{name}" else f for f in {group})
 """
+_GROUPS = ("job", "backend", "state", "output", "submit", "timeout", "logs", "lint", "doctor")
 
 
 def names() -> list[str]:
@@ -76,12 +75,9 @@ def launch_flags_by_group() -> list[str]:
 
 
 def _launch_flags() -> Iterator[tuple[str, str]]:
-    for name, define in inspect.getmembers(launch_flags, inspect.isfunction):
-        if name.startswith("define_"):
-            values = absl_flags.FlagValues()
-            define(values)
-            for flag in sorted(set(values) - {"help"}):
-                yield name.removeprefix("define_"), flag
+    for group in _GROUPS:
+        for flag in getattr(launch_flags, group.upper()):
+            yield group, flag.name
 
 
 def faults() -> list[Fault]:
@@ -107,7 +103,7 @@ def _change(name: str) -> tuple[pathlib.Path, str]:
         return _file_of(flags), _TRAINER.format(name=rest)
     if kind == "launch":
         group, _, flag = rest.partition(".")
-        return _file_of(launch_flags), _LAUNCH.format(group=group, name=flag)
+        return _file_of(launch_flags), _LAUNCH.format(group=group.upper(), name=flag)
     return _file_of(TrainConfig), _config_change(rest)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.exit_codes import ExitCode
-from launch.policy import Verdict, judge_exit
+from launch.spec.exit_policy import Verdict, judge_exit
 from tests.chaos.harness import ENDLESS, Worker, ended, must_fail, pair, run
 from tests.data.shards import FEATURES, write_shards
 from tests.processes import free_ports

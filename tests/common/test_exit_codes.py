@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
 from common.exit_codes_table import page
-from launch.policy import IGNORED_CODES, PERMANENT_CODES, Verdict, judge_exit
+from launch.spec.exit_policy import IGNORED_CODES, PERMANENT_CODES, Verdict, judge_exit
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -1,6 +1,6 @@
 """The cluster suite: runs against any cluster, and says loudly when it was not run.
 
-    KUBECONFIG=... LOCKSTEP_CLUSTER_TESTS=1 python -m pytest tests/cluster
+    KUBECONFIG=... LOCKSTEP_CLUSTER_TESTS=1 python -m pytest tests/control_plane
 
 Both variables are asked for, so that `make test` never touches a cluster by accident. The suite
 makes one namespace of its own and removes it.
@@ -13,9 +13,10 @@ from collections.abc import Iterator
 import pytest
 from kubernetes import config
 
-from launch import documents, permissions
-from launch.backends.cluster import Cluster, connect
-from launch.backends.kubernetes import KubernetesBackend
+from launch.kubernetes.backend import KubernetesBackend
+from launch.kubernetes.cluster import Cluster, connect
+from launch.render import permissions
+from launch.spec import documents
 
 _WANTED = bool(os.environ.get("KUBECONFIG") and os.environ.get("LOCKSTEP_CLUSTER_TESTS"))
 _HOW = "set KUBECONFIG and LOCKSTEP_CLUSTER_TESTS=1 to run it"
@@ -23,7 +24,7 @@ _HOW = "set KUBECONFIG and LOCKSTEP_CLUSTER_TESTS=1 to run it"
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "tests/cluster" in item.path.as_posix() and not _WANTED:
+        if "tests/control_plane" in item.path.as_posix() and not _WANTED:
             item.add_marker(pytest.mark.skip(reason=f"no cluster: {_HOW}"))
 
 

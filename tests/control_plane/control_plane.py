@@ -39,7 +39,7 @@ def up(folder: Path) -> None:
     manager, scheduler = _free_ports(2)
     _start(folder, state, "kube-controller-manager", *common, keys, f"--secure-port={manager}")
     _start(folder, state, "kube-scheduler", *common, f"--secure-port={scheduler}")
-    print(f"KUBECONFIG={config} LOCKSTEP_CLUSTER_TESTS=1 python -m pytest tests/cluster")
+    print(f"KUBECONFIG={config} LOCKSTEP_CLUSTER_TESTS=1 python -m pytest tests/control_plane")
 
 
 def down(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The definitions of JobSet and Kueue as their projects publish them, from their Go modules.
 
-They are fetched when they are needed and not kept here; the sums say that they are the same bytes.
+They are fetched when they are needed; the sums say that they are the same bytes. The linter carries
+the part that it checks: `python -m tests.control_plane.definitions` writes it again.
 """
 
 import json
@@ -18,6 +19,14 @@ _MODULES = (
     ("sigs.k8s.io/kueue", "v0.15.0", "h1:9Khzc2ne6/eWuZx5o+R4KlVBzh3kZkTIMzpPC2e8Spg="),
 )
 _VERSIONS = {"jobset.x-k8s.io": "v1alpha2", "kueue.x-k8s.io": "v1beta2"}
+CARRIED = Path(__file__).parents[2] / "launch" / "lint" / "custom_resources.json"
+_NOTICE = (
+    "Schemas of the custom resources of JobSet and Kueue, which are published under the Apache "
+    "License 2.0, copyright The Kubernetes Authors. Cut: one version of each; no status, no "
+    "descriptions, no x-kubernetes extensions; the Jobs of a JobSet are any objects, for they are "
+    "checked by the schema of Job. Added: an object that names its fields has no others; "
+    "apiVersion, kind, metadata and spec are required."
+)
 _KINDS = {"JobSet", "ClusterQueue", "LocalQueue", "ResourceFlavor", "Workload"}
 Document = dict[str, Any]
 
@@ -45,6 +54,44 @@ def schema(definition: Document) -> Document:
     """What a document of this kind must satisfy; a field that is not defined is a fault."""
     [version] = definition["spec"]["versions"]
     return _closed(version["schema"]["openAPIV3Schema"])
+
+
+def carried() -> Document:
+    """What the linter carries: kind -> schema, cut as the notice says."""
+    defined = load()
+    kinds = sorted(_KINDS - {"Workload"})
+    sources = [f"{module}/{_BASES} {version}" for module, version, _ in _MODULES]
+    schemas = {kind: _cut(defined[kind]) for kind in kinds}
+    return {"notice": _NOTICE, "sources": sources, "schemas": schemas}
+
+
+def _cut(definition: Document) -> Document:
+    group, names = definition["spec"]["group"], definition["spec"]["names"]
+    whole = schema(definition)
+    fields = {key: whole["properties"][key] for key in ("metadata", "spec")}
+    if names["kind"] == "JobSet":
+        groups = fields["spec"]["properties"]["replicatedJobs"]["items"]["properties"]
+        groups["template"]["properties"]["spec"] = {"type": "object"}
+    fields |= {
+        "apiVersion": {"const": f"{group}/{_VERSIONS[group]}"},
+        "kind": {"const": names["kind"]},
+    }
+    return _plain({**whole, "properties": fields, "required": sorted(fields)})
+
+
+def _plain(part: Any) -> Any:
+    """The schema without what a validator of JSON Schema does not read."""
+    if isinstance(part, list):
+        return [_plain(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: _plain(value)
+        for key, value in part.items()
+        # A field may be called `description`, a description is a text.
+        if not key.startswith("x-kubernetes-")
+        and not (key == "description" and isinstance(value, str))
+    }
 
 
 def _fetch(module: str, version: str, checksum: str) -> Path:
@@ -79,3 +126,7 @@ def _closed(part: Any) -> Any:
     if isinstance(fields, dict) and not part.get("x-kubernetes-preserve-unknown-fields"):
         closed.setdefault("additionalProperties", False)
     return closed
+
+
+if __name__ == "__main__":
+    CARRIED.write_text(json.dumps(carried(), indent=1) + "\n", encoding="utf-8")

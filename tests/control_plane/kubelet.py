@@ -4,10 +4,10 @@ import dataclasses
 import time
 from collections.abc import Callable
 
-from launch.backends.cluster import Cluster
-from launch.backends.kubernetes import KubernetesBackend
-from launch.spec import JobSpec
-from launch.status import JobStatus
+from launch.kubernetes.backend import KubernetesBackend
+from launch.kubernetes.cluster import Cluster
+from launch.spec.job import JobSpec
+from launch.spec.status import JobStatus
 
 _NOW = "2026-01-01T00:00:00Z"
 

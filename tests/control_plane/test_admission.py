@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from common.exit_codes import RunError
-from launch import documents, manifest
-from launch.backends.cluster import Cluster, collection
-from launch.backends.kubernetes import KubernetesBackend
-from launch.examples import EXAMPLES
+from launch.kubernetes.backend import KubernetesBackend
+from launch.kubernetes.cluster import Cluster, collection
+from launch.render import manifest
+from launch.render.examples import EXAMPLES
+from launch.spec import documents
 from tests.control_plane.kubelet import spec, until
 
 BASE = Path(__file__).parents[2] / "k8s" / "base"
@@ -99,7 +100,7 @@ def test_a_submitter_may_submit_and_nothing_else(submitter, namespace):
     backend.delete("mine")
     for path in ("secrets", "pods/x/exec", "roles"):
         root = "/apis/rbac.authorization.k8s.io/v1" if path == "roles" else "/api/v1"
-        with pytest.raises(RunError, match="you may not do that"):
+        with pytest.raises(RunError, match="may not do that"):
             submitter.get(f"{root}/namespaces/{namespace}/{path}")
 
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from common.exit_codes import RunError
-from launch.backends.cluster import Cluster
-from launch.status import describe
+from launch.kubernetes.cluster import Cluster
+from launch.spec.status import describe
 from tests.control_plane.kubelet import Kubelet, spec, until, until_phase
 
 

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from launch.backends.cluster import Cluster
-from launch.backends.kubernetes import KubernetesBackend
-from launch.spec import JobSpec
-from launch.status import describe
+from launch.kubernetes.backend import KubernetesBackend
+from launch.kubernetes.cluster import Cluster
+from launch.spec.job import JobSpec
+from launch.spec.status import describe
 from tests.control_plane.kubelet import until
 
 # Any image with Python; the trainer itself is not needed.

@@ -14,11 +14,10 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags as absl_flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from launch.__main__ import VERBS
+from launch.cli.main import VERBS, Parser
 from tests.docs import pages
 from tests.docs.pages import Command
 from tests.processes import ROOT
@@ -46,11 +45,9 @@ def trainer_takes_it(command: Command) -> None:
 def launch_takes_it(command: Command) -> None:
     name, *rest = real_words(command)[3:] or ["VERB"]  # the program is named, no command of it
     own = rest[: rest.index("--")] if "--" in rest else rest
-    for verb in VERBS.values() if name == "VERB" else [VERBS[name]]:
-        values = absl_flags.FlagValues()
-        for define in verb.groups:
-            define(values)
-        values(["launch", *(word for word in own if word != "--help")])
+    for verb in VERBS if name == "VERB" else [name]:
+        _, operands = Parser(verb).parse_known_args([word for word in own if word != "--help"])
+        assert not [word for word in operands if word.startswith("-")]
 
 
 def module_takes_it(command: Command) -> None:
@@ -67,7 +64,7 @@ def make_has_it(command: Command) -> None:
 
 
 def kubectl_reads_it(command: Command) -> None:
-    """The files of `apply` are there and whole; a cluster is asked in tests/cluster."""
+    """The files of `apply` are there and whole; a cluster is asked in tests/control_plane."""
     if "-k" in command.words:
         folder = ROOT / command.words[command.words.index("-k") + 1]
         if shutil.which("kubectl") is None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from launch import documents, trainer_args
-from launch.__main__ import main
-from launch.spec import JobSpec
+from launch.cli.main import main
+from launch.spec import documents, trainer_args
+from launch.spec.job import JobSpec
 from trainer.configs import digits
 
 RENDER = ["render", "--image=lockstep:0.1.0-cpu", "--name=run"]

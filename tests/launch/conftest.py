@@ -11,10 +11,10 @@ import pytest
 from fake_api_server import FakeApiServer
 from fake_cluster import NAMESPACE
 
-from launch.backends.cluster import Cluster, connect
-from launch.backends.kubernetes import KubernetesBackend
-from launch.backends.local import LocalBackend
-from launch.spec import JobSpec
+from launch.kubernetes.backend import KubernetesBackend
+from launch.kubernetes.cluster import Cluster, connect
+from launch.local.backend import LocalBackend
+from launch.spec.job import JobSpec
 from tests.control_plane import definitions
 
 _undefined: list[str] = []

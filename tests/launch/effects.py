@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from launch import manifest, programs
-from launch.pod import literal
-from launch.spec import CodeBundle, JobSpec, Mount, SecretVariable
+from launch.code import programs
+from launch.render import manifest
+from launch.render.pod import literal
+from launch.spec.job import CodeBundle, JobSpec, Mount, SecretVariable
 
 GOLDEN = Path(__file__).with_name("effects.yaml")
 ONE = JobSpec(

@@ -3,7 +3,7 @@
 It stores what is posted, lists by label and serves what a test puts into it. It schedules nothing,
 validates nothing and runs no controller: what the tests prove with it is that the client sends the
 right requests and understands the answers. Admission, RBAC and the Job controller are real only in
-tests/cluster.
+tests/control_plane.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 from fake_api_server import FakeApiServer
 
-from launch.examples import EXAMPLES
-from launch.spec import JobSpec
+from launch.render.examples import EXAMPLES
+from launch.spec.job import JobSpec
 
 NAMESPACE = "lockstep"
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from planted_faults import BOX, DELETE, POD
 
-from launch import manifest
-from launch.examples import EXAMPLES
-from launch.spec import CodeBundle, Mount
+from launch.render import manifest
+from launch.render.examples import EXAMPLES
+from launch.spec.job import CodeBundle, Mount
 
 _CODE = CodeBundle("ab" * 32, (("a.py", b"x"), ("b.bin", b"\xff")))
 _CPU = dataclasses.replace(EXAMPLES["cpu-smoke"], workers=1)

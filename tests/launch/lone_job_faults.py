@@ -5,8 +5,8 @@ import itertools
 from lone_faults import INIT, also, both, with_
 from planted_faults import BOX, DELETE, POD
 
-from launch.documents import Document
-from launch.policy import PERMANENT_CODES
+from launch.spec.documents import Document
+from launch.spec.exit_policy import PERMANENT_CODES
 
 HOST, DRIVER = (f"spec.replicatedJobs.{i}.template.spec" for i in (0, 1))
 _GANG = f"{DRIVER}.podFailurePolicy.rules"

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from launch import names, topologies
-from launch.accelerators import TABLE
+from launch.spec import names, topologies
+from launch.spec.accelerators import TABLE
 
 # Label of the node, GiB of a device, devices of a machine, cores and GiB of the host a device.
 FACTS = {

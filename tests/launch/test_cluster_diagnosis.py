@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 from fake_cluster import JOBS, NAMESPACE, ended, finish, pod, put, running, spec
 
-from launch.backends.pod_logs import lines_of
-from launch.diagnosis import diagnose
-from launch.pod_state import first_failure
-from launch.status import describe
+from launch.kubernetes.diagnosis import diagnose
+from launch.kubernetes.pod_logs import lines_of
+from launch.kubernetes.pod_state import first_failure
+from launch.spec.status import describe
 
 
 def test_the_first_failed_worker_is_named_with_its_last_lines(cluster_backend, api):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fake_cluster import NAMESPACE
 
-from launch import permissions
-from launch.documents import load
+from launch.render import permissions
+from launch.spec.documents import load
 
 BASE = Path(__file__).parents[2] / "k8s" / "base"
 

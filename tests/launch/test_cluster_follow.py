@@ -7,9 +7,9 @@ import pytest
 from fake_cluster import JOBS, PODS, ended, finish, pod, put, running, spec
 
 from common.exit_codes import ExitCode, RunError
-from launch import views
-from launch.__main__ import main
-from launch.patience import patiently
+from launch.backend import retry_transient
+from launch.cli import views
+from launch.cli.main import main
 
 WAIT = ["wait", "--backend=kubernetes"]
 
@@ -169,7 +169,7 @@ def test_the_report_on_an_ended_job_is_asked_for_again(
     assert "succeeded" in capsys.readouterr().out
 
 
-def test_patience_is_for_transient_errors_only_and_has_an_end():
+def test_the_retry_budget_is_for_transient_errors_only_and_has_an_end():
     answers: list[ExitCode] = []
 
     def ask() -> str:
@@ -179,10 +179,10 @@ def test_patience_is_for_transient_errors_only_and_has_an_end():
 
     answers[:] = [ExitCode.TRANSIENT] * 2
     told: list[str] = []
-    assert patiently(ask, told.append, 0.001, patience_secs=60) == "here"
+    assert retry_transient(ask, told.append, 0.001, budget_secs=60) == "here"
     assert told == ["[launch] no; asking again"]
-    for code, patience_secs in ((ExitCode.BAD_FLAG, 60), (ExitCode.TRANSIENT, 0)):
+    for code, budget_secs in ((ExitCode.BAD_FLAG, 60), (ExitCode.TRANSIENT, 0)):
         answers[:] = [code] * 2
         with pytest.raises(RunError):
-            patiently(ask, [].append, 0.001, patience_secs)
+            retry_transient(ask, [].append, 0.001, budget_secs)
         assert answers == [code]

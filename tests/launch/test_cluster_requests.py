@@ -1,7 +1,7 @@
 """The client over HTTP: what is sent, and what is made of a refusal.
 
 The server is a stand-in (fake_api_server.py): it proves requests and answers. Admission, RBAC and
-controllers are real in tests/cluster only.
+controllers are real in tests/control_plane only.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import pytest
 from fake_cluster import JOBS, finish, put, running, spec
 
 from common.exit_codes import ExitCode, RunError
-from launch.__main__ import main
+from launch.cli.main import main
 
 
 def test_everything_is_asked_before_anything_is_created(cluster_backend, api):
@@ -50,7 +50,7 @@ def test_what_was_created_before_a_failure_is_removed(cluster_backend, api):
 
 
 REFUSALS = {
-    "login": (401, "Unauthorized", "does not know you", ExitCode.BAD_FLAG),
+    "login": (401, "Unauthorized", "does not accept the credentials", ExitCode.BAD_FLAG),
     "quota": (403, "pods is forbidden: exceeded quota: gpus", "quota", ExitCode.BAD_FLAG),
     "rights": (403, "jobs is forbidden: User me cannot create", "may not", ExitCode.BAD_FLAG),
     "podsecurity": (403, "violates PodSecurity restricted", "PodSecurity", ExitCode.BAD_FLAG),

@@ -1,16 +1,18 @@
 """What is rendered for JobSet and Kueue, against the definitions that their projects publish."""
 
 import copy
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from launch import documents, manifest
-from launch.examples import EXAMPLES
-from launch.lint.schemas import CUSTOM
+from launch.lint.schemas import check_schemas
+from launch.render import manifest
+from launch.render.examples import EXAMPLES
+from launch.spec import documents
 from tests.control_plane import definitions
 
 pytestmark = pytest.mark.slow
@@ -63,18 +65,13 @@ def test_a_planted_fault_is_found(plant: Callable[[Document], None], defined):
     assert faults(planted, defined)
 
 
-def fields(schema: Any, path: str = "") -> Iterator[tuple[str, Document]]:
-    """Path and schema of every field that a schema names."""
-    for name, inner in (schema.get("properties") or {}).items():
-        yield f"{path}.{name}", inner
-        yield from fields(inner, f"{path}.{name}")
-    if "items" in schema:
-        yield from fields(schema["items"], f"{path}[]")
+def test_the_linter_carries_what_is_published(defined):
+    """`defined` skips where they cannot be had."""
+    assert json.loads(definitions.CARRIED.read_text()) == definitions.carried()
 
 
-@pytest.mark.parametrize("kind", sorted(set(CUSTOM) - {"PodMonitor"}))
-def test_the_linters_own_schema_names_nothing_that_is_not_defined(kind, defined):
-    published = dict(fields(definitions.schema(defined[kind])))
-    for path, ours in fields(CUSTOM[kind]):
-        assert path in published, path
-        assert set(ours.get("enum", [])) <= set(published[path].get("enum", ours.get("enum", [])))
+@pytest.mark.parametrize("plant", [_misspell, _enum, _type])
+def test_the_linter_finds_it_too(plant):
+    planted = copy.deepcopy(_JOBSET)
+    plant(planted)
+    assert list(check_schemas([planted]))

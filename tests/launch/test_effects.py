@@ -6,10 +6,10 @@ import effects
 import pytest
 import yaml
 
-from launch import manifest
 from launch.lint import lint
 from launch.lint.schemas import check_schemas
-from launch.spec import JobSpec
+from launch.render import manifest
+from launch.spec.job import JobSpec
 
 WRITTEN = yaml.safe_load(effects.GOLDEN.read_text(encoding="utf-8"))
 

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from common.exit_codes import ExitCode, RunError
-from launch import manifest
 from launch.lint import lint
-from launch.spec import JobSpec, Mount
+from launch.render import manifest
+from launch.spec.job import JobSpec, Mount
 
 BASE = JobSpec(
     name="run", args=("--config=digits", "--workdir=gs://BUCKET/run"), image="lockstep:0.1.0-cpu"

@@ -4,12 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from absl import flags
 
-from launch import code_bundle, profiles
-from launch import flags as groups
-from launch.spec import JobSpec, Mount, SecretVariable
-from launch.spec_from_flags import spec_from
+from launch.cli.flags import JOB, spec_from
+from launch.cli.main import parse
+from launch.code import upload
+from launch.spec.job import JobSpec, Mount, SecretVariable
 
 TRAINER = ("--config=digits", "--workdir=gs://BUCKET/run")
 COMMAND = ("python", "-m", "trainer")
@@ -72,19 +71,13 @@ def spec_of(tmp_path, monkeypatch):
     Path("other.toml").write_text("[big]\njobset = true\n")
 
     def build(*argv: str, trainer: tuple[str, ...] = TRAINER) -> JobSpec:
-        values = flags.FlagValues()
-        groups.define_job(values)
-        values(["launch", *argv])
-        profiles.apply(values)
-        return spec_from(values, trainer, COMMAND)
+        return spec_from(parse("render", [*argv, "--", *trainer]), COMMAND)
 
     return build
 
 
 def test_every_flag_of_a_job_has_a_row():
-    values = flags.FlagValues()
-    groups.define_job(values)
-    assert set(SET) == set(values)
+    assert set(SET) == {flag.name for flag in JOB}
     fields = {field for _, changes in SET.values() for field in changes}
     assert fields == {field.name for field in dataclasses.fields(JobSpec)} - {"args", "command"}
 
@@ -93,7 +86,7 @@ def test_every_flag_of_a_job_has_a_row():
 def test_a_flag_sets_its_field_and_no_other(spec_of, flag):
     argv, changes = SET[flag]
     if flag == "code":
-        changes = {"code": code_bundle.collect("mine", ())[0]}
+        changes = {"code": upload.collect("mine", ())[0]}
     named = argv if flag == "name" else ["--name=run", *argv]
     assert spec_of(*named) == dataclasses.replace(DEFAULT, **changes)
 

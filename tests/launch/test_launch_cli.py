@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import exit_codes
-from launch.__main__ import VERBS, main
-from launch.backends.local import LocalBackend
-from launch.spec import JobSpec
+from launch.cli.main import VERBS, main
+from launch.local.backend import LocalBackend
+from launch.spec.job import JobSpec
 
 
 def test_help_comes_at_once_and_imports_nothing_heavy():
     program = (
-        "import sys; from launch.__main__ import main; main(['--help']); "
+        "import sys; from launch.cli.main import main; main(['--help']); "
         "heavy = {'tensorflow', 'kubernetes', 'yaml', 'jsonschema', 'fsspec'} & set(sys.modules); "
         "assert not heavy, heavy"
     )

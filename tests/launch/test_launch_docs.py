@@ -5,13 +5,12 @@ import shlex
 from pathlib import Path
 
 import pytest
-from absl import flags
 from command_line import microbatches
 
-from launch import policy, profiles
-from launch.__main__ import VERBS
-from launch.policy import Verdict
-from launch.spec_from_flags import spec_from
+from launch.cli.flags import spec_from
+from launch.cli.main import VERBS, Parser, parse
+from launch.spec import exit_policy
+from launch.spec.exit_policy import Verdict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "launching.md").read_text()
 
@@ -27,10 +26,8 @@ def commands() -> list[list[str]]:
 def test_every_command_of_the_page_is_understood(command):
     name, *rest = command
     own = rest[: rest.index("--")] if "--" in rest else rest
-    values = flags.FlagValues()
-    for define in VERBS[name].groups:
-        define(values)
-    values(["launch", *own])
+    _, rest = Parser(name).parse_known_args(own)
+    assert not [word for word in rest if word.startswith("-")]
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if "--config=digits" in c], ids=" ".join)
@@ -41,13 +38,7 @@ def test_the_hardware_of_every_job_on_the_page_can_share_out_its_microbatches(
     for kind, name in (("toml", "launch.toml"), ("yaml", "sweep.yaml")):
         Path(name).write_text(re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[0])
     verb, *rest = command
-    split = rest.index("--")
-    values = flags.FlagValues()
-    for define in VERBS[verb].groups:
-        define(values)
-    values(["launch", *rest[:split]])
-    profiles.apply(values)
-    spec = spec_from(values, rest[split + 1 :], ())
+    spec = spec_from(parse(verb, rest), ())
     assert microbatches(spec) % spec.replicas == 0, "the trainer would end with 78"
 
 
@@ -57,11 +48,9 @@ def test_every_verb_is_on_the_page():
 
 def test_every_flag_on_the_page_exists():
     known = {"config", "workdir", "strategy", "help"} | {"server"}  # kubectl's --server-side
-    for verb in VERBS.values():
-        values = flags.FlagValues()
-        for define in verb.groups:
-            define(values)
-        known |= set(values)
+    flags = [flag for verb in VERBS.values() for flag in verb.flags]
+    known |= {flag.name for flag in flags}
+    known |= {f"no{flag.name}" for flag in flags if isinstance(flag.default, bool)}
     assert set(re.findall(r"--([a-z_]+)", PAGE)) <= known
 
 
@@ -76,6 +65,6 @@ def test_the_table_of_exits_is_the_policy():
         Verdict.COUNT: "restart, counted",
         Verdict.FAIL: "fail at once",
     }
-    assert set(policy.PERMANENT_CODES) <= set(told)
+    assert set(exit_policy.PERMANENT_CODES) <= set(told)
     for code, text in told.items():
-        assert text.startswith(starts[policy.judge_exit(code)]), code
+        assert text.startswith(starts[exit_policy.judge_exit(code)]), code

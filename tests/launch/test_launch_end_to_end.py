@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from launch.backends.job_folder import JobFolder
-from launch.backends.local import LocalBackend
-from launch.status import ENDED
+from launch.local.backend import LocalBackend
+from launch.local.job_folder import JobFolder
+from launch.spec.status import ENDED
 
 RUN = ("--config=digits", "--config.virtual_replicas=4", "--config.epochs=8")
 

@@ -15,12 +15,12 @@ import fsspec
 import pytest
 
 from common.exit_codes import RunError
-from launch.backends import job_folder, supervisor
-from launch.backends.job_folder import JobFolder
-from launch.backends.local import LocalBackend
-from launch.backends.local_spec import prepare
-from launch.backends.supervisor import Supervisor
-from launch.backends.worker_process import share_cores
+from launch.local import job_folder, supervisor
+from launch.local.backend import LocalBackend
+from launch.local.job_folder import JobFolder
+from launch.local.prepare import prepare
+from launch.local.supervisor import Supervisor
+from launch.local.worker import share_cores
 
 
 def finish(backend: LocalBackend, name: str, lines: list[str] | None = None):

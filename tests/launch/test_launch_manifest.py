@@ -11,11 +11,12 @@ from command_line import microbatches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch import documents, examples, manifest, topologies
-from launch.accelerators import TABLE
 from launch.lint import lint
 from launch.lint.schemas import check_schemas
-from launch.spec import JobSpec
+from launch.render import examples, manifest
+from launch.spec import documents, topologies
+from launch.spec.accelerators import TABLE
+from launch.spec.job import JobSpec
 
 K8S = Path(__file__).parents[2] / "k8s"
 BASE = JobSpec(

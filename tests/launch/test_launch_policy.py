@@ -3,10 +3,9 @@
 import pytest
 
 from common.exit_codes import ExitCode
-from launch import policy
-from launch.policy import Verdict
-
-CONTAINER = "trainer"
+from launch.render import failure_rules
+from launch.spec import exit_policy
+from launch.spec.exit_policy import Verdict
 
 
 def kubernetes_verdict(rules: list[dict], code: int) -> str:
@@ -38,41 +37,45 @@ FOLLOWS = {
 
 
 def test_every_code_has_a_row():
-    named = {*ExitCode, *policy.SHELL_CODES, *policy.PYTHON_CODES, 137}
+    named = {*ExitCode, *exit_policy.SHELL_CODES, *exit_policy.PYTHON_CODES, 137}
     assert set(FOLLOWS) == {int(code) for code in named}
 
 
 @pytest.mark.parametrize("code", FOLLOWS)
 def test_what_follows_a_code_is_what_the_table_says(code):
-    rules = [policy.pod_failure_rules, policy.index_failure_rules, policy.gang_failure_rules]
-    actions = [kubernetes_verdict(make(CONTAINER), code) for make in rules]
-    assert (policy.judge_exit(code), *actions) == FOLLOWS[code]
+    rules = [
+        failure_rules.of_job,
+        failure_rules.of_sweep,
+        failure_rules.of_gang,
+    ]
+    actions = [kubernetes_verdict(make(), code) for make in rules]
+    assert (exit_policy.judge_exit(code), *actions) == FOLLOWS[code]
 
 
 @pytest.mark.parametrize(
     ("rules", "actions"),
     [
-        (policy.pod_failure_rules, ["Ignore", "Ignore", "FailJob"]),
-        (policy.index_failure_rules, ["Ignore", "Ignore", "FailIndex"]),
-        (policy.gang_failure_rules, ["FailJob", "FailJob", "FailJob"]),
+        (failure_rules.of_job, ["Ignore", "Ignore", "FailJob"]),
+        (failure_rules.of_sweep, ["Ignore", "Ignore", "FailIndex"]),
+        (failure_rules.of_gang, ["FailJob", "FailJob", "FailJob"]),
     ],
 )
 def test_the_rules_are_these_and_no_others(rules, actions):
     disrupted = {"onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     codes = [[143], [1, 2, 64, 65, 70, 78, 126, 127]]
     exits = [
-        {"onExitCodes": {"containerName": "c", "operator": "In", "values": values}}
+        {"onExitCodes": {"containerName": "trainer", "operator": "In", "values": values}}
         for values in codes
     ]
     conditions = [disrupted, *exits]
     wanted = [{"action": a, **rest} for a, rest in zip(actions, conditions, strict=True)]
-    assert rules("c") == wanted
+    assert rules() == wanted
 
 
 @pytest.mark.parametrize("code", list(ExitCode))
 def test_a_code_may_be_retried_exactly_from_128_on(code):
     assert code.retriable == (code >= 128)
-    verdict = policy.judge_exit(code)
+    verdict = exit_policy.judge_exit(code)
     expected = (Verdict.IGNORE, Verdict.COUNT) if code >= 128 else (Verdict.DONE, Verdict.FAIL)
     assert verdict in expected
 
@@ -89,24 +92,24 @@ def test_a_code_may_be_retried_exactly_from_128_on(code):
     ],
 )
 def test_the_gravest_exit_of_an_attempt_decides(codes, verdict):
-    assert policy.judge_attempt(codes) is verdict
+    assert exit_policy.judge_attempt(codes) is verdict
 
 
 @pytest.mark.parametrize("code", range(1, 256))
 def test_manifests_and_the_local_backend_agree_on_every_code(code):
-    action = kubernetes_verdict(policy.pod_failure_rules(CONTAINER), code)
+    action = kubernetes_verdict(failure_rules.of_job(), code)
     same = {Verdict.IGNORE: "Ignore", Verdict.COUNT: "Count", Verdict.FAIL: "FailJob"}
-    assert action == same[policy.judge_exit(code)]
-    index_action = kubernetes_verdict(policy.index_failure_rules(CONTAINER), code)
+    assert action == same[exit_policy.judge_exit(code)]
+    index_action = kubernetes_verdict(failure_rules.of_sweep(), code)
     assert index_action == action.replace("FailJob", "FailIndex")
 
 
 @pytest.mark.parametrize("code", range(1, 256))
 def test_jobsets_agree_too(code):
-    action = kubernetes_verdict(policy.gang_failure_rules(CONTAINER), code)
+    action = kubernetes_verdict(failure_rules.of_gang(), code)
     message = f"Container trainer for pod ns/p failed with exit code {code} matching FailJob rule"
     outcome = "RestartJobSet"  # JobSet's own rule when none matches
-    for rule in policy.jobset_failure_rules() if action == "FailJob" else ():
+    for rule in failure_rules.of_jobset() if action == "FailJob" else ():
         patterns = rule.get("onJobFailureMessagePatterns")
         if patterns is None or any(pattern in message for pattern in patterns):
             outcome = rule["action"]
@@ -116,11 +119,11 @@ def test_jobsets_agree_too(code):
         Verdict.COUNT: "RestartJobSet",
         Verdict.FAIL: "FailJobSet",
     }
-    assert outcome == expected[policy.judge_exit(code)]
+    assert outcome == expected[exit_policy.judge_exit(code)]
 
 
 def test_a_jobset_restarts_what_was_evicted_and_does_not_count_it():
-    stopped, permanent = policy.jobset_failure_rules()
+    stopped, permanent = failure_rules.of_jobset()
     message = "Pod ns/p has condition DisruptionTarget matching FailJob rule at index 0"
     assert any(pattern in message for pattern in stopped["onJobFailureMessagePatterns"])
     assert stopped["action"] == "RestartJobSetAndIgnoreMaxRestarts"
@@ -132,26 +135,31 @@ def test_a_jobset_restarts_what_was_evicted_and_does_not_count_it():
 
 
 def test_an_evicted_pod_is_never_judged_by_its_exit_code():
-    first = policy.pod_failure_rules(CONTAINER)[0]
+    first = failure_rules.of_job()[0]
     assert first["action"] == "Ignore"
     assert first["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
 
 
 @pytest.mark.parametrize("code", [*ExitCode, 1, 2, 126, 127, 134, 137, 139, 255])
 def test_every_code_has_a_meaning_and_an_advice(code):
-    meaning, advice = policy.explain_exit(int(code))
+    meaning, advice = exit_policy.explain_exit(int(code))
     assert meaning
     assert advice
 
 
 def test_signals_are_named():
-    assert policy.shell_code(-9) == 137
-    assert policy.explain_exit(137)[0] == "killed by SIGKILL"
-    assert policy.explain_exit(139)[0] == "killed by SIGSEGV"
+    assert exit_policy.shell_code(-9) == 137
+    assert exit_policy.explain_exit(137)[0] == "killed by SIGKILL"
+    assert exit_policy.explain_exit(139)[0] == "killed by SIGSEGV"
 
 
 def test_the_delay_before_a_restart_grows_to_a_limit():
-    delays = [policy.restart_delay_secs(attempt) for attempt in (0, 1, 5, 9, 10_000)]
+    delays = [exit_policy.restart_delay_secs(attempt) for attempt in (0, 1, 5, 9, 10_000)]
     assert delays == sorted(delays)
     assert (delays[0], delays[-1]) == (0.1, 10.0)
-    assert [policy.restart_delay_secs(attempt) for attempt in (1, 2, 6, 7)] == [0.2, 0.4, 6.4, 10]
+    assert [exit_policy.restart_delay_secs(attempt) for attempt in (1, 2, 6, 7)] == [
+        0.2,
+        0.4,
+        6.4,
+        10,
+    ]

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from common.exit_codes import RunError
-from launch.backends.job_folder import JobFolder
-from launch.feasibility import check
-from launch.spec import JobSpec, SecretVariable
+from launch.local.job_folder import JobFolder
+from launch.spec.feasibility import check
+from launch.spec.job import JobSpec, SecretVariable
 
 
 def test_a_secret_is_never_written_down(backend, job, tmp_path, monkeypatch, lines):

@@ -14,10 +14,11 @@ from lone_job_faults import HARMLESS, LONE
 from planted_faults import DELETE, FAULTS
 
 import launch.lint
-from launch import documents, manifest
-from launch.examples import EXAMPLES
 from launch.lint import lint
 from launch.lint.schemas import check_schemas
+from launch.render import manifest
+from launch.render.examples import EXAMPLES
+from launch.spec import documents
 
 ALONE = [*ON_EVERY_LEVEL, *LONE]
 RULES = [

@@ -9,11 +9,11 @@ import effects
 import pytest
 
 from common.exit_codes import RunError
-from launch.backends import job_folder, worker_process
-from launch.backends.local_spec import prepare
-from launch.backends.supervisor import Supervisor
-from launch.backends.worker_process import environment, share_cores
-from launch.spec import JobSpec
+from launch.local import job_folder, worker
+from launch.local.prepare import prepare
+from launch.local.supervisor import Supervisor
+from launch.local.worker import environment, share_cores
+from launch.spec.job import JobSpec
 
 ALL = JobSpec(
     name="all",
@@ -100,7 +100,7 @@ def test_a_secret_that_this_machine_does_not_have_is_asked_for(backend, job):
 def test_a_job_is_started_once_and_restarted_as_often_as_it_may(
     backend, job, restarts, monkeypatch
 ):
-    monkeypatch.setattr("launch.backends.supervisor.restart_delay_secs", lambda _: 0)
+    monkeypatch.setattr("launch.local.supervisor.restart_delay_secs", lambda _: 0)
     events = run(job("again", "*@*:exit=200", max_restarts=restarts), backend)
     assert [event["attempt"] for event in events if event["event"] == "start"] == list(
         range(restarts + 1)
@@ -111,7 +111,7 @@ def test_a_job_is_started_once_and_restarted_as_often_as_it_may(
 
 
 def test_a_stop_between_two_counted_restarts_is_not_counted(backend, job, monkeypatch):
-    monkeypatch.setattr("launch.backends.supervisor.restart_delay_secs", lambda _: 0)
+    monkeypatch.setattr("launch.local.supervisor.restart_delay_secs", lambda _: 0)
     script = ("*@0:exit=200", "*@1:exit=143", "*@2:exit=201")
     events = run(job("mixed", *script, max_restarts=2), backend)
     told = [(e["counted"], e["total"]) for e in events if e["event"] == "restart"]
@@ -178,7 +178,7 @@ def test_the_environment_of_a_worker_is_what_a_cluster_would_set(tmp_path):
     ],
 )
 def test_cores_go_to_one_worker_each_where_there_are_enough(monkeypatch, cores, count, shares):
-    monkeypatch.setattr(worker_process.os, "sched_getaffinity", lambda _: cores)
+    monkeypatch.setattr(worker.os, "sched_getaffinity", lambda _: cores)
     assert share_cores(count) == shares
 
 

@@ -3,8 +3,8 @@
 import pytest
 from fake_cluster import ended, pod
 
-from launch.diagnosis import diagnose
-from launch.pod_state import first_failure, stuck, worker_name
+from launch.kubernetes.diagnosis import diagnose
+from launch.kubernetes.pod_state import first_failure, stuck, worker_name
 
 STUCK = {
     "ErrImagePull": "check --image and the pull secrets of the service account",

@@ -1,15 +1,14 @@
 """The pages of `describe` and `list`, and the codes by which `wait` tells how a job ended."""
 
 import pytest
-from absl import flags
 
-from launch import flags as groups
-from launch import views
-from launch.backends.job_folder import JobFolder
-from launch.backends.job_history import first_failure, phase_of
-from launch.backends.log_follower import LogFollower, last_lines
-from launch.status import Failure, JobStatus, describe, table
-from launch.sweep import results
+from launch.cli import views
+from launch.cli.main import parse
+from launch.local.history import first_failure, phase_of
+from launch.local.job_folder import JobFolder
+from launch.local.logs import LogFollower, last_lines
+from launch.spec.status import Failure, JobStatus, describe, table
+from launch.spec.sweep import results
 
 FAILURE = Failure("worker 1", 2, 65, "data corrupt", "replace the file", ("a", "b"))
 STATUS = JobStatus(
@@ -83,11 +82,7 @@ def test_wait_ends_with_the_code_of_the_phase(monkeypatch, phase, code, capsys):
         report = status
 
     monkeypatch.setattr(views, "open_backend", lambda _: Backend())
-    values = flags.FlagValues()
-    for define in (groups.define_backend, groups.define_output, groups.define_timeout):
-        define(values)
-    values(["launch", "--timeout_secs=0.05"])
-    assert views.wait(values, ["job"], []) == code
+    assert views.wait(parse("wait", ["job", "--timeout_secs=0.05"])) == code
     assert f"phase         {phase}" in capsys.readouterr().out
 
 

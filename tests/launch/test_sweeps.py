@@ -11,7 +11,7 @@ from command_line import RENDER, TRAINER, container, rendered
 from fake_cluster import JOBS, ended, pod, put, spec
 
 from common.exit_codes import RunError
-from launch import sweep
+from launch.spec import sweep
 
 
 def trials(tmp_path: Path, text: str) -> tuple[tuple[str, ...], ...]:

@@ -5,12 +5,11 @@ import itertools
 import pytest
 from fake_cluster import PODS, ended, pod, put, running, spec
 
-from launch import manifest
-from launch.backends import job_history
-from launch.backends.job_folder import JobFolder
-from launch.diagnosis import diagnose
-from launch.pod_state import first_failure
-from launch.trial_results import indexes, of_sweep
+from launch.kubernetes.diagnosis import diagnose, indexes, trial_lines
+from launch.kubernetes.pod_state import first_failure
+from launch.local import history
+from launch.local.job_folder import JobFolder
+from launch.render import manifest
 
 EVICTED = {
     "phase": "Failed",
@@ -144,7 +143,7 @@ def test_the_newest_pod_of_a_trial_gives_its_result():
     ]
     job["status"] = {"completedIndexes": "2"}
     orders = itertools.permutations(pods)
-    [lines] = {of_sweep(job, order, lambda _: '{"eval": {"loss": 1.0}}') for order in orders}
+    [lines] = {trial_lines(job, order, lambda _: '{"eval": {"loss": 1.0}}') for order in orders}
     assert [line.split("  ")[3] for line in lines] == [
         "exit code 65: data corrupt, or every checkpoint corrupt",
         "no result",
@@ -155,7 +154,7 @@ def test_the_newest_pod_of_a_trial_gives_its_result():
 def test_a_trial_whose_pod_is_gone_is_done_by_the_word_of_its_job():
     [_, job] = manifest.render(spec("sweep"))
     job["status"] = {"completedIndexes": "0,2"}
-    lines = of_sweep(job, [failed(1, 65, 1, 0)], lambda _: '{"eval": {"loss": 1.0}}')
+    lines = trial_lines(job, [failed(1, 65, 1, 0)], lambda _: '{"eval": {"loss": 1.0}}')
     ends = ["done loss=1", "exit code 65: data corrupt, or every checkpoint corrupt", "done loss=1"]
     assert [line.split("  ")[3] for line in lines] == ends
 
@@ -179,7 +178,7 @@ def test_a_local_worker_that_lost_a_peer_is_never_the_first(tmp_path):
 
     ends = [exit_of(0, 201), exit_of(1, 201), exit_of(2, 137), exit_of(3, 201)]
     for order in itertools.permutations(ends):
-        found = job_history.first_failure(order, JobFolder(tmp_path))
+        found = history.first_failure(order, JobFolder(tmp_path))
         assert (found.worker, found.exit_code) == ("worker 2", 137)
     two = [*ends, exit_of(3, 201, 1), exit_of(1, 201, 1)]
-    assert job_history.first_failure(two, JobFolder(tmp_path)).worker == "worker 3"
+    assert history.first_failure(two, JobFolder(tmp_path)).worker == "worker 3"

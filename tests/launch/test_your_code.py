@@ -16,10 +16,12 @@ from command_line import RENDER, TRAINER, container, refused, rendered
 from fake_cluster import JOBS
 
 from common.exit_codes import RunError
-from launch import code_bundle, documents, programs, shipping
-from launch.__main__ import main
-from launch.doctor import check_paths
-from launch.spec import CODE_DIR, CodeBundle, JobSpec
+from launch.cli.main import main
+from launch.cli.views import check_paths
+from launch.code import programs, upload
+from launch.spec import documents
+from launch.spec.job import CodeBundle, JobSpec
+from launch.spec.labels import CODE_DIR
 from tests.storage.emulator import running_emulator
 
 
@@ -73,7 +75,7 @@ def test_only_what_is_in_the_folder_travels_and_nothing_hidden(tmp_path):
     (root / "outside").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (root / "gone.py").symlink_to(root / "nothing")
     (root / "inside.py").symlink_to(root / "sub" / "deep" / "b.py")
-    bundle, _ = code_bundle.collect(str(root), ())
+    bundle, _ = upload.collect(str(root), ())
     assert dict(bundle.files) == {
         "experiment.py": b"print('config')\n",
         "inside.py": b"deep",
@@ -88,7 +90,7 @@ def test_the_digest_tells_names_contents_and_where_files_end(tmp_path):
         root = Path(tempfile.mkdtemp(dir=tmp_path))
         for name, content in files.items():
             (root / name).write_text(content)
-        return code_bundle.collect(str(root), ())[0].digest
+        return upload.collect(str(root), ())[0].digest
 
     digests = [
         digest(a="x", b="y"),
@@ -106,7 +108,7 @@ def test_the_digest_tells_names_contents_and_where_files_end(tmp_path):
 @pytest.mark.parametrize(("size", "fits"), [(524_000, True), (526_000, False)])
 def test_files_fit_into_a_config_map_by_their_size_in_base64(size, fits):
     files = (("a.bin", bytes(size // 2)), ("b.bin", bytes(size - size // 2)))
-    assert code_bundle.fits_config_map(CodeBundle("ab" * 32, files)) == fits
+    assert upload._fits_config_map(CodeBundle("ab" * 32, files)) == fits
 
 
 def test_one_file_travels_alone(capsys, tmp_path):
@@ -126,7 +128,7 @@ def test_a_config_that_would_stay_behind_is_refused(capsys, tmp_path, monkeypatc
     folder(tmp_path)
     monkeypatch.chdir(tmp_path)
     trainer = ["--", "--config=mine/experiment.py", "--workdir=gs://BUCKET/run"]
-    assert "would stay behind" in refused(capsys, *RENDER, *code, *trainer)[1]
+    assert "is not in the image" in refused(capsys, *RENDER, *code, *trainer)[1]
 
 
 def test_a_folder_called_trainer_is_not_that_of_the_image(capsys, tmp_path, monkeypatch):
@@ -137,7 +139,7 @@ def test_a_folder_called_trainer_is_not_that_of_the_image(capsys, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     Path("trainer/configs").mkdir(parents=True)
     Path("trainer/configs/digits.py").write_text("")
-    assert "would stay behind" in refused(capsys, *RENDER, *config)[1]
+    assert "is not in the image" in refused(capsys, *RENDER, *config)[1]
 
 
 def test_large_files_travel_through_the_bucket(capsys, tmp_path):
@@ -157,23 +159,23 @@ def test_large_files_travel_through_the_bucket(capsys, tmp_path):
 def test_the_zip_is_called_by_its_digest_below_the_workdir(workdir):
     files = (("a.bin", random.Random(0).randbytes(800_000)),)
     job = JobSpec("run", args=(f"--workdir={workdir}",), code=CodeBundle("ab" * 32, files))
-    planned = shipping.plan(job).code
-    digest = hashlib.sha256(code_bundle.archive(job.code)).hexdigest()
+    planned = upload.plan(job).code
+    digest = hashlib.sha256(upload.archive(job.code)).hexdigest()
     assert planned == CodeBundle(digest, files, f"gs://BUCKET/run/code/{digest}.zip")
     small = dataclasses.replace(job, code=CodeBundle("ab" * 32, (("a", b"x"),)))
-    assert shipping.plan(small) == small
+    assert upload.plan(small) == small
 
 
 def test_files_too_large_for_a_config_map_need_a_bucket():
     code = CodeBundle("ab" * 32, (("a.bin", bytes(800_000)),))
-    with pytest.raises(RunError, match="no bucket through which it could travel"):
-        shipping.plan(JobSpec("run", args=("--workdir=/data/run",), code=code))
+    with pytest.raises(RunError, match="is no bucket to upload it to"):
+        upload.plan(JobSpec("run", args=("--workdir=/data/run",), code=code))
 
 
 def test_the_same_files_make_the_same_zip():
     code = CodeBundle("", (("a/b.py", b"x = 1\n"), ("c.bin", b"\xff")))
-    data = code_bundle.archive(code)
-    assert data == code_bundle.archive(code)
+    data = upload.archive(code)
+    assert data == upload.archive(code)
     with zipfile.ZipFile(io.BytesIO(data)) as found:
         assert {name: found.read(name) for name in found.namelist()} == dict(code.files)
 
@@ -185,8 +187,8 @@ def test_the_fetched_zip_is_checked_and_stays_in_its_folder(tmp_path):
         arguments = [f"file://{tmp_path}/code.zip", digest, str(tmp_path / "out")]
         return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
 
-    bundle, _ = code_bundle.collect(str(folder(tmp_path)), [])
-    data = code_bundle.archive(bundle)
+    bundle, _ = upload.collect(str(folder(tmp_path)), [])
+    data = upload.archive(bundle)
     assert fetch(data, hashlib.sha256(data).hexdigest()).returncode == 0
     assert (tmp_path / "out" / "sub" / "data.bin").read_bytes() == b"\xff\x00"
     assert "changed after the job was submitted" in fetch(data + b"x", "0" * 64).stderr
@@ -201,14 +203,14 @@ def test_the_fetched_zip_is_checked_and_stays_in_its_folder(tmp_path):
 def test_a_config_outside_the_folder_is_refused(tmp_path):
     other = tmp_path / "other.py"
     other.write_text("")
-    with pytest.raises(RunError, match="would stay behind"):
-        code_bundle.collect(str(folder(tmp_path)), [f"--config={other}"])
+    with pytest.raises(RunError, match="is not in the image"):
+        upload.collect(str(folder(tmp_path)), [f"--config={other}"])
 
 
 def test_local_workers_import_the_copy_that_was_submitted(backend, job, tmp_path, lines):
     root = folder(tmp_path)
     (root / "mymodule.py").write_text("VALUE = 'submitted'\n")
-    bundle, _ = code_bundle.collect(str(root), [])
+    bundle, _ = upload.collect(str(root), [])
     program = "import mymodule, time; print(mymodule.VALUE)"
     spec = dataclasses.replace(job("copy"), command=(sys.executable, "-c", program), code=bundle)
     backend.submit(spec)
@@ -222,7 +224,7 @@ def test_large_code_is_put_into_the_bucket_and_fetched_from_it(
 ):
     root = folder(tmp_path)
     (root / "big.bin").write_bytes(random.Random(0).randbytes(900_000))
-    bundle, args = code_bundle.collect(
+    bundle, args = upload.collect(
         str(root), [f"--config={root / 'experiment.py'}", "--workdir=gs://runs/mine"]
     )
     job = JobSpec("mine", args=args, image="lockstep:0.1.0-cpu", code=bundle)

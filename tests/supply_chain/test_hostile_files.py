@@ -17,7 +17,7 @@ from absl.testing import flagsaver
 from PIL import EpsImagePlugin, Image
 
 from common.exit_codes import ExitCode, RunError
-from launch.__main__ import main as launch
+from launch.cli.main import main as launch
 from trainer.__main__ import prepare
 from trainer.checkpoint import folder as checkpoint
 from trainer.commands import predict
@@ -243,7 +243,7 @@ def test_code_that_leaves_its_folder_is_refused(name: str, tmp_path: Path) -> No
     archive = _zip({"inside.py": b"x = 1\n", name: b"x = 2\n"})
     (tmp_path / "code.zip").write_bytes(archive)
     (tmp_path / "target").mkdir()
-    program = ROOT / "launch" / "programs" / "fetch_code.py"
+    program = ROOT / "launch" / "code" / "programs" / "fetch_code.py"
     url, digest = (tmp_path / "code.zip").as_uri(), hashlib.sha256(archive).hexdigest()
     done = subprocess.run(
         [sys.executable, program, url, digest, tmp_path / "target"],

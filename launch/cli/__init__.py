@@ -1,0 +1,1 @@
+"""The command line: verbs, their flags, profiles, what is printed."""

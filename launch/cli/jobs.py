@@ -1,0 +1,69 @@
+"""The verbs that start jobs: local, submit, render."""
+
+import json
+import sys
+from argparse import Namespace
+
+from launch.cli.flags import spec_from
+from launch.cli.views import DETACHED, follow_to_end, open_backend, open_local, show
+from launch.code import upload
+from launch.render import manifest
+from launch.spec.job import JobSpec
+
+_IN_IMAGE = ("python", "-m", "trainer")
+_HERE = (sys.executable, "-m", "trainer")
+
+
+def run_local(values: Namespace) -> int:
+    """Runs a job here and prints its logs; Ctrl-C lets it save and stop."""
+    backend = open_local(values)
+    name = backend.submit(spec_from(values, _HERE))
+    print(f"[launch] {name}", flush=True)
+    try:
+        return follow_to_end(backend, name)
+    except KeyboardInterrupt:
+        print("[launch] saving and stopping; Ctrl-C again detaches", flush=True)
+        backend.cancel(name)
+        return follow_to_end(backend, name)
+
+
+def submit(values: Namespace) -> int:
+    """Starts a job, or shows what would be started."""
+    local = values.backend == "local"
+    spec = spec_from(values, _HERE if local else _IN_IMAGE)
+    if values.dry_run == "client" and not local:
+        return _show_documents(spec, values)
+    backend = open_backend(values)
+    if values.dry_run != "none":
+        lines = backend.dry_run(spec)
+        show(lines, "\n".join(lines), values)
+        return 0
+    name = backend.submit(spec)
+    if remark := manifest.remark(spec):
+        print(f"[launch] {remark}", file=sys.stderr)
+    show({"name": name, "backend": values.backend}, name, values)
+    if not values.follow:
+        return 0
+    try:
+        return follow_to_end(backend, name)
+    except KeyboardInterrupt:
+        print(f"[launch] detached; {name} goes on (`launch logs --follow {name}`)", flush=True)
+        return DETACHED
+
+
+def render(values: Namespace) -> int:
+    """Prints the documents of a job."""
+    return _show_documents(spec_from(values, _IN_IMAGE), values)
+
+
+def _show_documents(spec: JobSpec, values: Namespace) -> int:
+    """One YAML stream, or one List for JSON: kubectl takes both."""
+    spec = upload.plan(spec)
+    if spec.code and spec.code.url:
+        print(f"[launch] `submit` uploads the files of --code to {spec.code.url}", file=sys.stderr)
+    if values.output == "json":
+        items = manifest.render(spec)
+        print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=2))
+    else:
+        print(manifest.text(spec), end="")
+    return 0

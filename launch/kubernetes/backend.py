@@ -1,0 +1,172 @@
+"""Jobs on a Kubernetes cluster."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Sequence
+
+from common.exit_codes import RunError
+from launch.backend import Backend, Check, Print, retry_transient
+from launch.code import remote_files, upload
+from launch.kubernetes import doctor, pod_logs
+from launch.kubernetes.cluster import Cluster, path_of
+from launch.kubernetes.diagnosis import diagnose, is_decided, lacks_pods, trial_lines
+from launch.kubernetes.job_objects import JobObjects, explain_queue
+from launch.kubernetes.pod_logs import PodLogs
+from launch.kubernetes.pod_state import has_started, waits_silently, worker_name
+from launch.render import manifest
+from launch.spec.documents import Document
+from launch.spec.job import JobSpec
+from launch.spec.labels import CANCELLED, INSTANCE
+from launch.spec.status import ENDED, JobStatus
+from launch.spec.user_input import bad_flag
+
+POLL_SECS = 2.0
+
+
+class KubernetesBackend(Backend):
+    """Jobs in one namespace of one cluster.
+
+    Args:
+        cluster: the API server.
+        namespace: where jobs are looked for; a job is created where its spec says.
+        poll_secs: how often the cluster is asked while following, seconds.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str, poll_secs: float = POLL_SECS) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._objects = JobObjects(cluster, namespace)
+        self.poll_secs = poll_secs
+
+    def submit(self, spec: JobSpec) -> str:
+        """Creates the job after the server has accepted all of it in a dry run."""
+        spec = upload.plan(spec)
+        documents = manifest.render(spec)
+        # Everything is asked for before anything is created: a refusal leaves nothing behind.
+        self._ask(documents)
+        # The files before the pods: an init container reads them at once.
+        upload.send(spec)
+        workload = self._create(documents)
+        try:
+            # With the workload as owner, its TTL removes everything.
+            for document in documents[:-1]:
+                self._cluster.own(document, workload)
+        except RunError as error:
+            raise RunError(
+                error.code,
+                f"{spec.name} was started, but what was made for it will outlive it: "
+                f"{error.reason}; delete by the label {INSTANCE}={spec.name}",
+            ) from None
+        return spec.name
+
+    def dry_run(self, spec: JobSpec) -> list[str]:
+        """Asks the server whether it would take the job."""
+        documents = manifest.render(upload.plan(spec))
+        self._ask(documents)
+        return [f"{doc['kind']}/{doc['metadata']['name']}: accepted" for doc in documents]
+
+    def statuses(self) -> list[JobStatus]:
+        """Every job of the namespace."""
+        found = [self._diagnose(workload, pods) for workload, pods in self._objects.all_jobs()]
+        return sorted(found, key=lambda status: status.created)
+
+    def status(self, name: str) -> JobStatus:
+        """The phase comes from the workload's conditions, the failure from its pods."""
+        return self._diagnose(self._objects.workload(name), self._objects.pods(name))
+
+    def report(self, name: str) -> JobStatus:
+        """The results of trials come from the summaries in the bucket."""
+        workload, pods = self._objects.workload(name), self._objects.pods(name)
+        found = self._diagnose(workload, pods)
+        trials = trial_lines(workload, pods, remote_files.read_text)
+        return dataclasses.replace(found, trials=trials)
+
+    def follow(
+        self, name: str, out: Print, index: int = -1, until: float = float("inf")
+    ) -> JobStatus:
+        """Holds through transient errors; the end comes from the conditions, never from a log."""
+        said = ""
+        logs = PodLogs(self._cluster)
+        while True:
+            status = retry_transient(lambda: self._look(name, index, logs), out, self.poll_secs)
+            over = status.phase in ENDED or time.monotonic() >= until
+            if (line := f"[launch] {name} {status.phase}: {status.detail}") != said:
+                out(line)
+                said = line
+            if over:
+                logs.finish(out)
+                return status
+            logs.drain(out, self.poll_secs)
+
+    def logs(self, name: str, out: Print, index: int = -1) -> None:
+        """Says why where there is no log."""
+        status, pods = self.status(name), self._select(name, index)
+        if not pods and index >= 0:
+            raise bad_flag(f"{name} has no pod of worker {index} (--worker)")
+        if not pods:
+            out(f"[launch] {name} {status.phase}: {status.detail}")
+        for pod in pods:
+            for line in pod_logs.lines_of(self._cluster, pod):
+                out(f"[{worker_name(pod)}] {line}")
+
+    def cancel(self, name: str) -> None:
+        """Ends a Job by a deadline of one second, so that it stays for `describe`.
+
+        The deadline brings SIGTERM and grace, with Kueue or without it. It does not run for a
+        suspended Job, and cannot be given to the Jobs of a JobSet: those are deleted.
+        """
+        workload = self._objects.workload(name)
+        if is_decided(workload):
+            return
+        if workload["kind"] == "JobSet" or workload["spec"].get("suspend"):
+            self._cluster.delete(path_of(workload))
+            return
+        changes = {
+            "metadata": {"annotations": {CANCELLED: "true"}},
+            "spec": {"activeDeadlineSeconds": 1},
+        }
+        self._cluster.patch(path_of(workload), changes)
+
+    def delete(self, name: str) -> None:
+        """Deletes the workload, which owns the rest."""
+        self._cluster.delete(path_of(self._objects.workload(name)))
+
+    def doctor(self) -> list[Check]:
+        """Whether the cluster is ready for jobs of this user."""
+        return doctor.examine(self._cluster, self._namespace)
+
+    def _look(self, name: str, index: int, logs: PodLogs) -> JobStatus:
+        """The job's state now; the logs of workers that have started since are followed too."""
+        status = self.status(name)
+        for pod in self._select(name, index):
+            if has_started(pod):
+                logs.follow(pod)
+        return status
+
+    def _ask(self, documents: Sequence[Document]) -> None:
+        for document in documents:
+            self._cluster.create(document, dry_run=True)
+
+    def _create(self, documents: Sequence[Document]) -> Document:
+        """Creates all of them or none and returns the workload, which comes last."""
+        created: list[Document] = []
+        try:
+            for document in documents:
+                created.append(self._cluster.create(document))  # noqa: PERF401 - undone on failure
+        except RunError:
+            for document in created:
+                with contextlib.suppress(RunError):
+                    self._cluster.delete(path_of(document))
+            raise
+        return created[-1]
+
+    def _select(self, name: str, index: int) -> list[Document]:
+        pods = self._objects.pods(name)
+        return [pod for pod in pods if index < 0 or worker_name(pod).endswith(f" {index}")]
+
+    def _diagnose(self, workload: Document, pods: Sequence[Document]) -> JobStatus:
+        unclear = [workload] if lacks_pods(workload, pods) else []
+        unclear += list(filter(waits_silently, pods))[:1]  # the others wait for the same, as a rule
+        events = [event for one in unclear for event in self._objects.events(one)]
+        return diagnose(workload, pods, events, explain_queue(self._cluster, workload))

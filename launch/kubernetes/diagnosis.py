@@ -1,0 +1,202 @@
+"""From the objects of a cluster to the state of a job: pure functions of what the server said."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from launch.code import programs
+from launch.kubernetes import pod_state
+from launch.kubernetes.pod_state import created, worker_index, worker_name
+from launch.render.pod import literal
+from launch.spec import sweep
+from launch.spec.documents import Document, mapping, mappings, sequence
+from launch.spec.labels import CANCELLED
+from launch.spec.status import JobStatus, Phase
+
+_FAILS = {"Failed", "FailureTarget"}
+_DECIDED = _FAILS | {"Complete", "Completed", "SuccessCriteriaMet"}
+
+
+def diagnose(
+    workload: Document,
+    pods: Sequence[Document],
+    events: Sequence[Document] = (),
+    queue: str = "",
+) -> JobStatus:
+    """The state of one job.
+
+    Args:
+        workload: the Job or JobSet.
+        pods: all its pods, of every attempt.
+        events: events about the workload and its pods, for what keeps them from starting.
+        queue: what Kueue says about it, verbatim, or "".
+    """
+    job_phase, detail = _phase(workload, pods, events, queue)
+    words = _command(workload)
+    workdirs = [w.removeprefix("--workdir=") for w in words if w.startswith("--workdir=")]
+    return JobStatus(
+        name=workload["metadata"]["name"],
+        backend="kubernetes",
+        phase=job_phase,
+        detail=detail,
+        created=created(workload),
+        command=" ".join("..." if "\n" in word or len(word) > 200 else word for word in words),
+        workdir=workdirs[-1] if workdirs else "",
+        restarts=_restarts(workload),
+        max_restarts=_max_restarts(workload),
+        first_failure=pod_state.first_failure(_unhealed(workload, pods)),
+    )
+
+
+def lacks_pods(workload: Document, pods: Sequence[Document]) -> bool:
+    """Whether pods of a job that has not ended are still to be made: events may say why."""
+    alive = sum(pod_state.phase(pod) != "Failed" for pod in pods)
+    return "completionTime" not in mapping(workload, "status") and alive < _wanted(workload)
+
+
+def is_decided(workload: Document) -> bool:
+    """Whether its end is settled, even where its pods still stop: nothing changes it any more."""
+    return bool(_DECIDED & _conditions(workload).keys())
+
+
+def trial_lines(
+    workload: Document, pods: Sequence[Document], read: Callable[[str], str]
+) -> tuple[str, ...]:
+    """One line for each trial; none where the workload is no sweep.
+
+    Args:
+        workload: the Job.
+        pods: all its pods.
+        read: gives the text of a file in the workdir's bucket.
+    """
+    containers = mappings(workload, "spec", "template", "spec", "containers")
+    if not containers or literal(programs.source("trial")) not in sequence(
+        containers[0], "command"
+    ):
+        return ()
+    trials = json.loads(str(containers[0]["args"][0]).replace("$$", "$"))
+    newest = {worker_index(pod): pod_state.exit_code(pod) for pod in sorted(pods, key=created)}
+    codes = {int(i): code for i, code in newest.items() if i is not None and code is not None}
+    codes |= dict.fromkeys(indexes(mapping(workload, "status").get("completedIndexes", "")), 0)
+    return sweep.results(trials, codes, read)
+
+
+def indexes(text: str) -> list[int]:
+    """The numbers in Kubernetes' short form, for example 0,2-4."""
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _conditions(workload: Document) -> dict[str, Document]:
+    """Type -> the conditions that hold."""
+    return {
+        condition["type"]: condition
+        for condition in mappings(workload, "status", "conditions")
+        if condition.get("status") == "True"
+    }
+
+
+def _phase(
+    workload: Document, pods: Sequence[Document], events: Sequence[Document], queue: str
+) -> tuple[Phase, str]:
+    conditions = _conditions(workload)
+    if ended := conditions.get("Complete") or conditions.get("Completed"):
+        return "succeeded", str(ended.get("message", ""))
+    if ended := conditions.get("Failed"):
+        if CANCELLED in mapping(workload, "metadata", "annotations"):
+            return "cancelled", "cancelled by request"
+        return "failed", _why(ended)
+    if ending := conditions.get("FailureTarget"):  # set before the pods have stopped
+        return "running", f"stopping: {_why(ending)}"
+    if "Suspended" in conditions or mapping(workload, "spec").get("suspend"):
+        return "queued", queue or "suspended"
+    return _running(workload, pods, events)
+
+
+def _why(condition: Document) -> str:
+    return f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+
+
+def _running(
+    workload: Document, pods: Sequence[Document], events: Sequence[Document]
+) -> tuple[Phase, str]:
+    wanted = _wanted(workload)
+    phases = Counter(map(pod_state.phase, pods))
+    running, done = phases["Running"], phases["Succeeded"]
+    said = [f"{running} of {wanted} running{f', {done} done' if done else ''}"]
+    said += [reason for pod in pods if (reason := pod_state.stuck(pod))][:1]
+    if (warning := _warning(events, workload, "FailedCreate")) and lacks_pods(workload, pods):
+        said.append(f"{'not every' if pods else 'no'} pod can be made: {warning}")
+    for pod in filter(pod_state.waits_silently, pods):
+        if warning := _warning(events, pod):
+            said.append(f"{worker_name(pod)} waits: {warning}")
+    started = running + done >= wanted or (running + done and len(said) == 1)
+    return ("running" if started else "starting"), "; ".join(said)
+
+
+def _warning(events: Sequence[Document], document: Document, reason: str = "") -> str:
+    """The newest warning about one object, of one reason or of any, or ""."""
+    name = document["metadata"]["name"]
+    warnings = [
+        event
+        for event in sorted(events, key=_last_seen)
+        if mapping(event, "involvedObject").get("name") == name
+        and event.get("type") == "Warning"
+        and reason in ("", event.get("reason"))
+    ]
+    return " ".join(str(warnings[-1].get("message")).split()) if warnings else ""
+
+
+def _last_seen(event: Document) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or created(event))
+
+
+def _unhealed(workload: Document, pods: Sequence[Document]) -> Sequence[Document]:
+    """The pods but for those of trials that succeeded after all: attempts count for each trial."""
+    if not _is_sweep(workload):
+        return pods
+    healed = set(map(str, indexes(mapping(workload, "status").get("completedIndexes", ""))))
+    return [pod for pod in pods if worker_index(pod) not in healed]
+
+
+def _is_sweep(workload: Document) -> bool:
+    return "backoffLimitPerIndex" in mapping(workload, "spec")
+
+
+def _command(workload: Document) -> list[str]:
+    """Program and arguments of the trainer; of a JobSet's last group, which holds the trainer."""
+    groups = mappings(workload, "spec", "replicatedJobs")
+    job = mapping(groups[-1], "template", "spec") if groups else mapping(workload, "spec")
+    containers = mappings(job, "template", "spec", "containers") or [{}]
+    words = [*sequence(containers[0], "command"), *sequence(containers[0], "args")]
+    return list(map(str, words))
+
+
+def _wanted(workload: Document) -> int:
+    if groups := mappings(workload, "spec", "replicatedJobs"):
+        return sum(int(group["template"]["spec"].get("parallelism", 1)) for group in groups)
+    return int(mapping(workload, "spec").get("parallelism", 1))
+
+
+def _restarts(workload: Document) -> int:
+    status = mapping(workload, "status")
+    if workload.get("kind") == "JobSet":
+        return int(status.get("restartsCountTowardsMax", 0))
+    failed = int(status.get("failed", 0))
+    if _is_sweep(workload):
+        return failed - len(indexes(status.get("failedIndexes", "")))
+    rounds = -(-failed // max(_wanted(workload), 1))
+    # The last round of a job that failed was not restarted.
+    return max(rounds - 1, 0) if _FAILS & _conditions(workload).keys() else rounds
+
+
+def _max_restarts(workload: Document) -> int:
+    spec = mapping(workload, "spec")
+    if workload.get("kind") == "JobSet":
+        return int(mapping(spec, "failurePolicy").get("maxRestarts", 0))
+    if _is_sweep(workload):
+        return int(spec["backoffLimitPerIndex"])
+    return int(spec.get("backoffLimit", 0)) // max(_wanted(workload), 1)

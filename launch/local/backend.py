@@ -1,0 +1,182 @@
+"""Jobs on this machine: real worker processes, the same cluster description, the same policy."""
+
+import dataclasses
+import functools
+import importlib.util
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from launch.backend import Backend, Check, Print
+from launch.code import remote_files
+from launch.local import history, job_folder
+from launch.local.job_folder import JobFolder
+from launch.local.logs import LogFollower
+from launch.local.prepare import prepare
+from launch.local.worker import end_orphans
+from launch.spec import sweep
+from launch.spec.job import JobSpec
+from launch.spec.status import ENDED, JobStatus
+from launch.spec.user_input import bad_flag
+
+
+class LocalBackend(Backend):
+    """Jobs in one state folder.
+
+    Args:
+        root: the state folder.
+    """
+
+    poll_secs = 0.1
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def submit(self, spec: JobSpec) -> str:
+        """Starts the job detached from this terminal."""
+        folder, lock = job_folder.create(self._root, prepare(spec, self._root), str(Path.cwd()))
+        _detach(folder, lock)
+        os.close(lock)
+        return folder.name
+
+    def dry_run(self, spec: JobSpec) -> list[str]:
+        """Returns one command line for each worker or trial."""
+        ready = prepare(spec, self._root)
+        ends = ready.trials or [()] * ready.workers
+        return [shlex.join([*ready.command, *ready.args, *end]) for end in ends]
+
+    def doctor(self) -> list[Check]:
+        """Looks for cores, the trainer and a state folder that can be written."""
+        cores = len(os.sched_getaffinity(0))
+        found = importlib.util.find_spec("trainer") is not None
+        parent = next(path for path in (self._root, *self._root.parents) if path.exists())
+        return [
+            Check("cores", cores > 0, f"{cores} for all workers together"),
+            Check("trainer", found, "can be imported" if found else "is not on the Python path"),
+            Check("state folder", os.access(parent, os.W_OK), f"{self._root} (--state_dir)"),
+        ]
+
+    def statuses(self) -> list[JobStatus]:
+        """Every job of the state folder."""
+        return [self._status(folder) for folder in job_folder.every(self._root)]
+
+    def status(self, name: str) -> JobStatus:
+        """The phase comes from the job's events and from whether its supervisor lives."""
+        return self._status(self._find(name))
+
+    def report(self, name: str) -> JobStatus:
+        """The results of trials come from the summaries in their workdirs."""
+        folder = self._find(name)
+        codes = history.newest_exits(folder.events())
+        read = functools.partial(_read, Path(folder.directory()))
+        trials = sweep.results(folder.spec().trials, codes, read)
+        return dataclasses.replace(self._status(folder), trials=trials)
+
+    def follow(
+        self, name: str, out: Print, index: int = -1, until: float = float("inf")
+    ) -> JobStatus:
+        """Reads the logs of every attempt as they grow."""
+        folder = self._find(name)
+        logs = LogFollower(folder.path / "logs", _unit(folder.spec(), index))
+        told = 0
+        while True:
+            # The status before the logs: what an ended job wrote is then in them.
+            status = self._status(folder)
+            over = status.phase in ENDED or time.monotonic() >= until
+            for line in logs.read(flush=over):
+                out(line)
+            events = folder.events()
+            for event in events[told:]:
+                if line := history.news(event, folder):
+                    out(f"[launch] {line}")
+            told = len(events)
+            if over:
+                return status
+            time.sleep(self.poll_secs)
+
+    def logs(self, name: str, out: Print, index: int = -1) -> None:
+        """Prints the logs of every attempt."""
+        folder = self._find(name)
+        unit = _unit(folder.spec(), index)
+        for line in LogFollower(folder.path / "logs", unit).read(flush=True):
+            out(line)
+
+    def cancel(self, name: str) -> None:
+        """Asks the supervisor; kills what a supervisor that died left behind."""
+        folder = self._find(name)
+        if self._status(folder).phase in ("succeeded", "failed", "cancelled"):
+            return
+        folder.request_cancel()
+        if not folder.has_supervisor():
+            end_orphans(folder.events())
+            folder.append("end", phase="cancelled", reason="cancelled by request")
+
+    def delete(self, name: str) -> None:
+        """Refuses a job that still runs."""
+        folder = self._find(name)
+        if self._status(folder).phase not in ENDED:
+            raise bad_flag(f"{name} still runs; first `launch cancel {name}`")
+        end_orphans(folder.events())
+        folder.remove()
+
+    def _find(self, name: str) -> JobFolder:
+        return job_folder.find(self._root, name)
+
+    def _status(self, folder: JobFolder) -> JobStatus:
+        # The lock is asked first: a job that ends in between then shows its end, not "lost".
+        alive = folder.has_supervisor()
+        spec, events = folder.spec(), folder.events()
+        phase, detail = history.phase_of(events, alive, spec.units)
+        return JobStatus(
+            name=folder.name,
+            backend="local",
+            phase=phase,
+            detail=detail,
+            created=history.submitted_at(events),
+            command=shlex.join([*spec.command, *spec.args]),
+            workdir=spec.workdir,
+            restarts=sum(bool(e.get("counted")) for e in events if e["event"] == "restart"),
+            max_restarts=spec.max_restarts,
+            first_failure=history.first_failure(events, folder),
+        )
+
+
+def _detach(folder: JobFolder, lock: int) -> None:
+    """Starts the supervisor in a session of its own; it inherits the lock and nothing else."""
+    log = str(folder.path / "supervisor.log")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    os.set_inheritable(lock, True)
+    os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "launch.local.supervisor", str(folder.path.resolve())],
+        os.environ | {"PYTHONPATH": _with_this_package()},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def _read(directory: Path, path: str) -> str:
+    """The text of a file of a job that was submitted in `directory`."""
+    if "://" in path:
+        return remote_files.read_text(path)
+    return (directory / path).read_text(encoding="utf-8")
+
+
+def _unit(spec: JobSpec, index: int) -> str:
+    """The unit by which the logs of one worker or trial are named, or "" for all."""
+    if index < 0:
+        return ""
+    if index >= spec.units:
+        raise bad_flag(f"--worker={index} must be 0 to {spec.units - 1}")
+    return f"{'trial' if spec.trials else 'worker'}-{index}"
+
+
+def _with_this_package() -> str:
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))

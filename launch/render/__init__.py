@@ -1,0 +1,1 @@
+"""A JobSpec as Kubernetes documents; pure functions."""

@@ -1,0 +1,110 @@
+"""JobSpec to Kubernetes documents: a pure function, the only one that backends submit."""
+
+import json
+
+from common.cluster_description import INDEX_VARIABLE, worker_env
+from launch.code import programs, volume
+from launch.render import network, placement, workload
+from launch.render.pod import template
+from launch.spec import documents, trainer_args
+from launch.spec.documents import Document
+from launch.spec.feasibility import check, check_image
+from launch.spec.job import JobSpec
+from launch.spec.labels import metadata
+from launch.spec.user_input import bad_flag
+
+_EXPERIMENTAL = "Experimental: this pattern has not been run on hardware by this project."
+_COMPILED = ("xla_step", "xla_loop")
+_NO_XLA = (
+    "Warning: TensorFlow 2.21's XLA writes PTX 8.5, too old for the {}: compiled execution is "
+    "expected to end the process there (never run); use --config.execution=graph."
+)
+
+
+def render(spec: JobSpec) -> list[Document]:
+    """Every document of the job, in the order in which they are created; the workload is last.
+
+    Raises:
+        RunError: the spec cannot run on Kubernetes; BAD_FLAG with the reason.
+    """
+    check(spec)
+    check_image(spec)
+    _check_workdir(spec)
+    _check_sweep(spec)
+    made = [_service_account(spec)] if spec.workload_identity else []
+    made.append(network.policy(spec))
+    if spec.code and not spec.code.url:
+        made.append(volume.config_map(spec.code, metadata(spec)))
+    if spec.pod_monitor:
+        made.append(network.pod_monitor(spec))
+    return [*made, *_workload(spec)]
+
+
+def text(spec: JobSpec) -> str:
+    """Every document as one YAML stream, below a comment where there is a remark."""
+    comment = f"# {remark(spec)}\n" if remark(spec) else ""
+    return comment + documents.dump(render(spec))
+
+
+def remark(spec: JobSpec) -> str:
+    """What somebody must know before using this job, or ""."""
+    if spec.multi_host_tpu:
+        return _EXPERIMENTAL
+    return "" if spec.device.xla or not _is_compiled(spec) else _NO_XLA.format(spec.device.title)
+
+
+def _is_compiled(spec: JobSpec) -> bool:
+    """Whether a run of the job asks for compiled execution on its command line."""
+    return any(
+        trainer_args.value((*spec.args, *trial), "config.execution") in _COMPILED
+        for trial in spec.trials or [()]
+    )
+
+
+def _workload(spec: JobSpec) -> list[Document]:
+    """The Job or JobSet, after the Service that it needs."""
+    if spec.multi_host_tpu:
+        return [workload.jobset_of_tpu_slice(spec, (*spec.command, *spec.args))]
+    command = (*spec.command, *placement.strategy_flags(spec), *spec.args)
+    if spec.trials:
+        return [workload.job(spec, template(spec, _trial_command(spec, command), {}))]
+    env = worker_env(workload.worker_addresses(spec), f"$({INDEX_VARIABLE})")
+    if spec.jobset:
+        return [workload.jobset_of_workers(spec, command, env)]
+    job = workload.job(spec, template(spec, command, env))
+    return [network.service(spec), job] if spec.workers > 1 else [job]
+
+
+def _trial_command(spec: JobSpec, command: tuple[str, ...]) -> tuple[str, ...]:
+    table = json.dumps([list(trial) for trial in spec.trials], separators=(",", ":"))
+    return ("python", "-c", programs.source("trial"), table, *command)
+
+
+def _service_account(spec: JobSpec) -> Document:
+    annotations = {"iam.gke.io/gcp-service-account": spec.workload_identity}
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {**metadata(spec), "annotations": annotations},
+        "automountServiceAccountToken": False,
+    }
+
+
+def _check_workdir(spec: JobSpec) -> None:
+    lasting = "://" in spec.workdir or any(
+        spec.workdir == mount.path or spec.workdir.startswith(mount.path + "/")
+        for mount in spec.mounts
+    )
+    if not lasting:
+        raise bad_flag(
+            f"--workdir={spec.workdir} is lost with the pod; give the trainer a bucket "
+            "(--workdir=gs://BUCKET/RUN after `--`) or a folder below --mount_pvc or --mount_gcs"
+        )
+
+
+def _check_sweep(spec: JobSpec) -> None:
+    if spec.trials and spec.jobset:
+        raise bad_flag(
+            "--sweep retries each trial for itself, --jobset all workers together; "
+            "leave --jobset out, or say --nojobset where a profile asks for it"
+        )

@@ -1,0 +1,62 @@
+"""What follows from a spec's accelerator: node labels, tolerations, quantities, trainer flags."""
+
+from launch.spec import trainer_args
+from launch.spec.documents import Document
+from launch.spec.job import JobSpec
+from launch.spec.labels import GPU_NODE, RESOURCES, SPOT, TOPOLOGY, TPU_NODE
+
+
+def node_selector(spec: JobSpec) -> dict[str, str]:
+    """The labels that a node must have."""
+    labels: dict[str, str] = {}
+    if spec.slice:
+        labels[TPU_NODE] = spec.device.gke_label
+        labels[TOPOLOGY] = spec.slice.topology
+    elif spec.device.kind == "gpu" and spec.platform == "gke":
+        labels[GPU_NODE] = spec.device.gke_label
+    if spec.spot:
+        labels[SPOT] = "true"
+    return labels | dict(spec.node_selector)
+
+
+def tolerations(spec: JobSpec) -> list[dict[str, str]]:
+    """The taints of accelerator and spot nodes that the pod accepts."""
+    accepted = []
+    if spec.device.kind in RESOURCES:
+        resource = RESOURCES[spec.device.kind]
+        accepted.append({"key": resource, "operator": "Exists", "effect": "NoSchedule"})
+    if spec.spot:
+        accepted.append({"key": SPOT, "operator": "Equal", "value": "true", "effect": "NoSchedule"})
+    return accepted
+
+
+def resources(spec: JobSpec) -> Document:
+    """Requests equal to limits: a guaranteed pod, evicted last."""
+    count = max(spec.devices, 1)
+    quantities = {
+        "cpu": str(spec.cpus or spec.device.host_cpus * count),
+        "memory": f"{spec.memory_gib or spec.device.host_memory_gib * count}Gi",
+        "ephemeral-storage": f"{spec.scratch_gib + 2}Gi",  # /tmp, and the container's own logs
+    }
+    if spec.device.kind in RESOURCES:
+        quantities[RESOURCES[spec.device.kind]] = str(spec.devices)
+    return {"requests": dict(quantities), "limits": dict(quantities)}
+
+
+def strategy_flags(spec: JobSpec) -> tuple[str, ...]:
+    """The trainer's placement flags, so that a missing accelerator is an error and never a CPU run.
+
+    A `--strategy` among the user's own arguments wins.
+    """
+    if trainer_args.value(spec.args, "strategy") is not None:
+        return ()
+    if spec.device.kind == "tpu":
+        return ("--strategy=tpu", "--tpu=local")
+    if spec.workers > 1:
+        return ("--strategy=multi_worker",)
+    return ("--strategy=mirrored",) if spec.device.kind == "gpu" else ("--strategy=cpu",)
+
+
+def shared_memory_gib(spec: JobSpec) -> int:
+    """Size of /dev/shm, GiB, or 0 for the runtime's 64 MiB: NCCL between GPUs needs more."""
+    return min(4 * spec.devices, 16) if spec.device.kind == "gpu" and spec.devices > 1 else 0

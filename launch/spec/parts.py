@@ -1,0 +1,87 @@
+"""The parts of a job that are more than a word or a number, and how their flags are written."""
+
+import dataclasses
+from typing import Literal
+
+from common.cluster_description import INDEX_VARIABLE, VARIABLE
+from launch.spec.user_input import bad_flag
+
+_SET_BY_LAUNCHER = {VARIABLE, INDEX_VARIABLE}
+MountKind = Literal["pvc", "gcs"]
+MOUNT_FLAGS = (
+    ("mount_pvc", "persistent volume claim to mount, CLAIM:/PATH"),
+    ("mount_gcs", "bucket to mount, BUCKET:/PATH"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SecretVariable:
+    """An environment variable that Kubernetes fills from a Secret; the value never passes here."""
+
+    name: str
+    secret: str
+    key: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """A persistent volume claim or a bucket, and the folder where the worker sees it."""
+
+    kind: MountKind
+    source: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeBundle:
+    """The files of --code.
+
+    Attributes:
+        digest: SHA-256 over names and contents, hexadecimal; of the zip where there is a `url`.
+        files: pairs of relative path and content.
+        url: where the zip of the files is put when they do not fit into a ConfigMap, else "".
+    """
+
+    digest: str
+    files: tuple[tuple[str, bytes], ...] = ()
+    url: str = ""
+
+
+def read_pair(flag: str, text: str) -> tuple[str, str]:
+    """NAME=VALUE."""
+    return _split(flag, text, "=", "NAME=VALUE")
+
+
+def read_variable(flag: str, text: str) -> tuple[str, str]:
+    """NAME=VALUE of an environment variable."""
+    name, value = read_pair(flag, text)
+    _check_variable(flag, name)
+    return name, value
+
+
+def read_secret(flag: str, text: str) -> SecretVariable:
+    """NAME=SECRET/KEY."""
+    name, reference = _split(flag, text, "=", "NAME=SECRET/KEY")
+    _check_variable(flag, name)
+    return SecretVariable(name, *_split(flag, reference, "/", "NAME=SECRET/KEY"))
+
+
+def read_mount(flag: str, text: str) -> Mount:
+    """SOURCE:/PATH of the flag `mount_KIND`."""
+    source, path = _split(flag, text, ":", "SOURCE:/PATH")
+    if not path.startswith("/"):
+        raise bad_flag(f"--{flag}={text}: the path must start with /")
+    kind: MountKind = "pvc" if flag == "mount_pvc" else "gcs"
+    return Mount(kind, source, path.rstrip("/") or "/")
+
+
+def _split(flag: str, text: str, separator: str, form: str) -> tuple[str, str]:
+    left, found, right = text.partition(separator)
+    if not (left and found and right):
+        raise bad_flag(f"--{flag}={text!r} must have the form {form}")
+    return left, right
+
+
+def _check_variable(flag: str, name: str) -> None:
+    if not (name.isascii() and name.isidentifier()) or name in _SET_BY_LAUNCHER:
+        raise bad_flag(f"--{flag}={name}=...: not a variable name, or one that launch sets itself")
