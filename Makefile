@@ -28,7 +28,7 @@ train: .venv/runtime ## Train the default config on the embedded digits
 
 .PHONY: test
 test: .venv/dev lint ## Check style and types, run the tests
-	$(BIN)/python -m pytest -m "not slow" --durations=25
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist=loadfile --durations=25
 
 .PHONY: test-slow
 test-slow: .venv/dev ## Run the long chaos and soak suites
