@@ -126,9 +126,10 @@ def _optimizer(
     if config.warmup_steps:
         rate = schedules.warmup(rate, config.warmup_steps)
     part = PartConfig(config.name, config.args)
-    optimizer = _call(registry.OPTIMIZERS, part, field, schedules.Schedule(rate, rate_scale))
-    optimizer.build(model.trainable_variables)
-    return pure_optimizer.make_pure(optimizer)
+    with pure_optimizer.backend_neutral():
+        optimizer = _call(registry.OPTIMIZERS, part, field, schedules.Schedule(rate, rate_scale))
+        pure_optimizer.build(optimizer, model.trainable_variables, field)
+    return optimizer
 
 
 def _loss(part: PartConfig) -> Any:

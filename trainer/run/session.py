@@ -15,7 +15,7 @@ from trainer.config import TrainConfig
 from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo, Split
 from trainer.data.serving import input_pipeline
-from trainer.engine import gpu_kernels
+from trainer.engine import audit, gpu_kernels
 from trainer.engine.inner_loop import InnerLoop, InputPipeline, StepFn
 from trainer.engine.step import Sums, make_eval_step, make_train_step, zero_sums
 from trainer.plan import Plan, microbatches_per_replica
@@ -79,7 +79,7 @@ def open_session(
             rate_scale=rate_scale,
         )
     _check_watched(config, task, info)
-    loops = _Loops(config, info, plan, placement, distribution, task, num_microbatches)
+    loops = _Loops(config, info, plan, placement, distribution, task, num_microbatches, rate_scale)
     train_pipeline = loops.train_pipeline()
     return Session(
         distribution,
@@ -102,6 +102,7 @@ class _Loops:
     strategy: tf.distribute.Strategy
     task: Task
     num_microbatches: int
+    rate_scale: keras.Variable
 
     @property
     def _compiled(self) -> bool:
@@ -149,6 +150,7 @@ class _Loops:
     def _loop(self, step_fn: StepFn, *parts: Any, zero: Sums) -> InnerLoop:
         if self.config.execution == "graph" and strategy.uses_gpu():
             step_fn = gpu_kernels.checked(step_fn)
+        step_fn = audit.audited(step_fn, [*self.task.readable(), self.rate_scale])
         return InnerLoop(
             self.strategy,
             step_fn,
