@@ -77,6 +77,13 @@ def rules(thing: Any) -> dict[int, Rule]:
         for variable in (*layer._trainable_variables, *layer._non_trainable_variables):
             found[id(variable)] = _rule(variable, layer)
     for layer in layers:
+        if getattr(layer, "synchronized", False):
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"layer {layer.name!r} has synchronized=True: its statistics would be of all "
+                "microbatches of a replica and change with the hardware; leave it out (each "
+                "microbatch has statistics of its own), or set config.virtual_replicas=1",
+            )
         if isinstance(layer, keras.layers.SpectralNormalization):
             found[id(layer.kernel)] = "normalized"  # it belongs to the layer inside
     return found

@@ -141,7 +141,7 @@ class Counting(keras.layers.Layer):
 
 
 def test_state_that_the_forward_pass_counts_up_is_refused_without_an_aggregation():
-    with pytest.raises(RunError, match=r"calls.*aggregation='mean'"):
+    with pytest.raises(RuntimeError, match=r"calls.*aggregation='mean'"):
         run(build(layers=[Counting()]), np.arange(8.0))
 
 

@@ -76,8 +76,8 @@ def _refuse_stateful(graph: tf.Graph, before: Set[tf.Operation]) -> None:
         advice = [text for start, text in _INSTEAD.items() if op.type.startswith(start)]
         raise RunError(
             ExitCode.BAD_CONFIG,
-            f"{graphs.made_by(op)}: {op.type} ({op.name}) keeps something from one step to the "
-            f"next that is no state of the run; {(*advice, 'use operations without state')[0]}",
+            f"{graphs.made_by(op)}: {op.type} ({op.name}) is no function of the state of the run; "
+            f"{(*advice, 'use operations that keep nothing')[0]}",
         )
 
 

@@ -76,8 +76,8 @@ def refuse(graph: tf.Graph) -> None:
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"{op.type} has no deterministic kernel on a GPU ({op.name}, made by "
-            f"{graphs.made_by(op)}); use {INSTEAD[op.type]}, or make it under tf.device('CPU:0'), or compile with "
-            "config.execution='xla_loop'",
+            f"{graphs.made_by(op)}); use {INSTEAD[op.type]}, or make it under "
+            "tf.device('CPU:0'), or compile with config.execution='xla_loop'",
         )
 
 

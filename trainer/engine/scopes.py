@@ -12,9 +12,10 @@ from trainer.ownership import Rule
 from trainer.task import Task
 
 _HOLD = "assign it to an attribute of the task, or make it with add_weight of a layer"
+_OUTSIDE = "assign it in train_step, outside of gradient()"
 _DECLARE = (
     "make it with trainable=False and aggregation='mean' (the mean of what the microbatches assign "
-    "is kept) or 'sum' (what they add is added), or assign it in train_step outside of gradient()"
+    "is kept) or 'sum' (what they add is added), or assign it in train_step, outside of gradient()"
 )
 
 
@@ -43,7 +44,7 @@ class MicrobatchScope(keras.StatelessScope):
         if rule == "read":
             raise _refusal(variable, "and each microbatch would assign another value", _DECLARE)
         if rule == "trained":
-            raise _refusal(variable, "which is trained: by gradients only", _DECLARE)
+            raise _refusal(variable, "which is trained: by gradients only", _OUTSIDE)
         if rule == "mean" and not tf.as_dtype(variable.dtype).is_floating:
             raise _refusal(variable, f"whose {variable.dtype} has no mean", _DECLARE)
         if rule == "normalized" and self.tape:
