@@ -12,7 +12,7 @@ import tensorflow as tf
 from trainer.commands import predict
 from trainer.commands.restored import restore_task
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples
+from trainer.data.serving import reading
 
 COUNT = 1000
 
@@ -27,8 +27,7 @@ def main() -> None:
     noise = tf.random.stateless_normal([COUNT, gan.task.latent], [1, 1], alg="philox")
     drawn = gan.task.models["main"](noise, training=False).numpy()
     classifier = restore_task(flags.classifier)
-    split, features = classifier.info.evaluation, classifier.info.features
-    real = examples.load(split, features, stage=Stage(), skip_bad=False)["image"]
+    real = reading.load(classifier.info, classifier.info.evaluation, Stage())["image"]
     print(json.dumps({"drawn": _look(classifier, drawn), "real": _look(classifier, real)}))
 
 

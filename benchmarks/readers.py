@@ -12,9 +12,11 @@ from trainer import storage
 from trainer.data.info import DatasetInfo
 from trainer.data.records import decode
 from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan
 from trainer.data.records.staging import Stager
-from trainer.data.serving import input_pipeline
-from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
+from trainer.data.serving.order import Batches, training_order
+from trainer.data.serving.reading import ExampleReader
+from trainer.data.serving.stream import StreamPipeline
 
 BATCH, IMAGES = 256, 32
 DIGITS_STEPS = 200
@@ -39,14 +41,10 @@ def exact(info: DatasetInfo, window: int, batch: int = BATCH, steps: int = 0) ->
 
 
 def make_stream(info: DatasetInfo, window: int, batch: int, steps: int) -> StreamPipeline:
-    order = input_pipeline.make_order(info.train, seed=0, window=window)
-    read = input_pipeline.make_examples(
-        info, info.train, order, steps * batch, Stage(), skip_bad=False
-    )
-    microbatches = LocalMicrobatches(0, batch)
-    return StreamPipeline(
-        microbatches, read, order, batch_size=batch, microbatch_size=batch, num_steps=steps
-    )
+    order = training_order(info.train, seed=0, window=window)
+    visits = order.reading_order(steps * batch)
+    reader = ExampleReader(ReadPlan(info, info.train, info.features, visits, Stage()))
+    return StreamPipeline(reader, Batches(order, batch, batch, range(batch)), steps)
 
 
 def first_batch(info: DatasetInfo, window: int, step: int) -> float:

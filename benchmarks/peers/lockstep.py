@@ -106,8 +106,8 @@ def _serve_the_same() -> None:
     def batch(
         pipeline: ResidentPipeline, selected: tuple, _: tf.Tensor, num_microbatches: int
     ) -> tuple:
-        shape = [num_microbatches, pipeline._microbatch_size]
-        size = num_microbatches * pipeline._microbatch_size
+        shape = [num_microbatches, pipeline._batches.microbatch_size]
+        size = num_microbatches * pipeline._batches.microbatch_size
         same = {n: tf.reshape(x[:size], [*shape, *x.shape[1:]]) for n, x in selected[2].items()}
         return same, tf.ones(shape)
 

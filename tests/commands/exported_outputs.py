@@ -17,7 +17,7 @@ from trainer import OptimizerConfig, PartConfig, TrainConfig, train
 from trainer.commands import export, predict
 from trainer.commands.restored import restore_task
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples
+from trainer.data.serving import reading
 from trainer.engine.virtual_replica import VirtualReplicaState, map_microbatches
 
 CONFIG = TrainConfig(
@@ -61,7 +61,7 @@ def main(folder: pathlib.Path) -> None:
     assert restored.digest == summary["state_digest"]
     export.write(restored, folder / "exported")
     split = restored.info.evaluation
-    held_out = examples.load(split, restored.info.features, stage=Stage(), skip_bad=False)
+    held_out = reading.load(restored.info, split, Stage())
     loss = cross_entropy(predict.outputs(restored, held_out["image"]), held_out["label"])
     images = held_out["image"][: 32 * (len(held_out["image"]) // 32)]
     microbatches = (images.astype(np.float32) / 255).reshape([-1, 8, *images.shape[1:]])

@@ -16,7 +16,7 @@ from trainer.checkpoint import digest
 from trainer.cluster import strategy
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature, Shard, Split
-from trainer.data.serving.order import SequentialOrder
+from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.resident import ResidentPipeline
 from trainer.engine import gpu_kernels
 from trainer.engine.inner_loop import InnerLoop
@@ -122,10 +122,8 @@ def train(config, distribution):
         ResidentPipeline(
             distribution,
             examples(dense),
-            order,
-            batch_size=BATCH,
-            microbatch_size=BATCH // V,
-            rows=STEPS,
+            Batches(order, BATCH, BATCH // V, range(BATCH)),
+            STEPS,
         ),
         lambda batch, _: batch,
         microbatches_per_replica=V // distribution.num_replicas_in_sync,

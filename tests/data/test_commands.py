@@ -46,28 +46,28 @@ def test_a_picture_that_cannot_be_written_is_one_line(tmp_path, capsys):
     assert "--picture" in line
 
 
-def show_own(folder, monkeypatch, **features):
-    """Run `data show` on 8 examples of own arrays, each a NumPy expression."""
+def show_custom(folder, monkeypatch, **features):
+    """Run `data show` on 8 examples of custom arrays, each a NumPy expression."""
     arrays = ", ".join(f"{name!r}: {value}" for name, value in features.items())
     code = f"import numpy as np\ndef build():\n    return {{'train': {{{arrays}}}}}\n"
-    (folder / "own_shown.py").write_text(code)
+    (folder / "custom_shown.py").write_text(code)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, "own_shown", raising=False)
+    monkeypatch.delitem(sys.modules, "custom_shown", raising=False)
     monkeypatch.chdir(folder)
-    settings = ["--config.dataset.name=own_shown:build", "--config.dataset.eval_split="]
+    settings = ["--config.dataset.name=custom_shown:build", "--config.dataset.eval_split="]
     return command.main(["show", "--picture=seen.png", *settings])
 
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_images_that_are_neither_grey_nor_coloured_are_not_drawn(tmp_path, monkeypatch, channels):
     image = f"np.zeros((8, 4, 4, {channels}), 'uint8')"
-    assert show_own(tmp_path, monkeypatch, image=image) == ExitCode.DONE
+    assert show_custom(tmp_path, monkeypatch, image=image) == ExitCode.DONE
     assert not (tmp_path / "seen.png").exists()
 
 
 def test_a_mask_is_no_caption(tmp_path, monkeypatch):
     image, mask = "np.zeros((8, 4, 4, 3), 'uint8')", "np.zeros((8, 4, 4, 1), 'uint8')"
-    assert show_own(tmp_path, monkeypatch, image=image, label=mask) == ExitCode.DONE
+    assert show_custom(tmp_path, monkeypatch, image=image, label=mask) == ExitCode.DONE
     assert (tmp_path / "seen.png").exists()
 
 
@@ -89,10 +89,10 @@ def test_show_counts_the_classes_of_tokens(tmp_path, capsys):
 
 
 def test_a_fault_of_own_code_is_told_with_its_stack(tmp_path, monkeypatch, capsys):
-    assert show_own(tmp_path, monkeypatch, image="np.zeros(8) / {}") == ExitCode.BUG
+    assert show_custom(tmp_path, monkeypatch, image="np.zeros(8) / {}") == ExitCode.BUG
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("Traceback")
-    assert "own_shown.py:3: TypeError" in told[-1]
+    assert "custom_shown.py:3: TypeError" in told[-1]
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_a_prepared_dataset_is_found_and_read(tmp_path, capsys):
     )
     info = sources.describe(config)
     from trainer.data.records.files import Stage
-    from trainer.data.serving import examples
+    from trainer.data.serving import reading
 
-    arrays = examples.load(info.train, info.features, stage=Stage(), skip_bad=False)
+    arrays = reading.load(info, info.train, Stage())
     assert arrays["image"].shape == (12, 8, 8, 3)
     assert [set(image.ravel().tolist()) for image in arrays["image"]].count({5}) == 1
     assert sorted(arrays["label"].tolist()) == sorted(i % 3 for i in range(12))

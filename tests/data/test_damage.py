@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import re
 
 import numpy as np
@@ -13,7 +14,7 @@ from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.info import DatasetInfo, Feature, Shard, Split
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples
+from trainer.data.serving import reading
 
 MODES = ("resident", "stream")
 SIZES = [4, 6, 5]
@@ -241,11 +242,15 @@ def test_the_fingerprint_covers_each_array_of_both_splits_and_every_field_of_a_f
     arrays = {"x": np.arange(8).reshape(4, 2), "label": np.arange(4)}
     split = Split("train", shards, 0, 4, arrays)
     features = {"x": Feature((2,), "int64"), "label": Feature((), "int64", num_classes=4)}
-    infos = [DatasetInfo("own", features, split, split), DatasetInfo("own", features, split, None)]
+    make = functools.partial(DatasetInfo, DatasetConfig())
+    infos = [
+        make("custom", features, split, split),
+        make("custom", features, split, None),
+    ]
     for name in arrays:
         changed = dataclasses.replace(split, arrays={**arrays, name: arrays[name][::-1]})
-        infos.append(DatasetInfo("own", features, changed, split))
-        infos.append(DatasetInfo("own", features, split, changed))
+        infos.append(make("custom", features, changed, split))
+        infos.append(make("custom", features, split, changed))
     other = {
         "shape": (3,), "dtype": "int32", "num_classes": 7, "encoding": "raw", "padded": True,
         "pad_value": 2, "resized": True,
@@ -253,9 +258,9 @@ def test_the_fingerprint_covers_each_array_of_both_splits_and_every_field_of_a_f
     assert set(other) == {field.name for field in dataclasses.fields(Feature)}
     for field, value in other.items():
         x = dataclasses.replace(features["x"], **{field: value})
-        infos.append(DatasetInfo("own", {**features, "x": x}, split, split))
+        infos.append(make("custom", {**features, "x": x}, split, split))
     assert len({info.fingerprint() for info in infos}) == len(infos)
-    moved = DatasetInfo("elsewhere", dict(reversed(features.items())), split, split)
+    moved = make("elsewhere", dict(reversed(features.items())), split, split)
     assert moved.fingerprint() == infos[0].fingerprint()
 
 
@@ -361,14 +366,14 @@ def test_a_wrong_config_is_refused_in_one_line(folder, fields, reason):
 
 
 def test_a_negative_label_in_arrays_is_named(tmp_path, monkeypatch):
-    (tmp_path / "own_bad.py").write_text(
+    (tmp_path / "custom_bad.py").write_text(
         "import numpy as np\n"
         "def build():\n"
         "    return {'train': {'image': np.zeros([3, 2]), 'label': np.array([0, -1, 1])}}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RunError, match="'label': example 1 is -1") as caught:
-        sources.describe(DatasetConfig("own_bad:build", eval_split=""))
+        sources.describe(DatasetConfig("custom_bad:build", eval_split=""))
     assert caught.value.code is ExitCode.BAD_DATA
 
 
@@ -377,4 +382,4 @@ def test_a_record_that_changes_under_the_run_is_found(folder, middle):
     info = sources.describe(config)
     flip_data(middle)
     with pytest.raises(RunError, match="does not match its checksum"):
-        examples.load(info.train, info.features, stage=Stage(), skip_bad=False)
+        reading.load(info, info.train, Stage())

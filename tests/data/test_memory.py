@@ -11,6 +11,7 @@ from tests.data.shards import example, write_file
 from tests.processes import ROOT
 from tests.storage.emulator import running_emulator
 from trainer import storage
+from trainer.config import DatasetConfig
 from trainer.data import info
 from trainer.data.info import Shard, Split
 
@@ -105,7 +106,7 @@ def staged_bytes(stage):
 
 def info_of(array):
     split = Split("train", (Shard("memory", len(array)),), 0, len(array), {"x": array})
-    return info.DatasetInfo("", {}, split, None)
+    return info.DatasetInfo(DatasetConfig(), "", {}, split, None)
 
 
 def test_memory_mapped_arrays_are_not_read_into_memory_for_the_fingerprint(tmp_path):

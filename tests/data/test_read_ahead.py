@@ -15,9 +15,13 @@ from tests.storage.emulator import running_emulator
 from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data import sources
+from trainer.data.info import DatasetInfo, Feature, Shard, Split
 from trainer.data.records import reader
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples, input_pipeline
+from trainer.data.records.read_plan import ReadPlan
+from trainer.data.serving import input_pipeline
+from trainer.data.serving.order import SequentialOrder
+from trainer.data.serving.reading import ExampleReader
 from trainer.engine.inner_loop import InnerLoop
 from trainer.storage import stage_dir
 
@@ -135,14 +139,21 @@ def test_an_error_that_nobody_foresaw_comes_with_its_own_stack(folder, monkeypat
 
 def test_arrays_that_cannot_be_read_say_why():
     class Broken(np.ndarray):
-        def __getitem__(self, _):
+        def __getitem__(self, index):
+            if isinstance(index, slice):  # a view: nothing is read
+                return super().__getitem__(index)
             raise OSError(errno.EIO, "of a mapped file")
 
-    arrays = examples.ArrayExamples({"x": np.zeros([4, 2]).view(Broken)})
-    served = tf.data.Dataset.from_tensors(tf.range(2, dtype=tf.int64))
+    arrays = {"x": np.zeros([4, 2]).view(Broken)}
+    split = Split("train", (Shard("memory", 4),), 0, 4, arrays)
+    features = {"x": Feature((2,), "float64")}
+    info = DatasetInfo(DatasetConfig("custom:build"), "", features, split, None)
+    reader = ExampleReader(ReadPlan(info, split, features, [0], Stage()))
+    first = SequentialOrder(split).serve(tf.range(2, dtype=tf.int64))
+    served = tf.data.Dataset.from_tensors(tuple(first))
     with pytest.raises(tf.errors.OpError) as caught:
-        next(iter(arrays.read(served, 2)))
-    assert arrays.cause(caught.value, []).strerror == "of a mapped file"
+        next(iter(reader.batches(served, 2)))
+    assert reader.cause(caught.value, []).strerror == "of a mapped file"
 
 
 def test_a_record_that_cannot_be_decoded_is_found_behind_a_stage_without_room_for_two(tmp_path):

@@ -10,8 +10,10 @@ from tests.data.shards import example, write_file
 from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.records.files import Stage
-from trainer.data.serving import input_pipeline
-from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
+from trainer.data.records.read_plan import ReadPlan
+from trainer.data.serving.order import Batches, training_order
+from trainer.data.serving.reading import ExampleReader
+from trainer.data.serving.stream import StreamPipeline
 
 BATCH, RECORDS, RECORD_BYTES = 16, 480, 4096
 SPEC = {"image": {"dtype": "uint8", "shape": [RECORD_BYTES], "encoding": "raw"}}
@@ -27,18 +29,12 @@ def info(tmp_path):
     )
 
 
-def read_epoch(info, stage, microbatches, window):
+def read_epoch(info, stage, places, window):
     steps = RECORDS // BATCH
-    order = input_pipeline.make_order(info.train, seed=0, window=window)
-    examples = input_pipeline.make_examples(info, info.train, order, RECORDS, stage, skip_bad=False)
-    pipeline = StreamPipeline(
-        microbatches,
-        examples,
-        order,
-        batch_size=BATCH,
-        microbatch_size=microbatches.size,
-        num_steps=steps,
-    )
+    order = training_order(info.train, seed=0, window=window)
+    plan = ReadPlan(info, info.train, info.features, order.reading_order(RECORDS), stage)
+    batches = Batches(order, BATCH, len(places), places)
+    pipeline = StreamPipeline(ExampleReader(plan), batches, steps)
     with contextlib.closing(pipeline):
         assert len(list(pipeline.prepare(0, steps))) == steps
 
@@ -55,6 +51,6 @@ def test_workers_together_read_the_data_once(info, tmp_path, num_workers, window
     size, before = BATCH // num_workers, bytes_read()
     for worker in range(num_workers):
         stage = Stage(str(tmp_path / f"host-{worker}"))  # nothing is shared, as on as many hosts
-        read_epoch(info, stage, LocalMicrobatches(worker * size, size), window)
+        read_epoch(info, stage, range(worker * size, worker * size + size), window)
     data = sum(shard.num_bytes for shard in info.train.shards)
     assert 0.95 * data < bytes_read() - before <= 1.1 * data

@@ -12,8 +12,11 @@ from tests.data.shards import FEATURES, write_shards
 from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples, input_pipeline
-from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
+from trainer.data.records.read_plan import ReadPlan
+from trainer.data.records.reader import RecordReader
+from trainer.data.serving import input_pipeline, reading
+from trainer.data.serving.order import Batches, training_order
+from trainer.data.serving.stream import StreamPipeline
 
 SIZES = [7, 1, 12, 5]
 
@@ -88,23 +91,19 @@ def test_a_stream_resumes_at_any_step(pattern, window):
 def test_a_worker_reads_its_own_microbatches_only(pattern, monkeypatch):
     config = config_of(pattern, serve="stream", shuffle_window=9)
     info = sources.describe(config)
-    order = input_pipeline.make_order(info.train, seed=3, window=9)
+    order = training_order(info.train, seed=3, window=9)
     whole = served(pipeline_of(config), [(0, 8)]).reshape(8, 6)
-    read, real = [], examples.RecordReader.read
+    read, real = [], RecordReader.read
 
-    def counted(self, ids, visits, first_visit):
-        read.append(len(ids))
-        return real(self, ids, visits, first_visit)
+    def counted(self, served):
+        read.append(len(served.ids))
+        return real(self, served)
 
-    monkeypatch.setattr(examples.RecordReader, "read", counted)
+    monkeypatch.setattr(RecordReader, "read", counted)
     for first in (0, 2, 4):
-        source = examples.RecordExamples(
-            info.train, info.features, order, num_positions=48, stage=Stage(), skip_bad=False
-        )
-        microbatches = LocalMicrobatches(first, 2)
-        pipeline = StreamPipeline(
-            microbatches, source, order, batch_size=6, microbatch_size=2, num_steps=8
-        )
+        plan = ReadPlan(info, info.train, info.features, order.reading_order(48), Stage())
+        batches = Batches(order, 6, 2, range(first, first + 2))
+        pipeline = StreamPipeline(reading.ExampleReader(plan), batches, 8)
         prepared = pipeline.prepare(0, 8)
         for step in range(8):
             selected = pipeline.select(prepared, tf.constant(step))
@@ -122,20 +121,20 @@ def test_evaluation_counts_every_example_once(pattern, mode):
 
 def test_shards_are_closed_behind_the_window(pattern, monkeypatch):
     config = config_of(pattern, serve="stream", shuffle_window=3)
-    most, real = [], examples.RecordReader.read
+    most, real = [], RecordReader.read
 
-    def watched(self, ids, visits, first_visit):
-        records = real(self, ids, visits, first_visit)
+    def watched(self, served):
+        records = real(self, served)
         most.append(len(self._open))
         return records
 
-    monkeypatch.setattr(examples.RecordReader, "read", watched)
+    monkeypatch.setattr(RecordReader, "read", watched)
     served(pipeline_of(config, batch_size=2), [(0, 40)], batch_size=2)
     assert max(most) <= 3
 
 
 def test_arrays_stream_as_they_are_resident(tmp_path, monkeypatch):
-    (tmp_path / "own_data.py").write_text(
+    (tmp_path / "custom_data.py").write_text(
         "import numpy as np\n"
         "def build(n):\n"
         "    ids = np.arange(n)\n"
@@ -143,19 +142,19 @@ def test_arrays_stream_as_they_are_resident(tmp_path, monkeypatch):
         "    return {'train': {'image': images, 'label': ids % 5}}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    own = {
-        "name": "own_data:build",
+    fields = {
+        "name": "custom_data:build",
         "args": {"n": 25},
         "eval_split": "",
         "train_split": "train[2:]",
     }
     one, other = (
-        served(pipeline_of(DatasetConfig(serve=mode, **own)), [(0, 9)])
+        served(pipeline_of(DatasetConfig(serve=mode, **fields)), [(0, 9)])
         for mode in ("resident", "stream")
     )
     assert np.array_equal(one, other)
     assert sorted(one[:23]) == list(range(2, 25))
-    assert sources.describe(DatasetConfig(**own)).features["label"].num_classes == 5
+    assert sources.describe(DatasetConfig(**fields)).features["label"].num_classes == 5
 
 
 def test_example_log_names_step_microbatch_and_id(pattern, tmp_path, monkeypatch):
@@ -215,41 +214,40 @@ def test_variable_length_and_raw_features(tmp_path):
         "tokens": {"shape": [4], "padded": True, "pad_value": -1},
         "signal": {"dtype": "float32", "shape": [2], "encoding": "raw"},
     }
-    info = sources.describe(
-        DatasetConfig(
-            str(tmp_path / "{split}-*"),
-            eval_split="",
-            args=json.loads(json.dumps({"features": spec})),
-        )
+    config = DatasetConfig(
+        str(tmp_path / "{split}-*"),
+        eval_split="",
+        args=json.loads(json.dumps({"features": spec})),
     )
-    arrays = examples.load(info.train, info.features, stage=Stage(), skip_bad=False)
+    info = sources.describe(config)
+    arrays = reading.load(info, info.train, Stage())
     assert arrays["tokens"].tolist() == [[1, -1, -1, -1], [1, 2, 3, -1], [4, 5, -1, -1]]
     assert arrays["signal"].tolist() == [[0, 2.5], [1, 2.5], [2, 2.5]]
 
 
 def test_steps_are_read_one_after_another(pattern, monkeypatch):
-    busy, overlaps, real = [], [], examples.RecordReader.read
+    busy, overlaps, real = [], [], RecordReader.read
 
-    def slow(self, ids, visits, first_visit):
+    def slow(self, served):
         overlaps.extend(busy)
         busy.append(1)
         time.sleep(0.01)
         busy.pop()
-        return real(self, ids, visits, first_visit)
+        return real(self, served)
 
-    monkeypatch.setattr(examples.RecordReader, "read", slow)
+    monkeypatch.setattr(RecordReader, "read", slow)
     served(pipeline_of(config_of(pattern, serve="stream")), [(0, 30)])
     assert not overlaps
 
 
 def test_waiting_for_records_is_measured(pattern, monkeypatch):
-    real = examples.RecordReader.read
+    real = RecordReader.read
 
     def slow(*args):
         time.sleep(0.05)
         return real(*args)
 
-    monkeypatch.setattr(examples.RecordReader, "read", slow)
+    monkeypatch.setattr(RecordReader, "read", slow)
     streamed, resident = (pipeline_of(config_of(pattern, serve=s)) for s in ("stream", "resident"))
     started = time.monotonic()
     served(streamed, [(0, 10)])

@@ -21,6 +21,7 @@ from tests.docs import pages
 from tests.processes import ROOT, SHORT, summary
 from tests.report import browser
 from trainer.commands import compare
+from trainer.data.info import Feature
 from trainer.report import examples, page, pictures
 from trainer.report.run_files import read_run
 from trainer.report.svg import line_chart, round_numbers
@@ -119,7 +120,7 @@ def test_held_out_images_are_not_all_there_as_floats() -> None:
     images = np.broadcast_to(images, [2048, 32, 32, 3])
     task = types.SimpleNamespace(average=None, model=lambda x, **_: tf.reduce_mean(x, [1, 2]) * 255)
     tracemalloc.start()
-    logits = examples._logits(task, images)
+    logits = examples._logits(task, images, Feature((32, 32, 3), "uint8"))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     np.testing.assert_allclose(logits[:, 0], images[:, 0, 0, 0], rtol=1e-4)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.cluster import strategy
 from trainer.data.info import Shard, Split
-from trainer.data.serving.order import SequentialOrder
+from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.resident import ResidentPipeline
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import StepPlan, make_eval_step, zero_sums
@@ -53,10 +53,8 @@ def main(replicas, sizes):
             ResidentPipeline(
                 distribution,
                 examples(n),
-                order,
-                batch_size=BATCH,
-                microbatch_size=BATCH // V,
-                rows=steps,
+                Batches(order, BATCH, BATCH // V, range(BATCH)),
+                steps,
             ),
             lambda batch, _: batch,
             microbatches_per_replica=V // replicas,

@@ -41,7 +41,7 @@ def test_the_named_examples_are_those_that_the_window_served(tmp_path, capsys) -
     config = TrainConfig(train_steps=3, dataset=DatasetConfig(shuffle_window=4))
     plan = Plan(3, 12, 4, 4, 4)
     skipped = dict.fromkeys(range(3), "loss spike")
-    report(skipped, config, DatasetInfo("source", {}, split, None), plan, tmp_path)
+    report(skipped, config, DatasetInfo(DatasetConfig(), "source", {}, split, None), plan, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "skipped.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2]
     served = [sorted(line["examples"]) for line in lines]

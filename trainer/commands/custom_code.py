@@ -6,7 +6,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer.config import TrainConfig, experiment_file, part_names
 from trainer.data import sources
 
-_OURS = "trainer.generated."
+_OURS = "trainer.synthetic."
 
 
 def check(config: TrainConfig, where: str, own_file: str) -> None:
@@ -38,7 +38,7 @@ def check(config: TrainConfig, where: str, own_file: str) -> None:
 def _named(config: TrainConfig) -> dict[str, str]:
     """Return field -> name of every part from outside of the trainer."""
     named = {field: name for field, table, name in part_names.names(config) if name not in table}
-    if sources.is_own(config.dataset.name):
+    if sources.find(config.dataset.name).is_custom:
         named["dataset.name"] = config.dataset.name
     return {field: name for field, name in named.items() if not name.startswith(_OURS)}
 

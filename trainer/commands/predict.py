@@ -35,7 +35,7 @@ def main(args: Sequence[str]) -> None:
         from trainer.commands.restored import restore_task
 
     restored = restore_task(flags.workdir, flags.config)
-    name = str(getattr(restored.task, "input", "image"))
+    name = _input(restored)
     if name not in restored.info.features:
         raise RunError(
             ExitCode.BAD_FLAG, f"predict: the task of {flags.workdir} has no feature {name!r}"
@@ -61,12 +61,14 @@ def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
     """
     import tensorflow as tf
 
+    from trainer.data.augment.preprocess import scale_pixels
+
     model, size = restored.task.models["main"], restored.plan.microbatch_size
-    inputs = values.astype(np.float32) / 255 if values.dtype == np.uint8 else values
-    call = tf.function(lambda x: model(x, training=False), autograph=False)
+    feature = restored.info.features[_input(restored)]
+    call = tf.function(lambda x: model(scale_pixels(x, feature), training=False), autograph=False)
     parts = []
-    for start in range(0, len(inputs), size):
-        microbatch = inputs[start : start + size]
+    for start in range(0, len(values), size):
+        microbatch = values[start : start + size]
         padded = np.concatenate(
             [
                 microbatch,
@@ -75,6 +77,11 @@ def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
         )
         parts.append(call(tf.constant(padded)).numpy()[: len(microbatch)])
     return np.concatenate(parts)
+
+
+def _input(restored: "Restored") -> str:
+    """Return the feature that the task gives to its model."""
+    return str(getattr(restored.task, "input", "image"))
 
 
 def _check_fits(restored: "Restored", name: str, workdir: str) -> None:

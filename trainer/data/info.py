@@ -1,4 +1,8 @@
-"""What is known of a dataset before an example is read; standard library only."""
+"""What is known of a dataset before an example is read; standard library only.
+
+A source describes a dataset in these words; every other room of `trainer.data`, and the tasks, only
+read them.
+"""
 
 import dataclasses
 import functools
@@ -6,20 +10,22 @@ import hashlib
 import itertools
 import json
 import math
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from common.exit_codes import ExitCode, RunError
+from trainer.config import DatasetConfig
 
 if TYPE_CHECKING:
     import numpy as np
+
+Arrays: TypeAlias = "Mapping[str, np.ndarray]"
+"""Feature -> [examples, ...]."""
 
 ORDER_VERSION = 2
 """Raised whenever the same config would serve its examples in another order."""
 
 _HASHED_BYTES = 16 << 20
-_SLICE = re.compile(r"(?P<name>[\w.-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
+_WIDTHS = {"uint8": 1, "bool": 1, "int8": 1, "bfloat16": 2, "float16": 2, "uint16": 2, "int16": 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +58,13 @@ class Feature:
     @property
     def num_bytes(self) -> int:
         """Size of one decoded value; unknown dimensions count as 1."""
-        widths = {"uint8": 1, "bool": 1, "int8": 1, "bfloat16": 2, "float16": 2, "uint16": 2}
-        return math.prod(d or 1 for d in self.shape) * widths.get(
-            self.dtype, 8 if "64" in self.dtype else 4
-        )
+        width = _WIDTHS.get(self.dtype, 8 if "64" in self.dtype else 4)
+        return math.prod(d or 1 for d in self.shape) * width
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One TFRecord file: where it is, how many examples it must hold, and its bytes."""
+    """One file of examples: where it is, how many it must hold, and its bytes."""
 
     url: str
     num_examples: int
@@ -84,37 +88,36 @@ class Split:
         shards: of the whole split.
         start: first example.
         stop: one after the last.
-        arrays: feature -> [examples of the whole split, ...], where they are not in files.
+        arrays: of the whole split, where the examples are not in files.
     """
 
     name: str
     shards: tuple[Shard, ...]
     start: int
     stop: int
-    arrays: Mapping[str, "np.ndarray"] | None = dataclasses.field(
-        default=None, compare=False, repr=False
-    )
+    arrays: "Arrays | None" = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def num_examples(self) -> int:
         """N."""
         return self.stop - self.start
 
+    def rows(self) -> "Arrays | None":
+        """Return the arrays of its own examples alone."""
+        return self.arrays and {
+            n: array[self.start : self.stop] for n, array in self.arrays.items()
+        }
+
     @functools.cached_property
     def sections(self) -> tuple[Section, ...]:
         """What the split uses of its shards; a shard of which it uses nothing is left out."""
-        ends = itertools.accumulate(shard.num_examples for shard in self.shards)
-        cuts = [
-            (shard, max(self.start - end + shard.num_examples, 0), end)
-            for shard, end in zip(self.shards, ends, strict=True)
-        ]
-        sections = [
-            Section(
-                shard, first, min(shard.num_examples, shard.num_examples - end + self.stop) - first
-            )
-            for shard, first, end in cuts
-        ]
-        return tuple(section for section in sections if section.size > 0)
+        ends = itertools.accumulate((shard.num_examples for shard in self.shards), initial=0)
+        sections = []
+        for shard, (begin, end) in zip(self.shards, itertools.pairwise(ends), strict=True):
+            first, last = max(self.start, begin), min(self.stop, end)
+            if first < last:
+                sections.append(Section(shard, first - begin, last - first))
+        return tuple(sections)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -127,6 +130,7 @@ class DatasetInfo:
     """A dataset as the config asks for it.
 
     Attributes:
+        config: that asks for it; its name selects the source.
         source: its folder, pattern or function.
         features: of an example as it is stored.
         train: what is trained on.
@@ -134,6 +138,7 @@ class DatasetInfo:
         skipped: a line for each damaged stretch that is left out.
     """
 
+    config: DatasetConfig
     source: str
     features: Mapping[str, Feature]
     train: Split
@@ -161,24 +166,17 @@ class DatasetInfo:
 
     @functools.cached_property
     def _fingerprint(self) -> str:
-        splits = [
-            (s.name, [_identity(shard) for shard in s.shards], s.start, s.stop, _content(s))
-            for s in (self.train, self.evaluation)
-            if s
-        ]
+        splits = [_identity(s) for s in (self.train, self.evaluation) if s]
         features = {n: dataclasses.astuple(f) for n, f in sorted(self.features.items())}
         text = json.dumps([ORDER_VERSION, splits, features])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _identity(shard: Shard) -> tuple[str, int, int]:
-    return shard.url.rpartition("/")[2], shard.num_bytes, shard.num_examples
-
-
-def _content(split: Split) -> list[str]:
-    """Return a digest of each array; what is in files is checked when it is read."""
-    arrays = split.arrays or {}
-    return [_digest(arrays[name]) for name in sorted(arrays)]
+def _identity(split: Split) -> list[object]:
+    shards = [(s.url.rpartition("/")[2], s.num_bytes, s.num_examples) for s in split.shards]
+    # What is in files is checked when it is read.
+    arrays = [_digest(array) for _, array in sorted((split.arrays or {}).items())]
+    return [split.name, shards, split.start, split.stop, arrays]
 
 
 def _digest(array: "np.ndarray") -> str:
@@ -188,54 +186,3 @@ def _digest(array: "np.ndarray") -> str:
     for start in range(0, len(array), rows):
         digest.update(array[start : start + rows].tobytes())
     return digest.hexdigest()
-
-
-def slice_split(spec: str, splits: Mapping[str, tuple[Shard, ...]], field: str) -> Split:
-    """Return the split that `spec` names: `train`, `train[:42000]`, `train[-10%:]`.
-
-    Raises:
-        RunError: BAD_CONFIG where the form is wrong, there is no such split, or it is empty.
-    """
-    match = _SLICE.fullmatch(spec)
-    if not match:
-        raise RunError(
-            ExitCode.BAD_CONFIG, f"{field}={spec!r} is not a split such as train or train[:42000]"
-        )
-    if match["name"] not in splits:
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"{field}={spec!r}: no such split; the dataset has {', '.join(sorted(splits))}",
-        )
-    shards = splits[match["name"]]
-    total = sum(shard.num_examples for shard in shards)
-    start, stop = (_bound(match[end], total, default) for end, default in _ENDS)
-    if start >= stop:
-        raise RunError(
-            ExitCode.BAD_CONFIG, f"{field}={spec!r} is empty: the split holds {total} examples"
-        )
-    return Split(match["name"], shards, start, stop)
-
-
-def hold_out(split: Split, count: int) -> tuple[Split, Split]:
-    """Cut the last `count` examples off `split`; returns (rest, cut off).
-
-    Raises:
-        RunError: BAD_CONFIG where nothing would be left to train on.
-    """
-    if count >= split.num_examples:
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"config.dataset.holdout={count} leaves nothing of {split.num_examples} examples",
-        )
-    middle = split.stop - count
-    return dataclasses.replace(split, stop=middle), dataclasses.replace(split, start=middle)
-
-
-_ENDS = (("start", 0.0), ("stop", 1.0))
-
-
-def _bound(text: str | None, total: int, default: float) -> int:
-    if text is None:
-        return round(default * total)
-    value = round(int(text[:-1]) * total / 100) if text.endswith("%") else int(text)
-    return min(max(value + total if value < 0 else value, 0), total)

@@ -1,7 +1,7 @@
 """What the data of a config are: numbers, classes, and a picture of training examples."""
 
 import collections
-import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 
@@ -11,11 +11,12 @@ import tensorflow as tf
 from trainer.config import TrainConfig
 from trainer.data import sources
 from trainer.data.augment import preprocess
-from trainer.data.info import DatasetInfo, Feature, Split
+from trainer.data.info import DatasetInfo
 from trainer.data.records.decode import describe
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples, input_pipeline
-from trainer.data.serving.stream import LocalMicrobatches, StreamPipeline
+from trainer.data.records.read_plan import ReadPlan
+from trainer.data.serving import reading
+from trainer.data.serving.order import training_order
 from trainer.storage.failures import local_io
 
 Row = tuple[str, str]
@@ -38,7 +39,7 @@ def show(config: TrainConfig, stage: Stage, picture: pathlib.Path | None) -> lis
     rows += [("skipped", line) for line in info.skipped]
     for name, feature in info.features.items():
         if feature.num_classes is not None:
-            rows += _histogram(info, name, feature, config, stage)
+            rows += _histogram(info, name, stage)
     drawn = [n for n, f in info.features.items() if f.is_image and f.shape[-1] in _CHANNELS]
     if picture is not None and drawn:
         _draw(_first_examples(config, info, stage), drawn[0], picture)
@@ -47,25 +48,18 @@ def show(config: TrainConfig, stage: Stage, picture: pathlib.Path | None) -> lis
 
 
 def _split_rows(info: DatasetInfo) -> list[Row]:
-    splits = [("training", info.train)] + [("evaluation", info.evaluation)] * bool(info.evaluation)
     return [
         (f"{use} examples", f"{s.num_examples:,} of {s.name}, {len(s.sections)} shards")
-        for use, s in splits
+        for use, s in (("training", info.train), ("evaluation", info.evaluation))
         if s is not None
     ]
 
 
-def _histogram(
-    info: DatasetInfo, name: str, feature: Feature, config: TrainConfig, stage: Stage
-) -> list[Row]:
+def _histogram(info: DatasetInfo, name: str, stage: Stage) -> list[Row]:
     """Count the classes of the first training examples; only their labels are decoded."""
     count = min(info.train.num_examples, _COUNTED)
-    part = Split(info.train.name, info.train.shards, info.train.start, info.train.start + count)
-    if info.train.arrays is not None:
-        labels = info.train.arrays[name][part.start : part.stop]
-    else:
-        skip_bad = config.dataset.skip_bad_records
-        labels = examples.load(part, {name: feature}, stage=stage, skip_bad=skip_bad)[name]
+    part = dataclasses.replace(info.train, stop=info.train.start + count)
+    labels = reading.load(info, part, stage, [name])[name]
     counted = collections.Counter(labels.ravel().tolist())
     most = max(counted.values())
     title = f"{name}, first {count:,}" if count < info.train.num_examples else name
@@ -78,25 +72,12 @@ def _histogram(
 def _first_examples(config: TrainConfig, info: DatasetInfo, stage: Stage) -> dict[str, np.ndarray]:
     """Return the first training examples, augmented: feature -> [n, ...]."""
     count = min(_COLUMNS * _LINES, info.train.num_examples)
-    order = input_pipeline.make_order(
-        info.train, seed=config.seed, window=config.dataset.shuffle_window
-    )
-    skip_bad = config.dataset.skip_bad_records
-    read = input_pipeline.make_examples(info, info.train, order, count, stage, skip_bad=skip_bad)
-    pipeline = StreamPipeline(
-        LocalMicrobatches(0, count),
-        read,
-        order,
-        batch_size=count,
-        microbatch_size=count,
-        num_steps=1,
-    )
-    with contextlib.closing(pipeline):
-        try:
-            selected = pipeline.select(pipeline.prepare(0, 1), tf.constant(0))
-        except tf.errors.OpError as error:
-            raise pipeline.cause(error, 0, 1) from None
-    batch, _ = pipeline.batch(selected, tf.constant(0, tf.int64), 1)
+    window = config.dataset.shuffle_window
+    order = training_order(info.train, seed=config.seed, window=window)
+    visits = order.reading_order(count)
+    plan = ReadPlan(info, info.train, info.features, visits, stage)
+    stored = reading.load_first(plan, order, count)
+    batch = {name: tf.constant(values)[tf.newaxis] for name, values in stored.items()}
     change = preprocess.make_preprocess(info.features, config.augment, seed=config.seed)
     seen = change(batch, tf.range(count, dtype=tf.int64)[tf.newaxis])
     return {name: values[0].numpy() for name, values in seen.items()}

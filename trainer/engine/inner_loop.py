@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from trainer.data.serving.input_pipeline import CHUNK
+from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine.step import Microbatches, Sums
 from trainer.engine.step_sums import StepSums
 
@@ -72,7 +72,7 @@ class InnerLoop:
             self._trace()
 
     def __call__(self, first_step: int, num_steps: int) -> StepSums:
-        """Make steps `first_step` and following, at most serving.input_pipeline.CHUNK of them."""
+        """Make steps `first_step` and following, at most `MAX_STEPS_PER_CALL` of them."""
         prepared = self._pipeline.prepare(first_step, num_steps)
         numbers = (tf.constant(first_step, tf.int64), tf.constant(num_steps))
         try:
@@ -91,18 +91,18 @@ class InnerLoop:
     def _steps(
         self, first_step: tf.Tensor, num_steps: tf.Tensor, prepared: Any
     ) -> tuple[tf.Tensor, Sums]:
-        """Return, in the graph, a row of scalars for each step [CHUNK, scalars], and other sums."""
+        """Return, in the graph, scalars [MAX_STEPS_PER_CALL, scalars], and the other sums."""
 
         def body(index: tf.Tensor, rows: tf.Tensor, sums: Sums) -> tuple[tf.Tensor, ...]:
             selected = self._pipeline.select(prepared, index)
             made = self._step(selected, first_step + tf.cast(index, tf.int64))
             row = tf.stack([tf.cast(made[name], tf.float32) for name in self._scalars])
             # A scatter would do, but on a GPU a deterministic one is computed by the host.
-            rows = tf.where((tf.range(CHUNK) == index)[:, tf.newaxis], row, rows)
+            rows = tf.where((tf.range(MAX_STEPS_PER_CALL) == index)[:, tf.newaxis], row, rows)
             sums = {name: total + _counted(made, name) for name, total in sums.items()}
             return index + 1, rows, sums
 
-        start = (tf.constant(0), tf.zeros([CHUNK, len(self._scalars)]), self._others)
+        start = (tf.constant(0), tf.zeros([MAX_STEPS_PER_CALL, len(self._scalars)]), self._others)
         loop = tf.while_loop(lambda i, *_: i < num_steps, body, start, parallel_iterations=1)
         return loop[1], loop[2]
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.info import DatasetInfo
+from trainer.data.augment.preprocess import scale_pixels
+from trainer.data.info import DatasetInfo, Feature
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples
+from trainer.data.serving import reading
 from trainer.report import pictures
 from trainer.task import Task
 from trainer.tasks.supervised import Supervised
@@ -19,14 +20,13 @@ _SHOWN = 12
 _BATCH = 64
 
 
-def look(task: Task, info: DatasetInfo, stage: Stage, *, skip_bad: bool) -> dict[str, Any]:
+def look(task: Task, info: DatasetInfo, stage: Stage) -> dict[str, Any]:
     """Return what a classifier does; nothing where the task does not predict classes.
 
     Args:
         task: with its trained state.
         info: of its data.
         stage: where remote files are brought.
-        skip_bad: damaged records are not counted among the examples.
 
     Returns:
         "confusion" [K][K], the "worst" examples, and "pictures" of both: name -> uint8[H, W, C].
@@ -37,14 +37,15 @@ def look(task: Task, info: DatasetInfo, stage: Stage, *, skip_bad: bool) -> dict
     label = info.features[task.label]
     if not label.num_classes or label.shape:
         return {}
-    arrays = examples.load(split, info.features, stage=stage, skip_bad=skip_bad)
-    labels, logits = arrays[task.label].astype(np.int64), _logits(task, arrays[task.input])
+    arrays = reading.load(info, split, stage)
+    labels, feature = arrays[task.label].astype(np.int64), info.features[task.input]
+    logits = _logits(task, arrays[task.input], feature)
     if logits.ndim != 2 or logits.shape[1] != label.num_classes:
         return {}
     matrix = count(labels, logits.argmax(-1), label.num_classes)
     worst, values = _worst(labels, logits), arrays[task.input]
     drawn = {"confusion": pictures.confusion(matrix)}
-    if _is_image(values):
+    if feature.is_image and feature.shape[-1] in (1, 3):
         drawn["worst"] = pictures.grid(values[[example["id"] for example in worst]])
         worst = [{**example, "png": pictures.png(values[example["id"]])} for example in worst]
     return {"confusion": matrix.tolist(), "worst": worst, "pictures": drawn}
@@ -56,10 +57,10 @@ def count(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.nda
     return cells.reshape(num_classes, num_classes)
 
 
-def _logits(task: Supervised, values: np.ndarray) -> np.ndarray:
+def _logits(task: Supervised, values: np.ndarray, feature: Feature) -> np.ndarray:
     @tf.function(autograph=False, reduce_retracing=True)
     def call(x: tf.Tensor) -> tf.Tensor:
-        x = tf.cast(x, tf.float32) / 255 if x.dtype == tf.uint8 else x
+        x = scale_pixels(x, feature)
         with task.average.scope() if task.average else contextlib.nullcontext():
             return task.model(x, training=False)
 
@@ -82,7 +83,3 @@ def _worst(labels: np.ndarray, logits: np.ndarray) -> list[dict[str, Any]]:
         }
         for i in order
     ]
-
-
-def _is_image(values: np.ndarray) -> bool:
-    return values.dtype == np.uint8 and values.ndim == 4 and values.shape[-1] in (1, 3)

@@ -24,7 +24,7 @@ NAME = "report.html"
 
 
 def write(
-    folder: Path, task: Task, info: DatasetInfo, plan: Plan, stage: Stage, *, skip_bad: bool
+    folder: Path, task: Task, info: DatasetInfo, plan: Plan, stage: Stage
 ) -> "Mapping[str, np.ndarray]":
     """Write the report of the run in `folder`; the run is done, so it never fails because of it.
 
@@ -34,7 +34,7 @@ def write(
     from trainer.report import examples, pictures, samples
 
     try:
-        looked = examples.look(task, info, stage, skip_bad=skip_bad)
+        looked = examples.look(task, info, stage)
         drawn = samples.make_samples(task)()
         looked["samples"] = {name: pictures.png(picture) for name, picture in drawn.items()}
         text = render(read_run(folder), _plan_rows(info, plan), environment(), command(), looked)

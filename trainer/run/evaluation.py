@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from trainer import failpoints
 from trainer.config import TrainConfig
-from trainer.data.serving.input_pipeline import CHUNK
+from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine.step_sums import Totals, add
 from trainer.optimizers.plateau import update_plateau
 from trainer.plan import Plan
@@ -18,11 +18,11 @@ def evaluate(live: Session, plan: Plan, stopped: Callable[[], bool]) -> dict[str
     """Return loss and metrics over the whole split, or None if a signal came meanwhile."""
     totals: Totals | None = None
     assert live.evaluate is not None  # noqa: S101 - the caller asks only where there is a split
-    for first in range(0, plan.eval_steps, CHUNK):
+    for first in range(0, plan.eval_steps, MAX_STEPS_PER_CALL):
         failpoints.reach("evaluate.boundary")
         if first and stopped():
             return None
-        totals = add(totals, live.evaluate(first, min(CHUNK, plan.eval_steps - first)))
+        totals = add(totals, live.evaluate(first, min(MAX_STEPS_PER_CALL, plan.eval_steps - first)))
     assert totals is not None  # noqa: S101 - a split is never empty
     return results(totals, live.task.metrics, plan.eval_steps)
 

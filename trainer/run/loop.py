@@ -146,10 +146,8 @@ class _Run:
             loop.writers.write(self.plan.total_steps, summary.scalars(report))
             place.folder.publish()  # the run is done, whatever becomes of its page
             failpoints.reach("loop.before_report")
-            drawn = page.write(
-                place.folder.path, place.live.task, self.info, self.plan, self.placement.stage,
-                skip_bad=self.config.dataset.skip_bad_records,
-            )  # fmt: skip
+            stage = self.placement.stage
+            drawn = page.write(place.folder.path, place.live.task, self.info, self.plan, stage)
             loop.writers.draw(self.plan.total_steps, lambda: drawn)
         if self.is_chief:
             place.folder.publish()

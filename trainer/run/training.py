@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from trainer.checkpoint import Store
 from trainer.config import TrainConfig
 from trainer.data.info import DatasetInfo
-from trainer.data.serving.input_pipeline import CHUNK
+from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine.step_sums import StepSums, add
 from trainer.monitoring.phases import Phases
 from trainer.monitoring.profile import Profiler
@@ -71,7 +71,7 @@ class Training:
         progress = self.progress
         if boundaries.ends_epoch(self.plan, progress.step):
             progress.totals = None
-        most = boundaries.steps_per_call(self.secs_per_step, CHUNK)
+        most = boundaries.steps_per_call(self.secs_per_step, MAX_STEPS_PER_CALL)
         most = self.profiler.span.most(progress.step, most)
         num_steps = (
             boundaries.next_boundary(self.config, self.plan, progress.step, most) - progress.step

@@ -28,7 +28,7 @@ def measure(config: TrainConfig, seconds: float) -> dict[str, float]:
     No checkpoint, log or evaluation is made; the weights are lost.
     """
     from trainer.cluster.strategy import Placement
-    from trainer.data.serving.input_pipeline import CHUNK
+    from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
     from trainer.run.session import open_session
 
     info = sources.describe(config.dataset)
@@ -37,7 +37,9 @@ def measure(config: TrainConfig, seconds: float) -> dict[str, float]:
     first, rates = _timed(live.train, 0, 1), list[float]()
     secs, done, until = 0.0, 1, time.monotonic() + seconds
     while time.monotonic() < until or len(rates) < 2:
-        num_steps = min(boundaries.steps_per_call(secs, CHUNK), plan.total_steps - done)
+        num_steps = min(
+            boundaries.steps_per_call(secs, MAX_STEPS_PER_CALL), plan.total_steps - done
+        )
         if num_steps < 1:
             done, num_steps = 0, 1  # a short run begins again: only its time is of interest
         secs = _timed(live.train, done, num_steps) / num_steps

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
+from trainer.data.augment import Batch
 from trainer.data.augment.hashing import uniform
 
-Batch = dict[str, tf.Tensor]
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 

@@ -2,9 +2,8 @@
 
 import tensorflow as tf
 
+from trainer.data.augment import Batch
 from trainer.data.augment.hashing import uniform
-
-Batch = dict[str, tf.Tensor]
 
 
 def flip(batch: Batch, keys: tf.Tensor, *, feature: str = "image") -> Batch:

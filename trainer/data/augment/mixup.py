@@ -5,9 +5,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from trainer.data.augment import Batch
 from trainer.data.augment.hashing import uniform
 
-Batch = dict[str, tf.Tensor]
 _QUANTILES = 1025
 
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer import registry
 from trainer.config import PartConfig, part_args
+from trainer.data.augment import Batch
 from trainer.data.augment.hashing import fold
 from trainer.data.info import Feature
 
-Batch = dict[str, tf.Tensor]
 Change = Callable[[Batch, tf.Tensor], Batch]
 
 
@@ -42,12 +42,11 @@ def make_preprocess(
     Raises:
         RunError: BAD_CONFIG where a change is not known or its arguments are wrong.
     """
-    images = {name for name, feature in features.items() if feature.is_image}
     mixed = _mixed(features, augment)
     changes = [_change(part, index, features) for index, part in enumerate(augment)]
 
     def preprocess(batch: Batch, positions: tf.Tensor) -> Batch:
-        batch = {n: tf.cast(x, tf.float32) / 255 if n in images else x for n, x in batch.items()}
+        batch = {name: scale_pixels(x, features[name]) for name, x in batch.items()}
         batch |= {n: tf.one_hot(batch[n], features[n].num_classes) for n in mixed}
         if seed is None:
             return batch
@@ -58,6 +57,12 @@ def make_preprocess(
         return batch
 
     return preprocess
+
+
+def scale_pixels(values: tf.Tensor, feature: Feature) -> tf.Tensor:
+    """Return values as models see them: bytes of images as float32 in [0, 1]."""
+    is_stored = feature.is_image and values.dtype == tf.uint8
+    return tf.cast(values, tf.float32) / 255 if is_stored else values
 
 
 def _refuse_other_shapes(before: Batch, after: Batch, field: str) -> None:

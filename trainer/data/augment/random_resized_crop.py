@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from trainer.data.augment import Batch
 from trainer.data.augment.hashing import uniform
-
-Batch = dict[str, tf.Tensor]
 
 
 def random_resized_crop(

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
-from trainer.data.records.reader import Record
 
 Example = dict[str, tf.Tensor]
 # Large enough that starting a task costs little, small enough that a few dozen fit into memory.
@@ -50,20 +49,24 @@ def make_parser(features: Mapping[str, Feature]) -> Callable[[tf.Tensor], Exampl
     return parse
 
 
-def check(records: Sequence[Record], features: Mapping[str, Feature]) -> None:
+def check(records: Mapping[str, bytes], features: Mapping[str, Feature]) -> None:
     """Raise for the first record that cannot be decoded as its features say.
 
+    Args:
+        records: place, for the message -> record.
+        features: of an example.
+
     Raises:
-        RunError: BAD_DATA naming file, record and key.
+        RunError: BAD_DATA naming the place and the key.
     """
-    if _failure(records, features) is None:
+    if _failure(list(records.values()), features) is None:
         return
-    for record in records:
+    for where, record in records.items():
         for name, feature in features.items():
             if (error := _failure([record], {name: feature})) is not None:
                 raise RunError(
                     ExitCode.BAD_DATA,
-                    f"{record.where}: key {name!r} is not {describe(feature)}: "
+                    f"{where}: key {name!r} is not {describe(feature)}: "
                     f"{_reason(error)}; correct the file, or the feature spec in "
                     "config.dataset.args",
                 ) from error
@@ -128,10 +131,10 @@ def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:
     )
 
 
-def _failure(records: Sequence[Record], features: Mapping[str, Feature]) -> Exception | None:
+def _failure(records: Sequence[bytes], features: Mapping[str, Feature]) -> Exception | None:
     """Return what TensorFlow says when it decodes these records; None: nothing is wrong."""
     try:
-        make_parser(features)(tf.constant([record.data for record in records]))
+        make_parser(features)(tf.constant(records))
     except (tf.errors.OpError, ValueError) as error:
         return error
     return None

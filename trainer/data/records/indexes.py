@@ -12,19 +12,56 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 
 from trainer import storage
+from trainer.data.info import Shard
 from trainer.data.records import tfrecord
+from trainer.data.records.files import Stage, file_bytes, open_shards
 from trainer.data.records.staging import stat_shard
 from trainer.data.records.tfrecord import Index
 
 _VERSION = 1
 # A file that has just been written may be written again at the same time of the disk's clock.
 _SETTLED_NS = 2 * 10**9
+
+
+def count_records(
+    shards: Sequence[Shard], stage: Stage, *, skip_bad: bool
+) -> tuple[tuple[Shard, ...], tuple[str, ...]]:
+    """Count the records of files; returns the shards, and a line for all that is left out.
+
+    Args:
+        shards: with the number of records that each should hold, 0 where it is not known.
+        stage: where remote ones are brought to be scanned.
+        skip_bad: see `tfrecord.scan`.
+
+    Raises:
+        RunError: BAD_DATA naming the file and the byte, unless `skip_bad`.
+    """
+    # Of an index no more is remembered than this: of many shards, all of them would be large.
+    counted: dict[str, tuple[int, tuple[str, ...]]] = {}
+    for shard in shards:
+        if index := find_index(shard.url, stage.index_path, skip_bad=skip_bad):
+            counted[shard.url] = len(index.offsets), index.damaged
+    new = [shard.url for shard in shards if shard.url not in counted]
+    with open_shards(new, range(len(new)), stage) as open_shard:
+        for visit, url in enumerate(new):
+            with open_shard(visit) as path:
+                index = read_index(path, url, stage.index_path, skip_bad=skip_bad)
+            counted[url] = len(index.offsets), index.damaged
+    lines = [line for shard in shards for line in counted[shard.url][1]]
+    lines += [
+        f"{shard.url}: {counted[shard.url][0]} of {shard.num_examples} records are left"
+        for shard in shards
+        if counted[shard.url][0] < shard.num_examples
+    ]
+    found = (Shard(shard.url, counted[shard.url][0], file_bytes(shard.url)) for shard in shards)
+    return tuple(found), tuple(lines)
 
 
 def read_index(path: Path, url: str, folder: Path, *, skip_bad: bool) -> Index:
@@ -95,7 +132,8 @@ def _place(url: str, folder: Path, skip_bad: bool) -> Path:
 def _content(url: str) -> list[Any]:
     """Return what tells this content of a file from another; empty: nothing that is certain."""
     if storage.is_remote(url):
-        return _remote_content(stat_shard(url))
+        file = stat_shard(url)
+        return [] if file.crc32c is None else [_VERSION, file.url, file.size, file.crc32c]
     try:
         status = Path(url).stat()
     except OSError:
@@ -103,8 +141,3 @@ def _content(url: str) -> list[Any]:
     if time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
         return []
     return [_VERSION, url, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _remote_content(file: storage.RemoteFile) -> list[Any]:
-    known = file.crc32c is not None
-    return [_VERSION, file.url, file.size, file.crc32c] if known else []

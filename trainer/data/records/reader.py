@@ -5,31 +5,23 @@ import dataclasses
 import os
 import resource
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.exit_codes import ExitCode, RunError
 from trainer import failpoints
-from trainer.data.info import Section, Split
+from trainer.data.info import Feature, Section
 from trainer.data.records import tfrecord
-from trainer.data.records.files import Stage, open_shards
+from trainer.data.records.files import file_bytes, open_shards
 from trainer.data.records.indexes import read_index
+from trainer.data.records.read_plan import ReadPlan, Served
 from trainer.storage.failures import local_read
 
-
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """One record and where it came from.
-
-    Attributes:
-        data: a serialized `tf.train.Example`.
-        where: file, number and byte, for an error.
-    """
-
-    data: bytes
-    where: str
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class RecordReader:
@@ -38,47 +30,54 @@ class RecordReader:
     Shards are opened as visits reach them and closed as soon as no later visit needs them, so that
     staged copies and indexes can go. Calls come one after another.
 
+    These are the `Examples` of every source of TFRecord files. What is read of an example is its
+    record; TensorFlow is imported where that is decoded, as datasets are described before.
+
     Args:
-        split: to read.
-        reading_order: number of the section behind each visit.
-        stage: where remote shards are brought.
-        skip_bad: damaged records are not counted among the examples.
+        plan: what is read.
     """
 
-    def __init__(
-        self, split: Split, reading_order: Sequence[int], stage: Stage, *, skip_bad: bool
-    ) -> None:
-        self._sections = split.sections
-        self._starts = np.cumsum([0, *split.sizes[:-1]])
-        self._firsts = np.asarray([section.first for section in split.sections])
-        self._order = reading_order
-        self._stage = stage
-        self._skip_bad = skip_bad
+    def __init__(self, plan: ReadPlan) -> None:
+        self._plan = plan
+        self._sections = plan.split.sections
+        self._starts = np.cumsum([0, *plan.split.sizes[:-1]])
+        self._firsts = np.asarray([section.first for section in self._sections])
+        first = self._sections[0].shard
+        self.stored: Mapping[str, Feature] = {"record": Feature((), "string")}
+        self.example_bytes = max(1, file_bytes(first.url) // max(1, first.num_examples))
         urls = [section.shard.url for section in self._sections]
         _allow_open_files(len(self._sections))
         self._closing = contextlib.ExitStack()
-        self._shards = self._closing.enter_context(open_shards(urls, reading_order, stage))
+        self._shards = self._closing.enter_context(open_shards(urls, plan.visits, plan.stage))
         self._open: dict[int, _OpenShard] = {}
         self._lock = threading.Lock()  # a pipeline that failed may still be reading ahead
 
-    def read(self, ids: np.ndarray, visits: np.ndarray, first_visits: np.ndarray) -> np.ndarray:
+    def read(self, served: Served) -> list[np.ndarray]:
         """Return the records of examples, object[n] of bytes.
-
-        Args:
-            ids: int64[n], from the start of the split.
-            visits: int64[n], see `order.Served`.
-            first_visits: int64[n]; shards visited before the first one are closed.
 
         Raises:
             RunError: BAD_DATA naming file, record and byte; and what brings or reads a file raises.
         """
         failpoints.reach("data.read")
         with self._lock:
-            return self._read(ids, visits, first_visits)
+            return [self._read(served)]
 
-    def where(self, example: int, visit: int) -> str:
-        """Name file, record and byte of an example."""
-        return self._visit(visit).where(int(self._records(np.asarray([example]))[0]))
+    def decode(self, stored: "tf.data.Dataset", size: int) -> "tf.data.Dataset":
+        """Return feature -> [size, ...] of a dataset of records, string[size]."""
+        from trainer.data.records import decode
+
+        return decode.decode_blocks(stored, self._plan.features, size)
+
+    def check(self, served: Served) -> None:
+        """Find the record that cannot be decoded; see `decode.check`."""
+        from trainer.data.records import decode
+
+        (records,), numbers = self.read(served), self._records(served.ids)
+        places = [
+            self._visit(visit).where(number)
+            for visit, number in zip(served.visits.tolist(), numbers.tolist(), strict=True)
+        ]
+        decode.check(dict(zip(places, records, strict=True)), self._plan.features)
 
     def close(self) -> None:
         """Close all files; the reader is not used again."""
@@ -88,7 +87,9 @@ class RecordReader:
             self._open.clear()
             self._closing.close()
 
-    def _read(self, ids: np.ndarray, visits: np.ndarray, first_visits: np.ndarray) -> np.ndarray:
+    def _read(self, served: Served) -> np.ndarray:
+        """Read what is asked for, shard by shard; those before the first visits are closed."""
+        ids, visits, first_visits = served
         records = np.empty(len(ids), object)
         numbers = self._records(ids)
         # Cut where shards can be closed: open together are those of one window, not of one call.
@@ -107,65 +108,49 @@ class RecordReader:
 
     def _visit(self, visit: int) -> "_OpenShard":
         if visit not in self._open:
-            self._open[visit] = self._open_shard(self._sections[self._order[visit]], visit)
+            self._open[visit] = self._open_shard(self._sections[self._plan.visits[visit]], visit)
         return self._open[visit]
 
     def _open_shard(self, section: Section, visit: int) -> "_OpenShard":
         with contextlib.ExitStack() as closing:
             path, url = closing.enter_context(self._shards(visit)), section.shard.url
-            index = read_index(path, url, self._stage.index_path, skip_bad=self._skip_bad)
+            skip_bad = self._plan.info.config.skip_bad_records
+            index = read_index(path, url, self._plan.stage.index_path, skip_bad=skip_bad)
             _check_count(len(index.offsets), path, section)
             with local_read(url):  # its index was kept, the file may not be there
                 file = os.open(path, os.O_RDONLY)
             closing.callback(os.close, file)
-            return _OpenShard(
-                url,
-                file,
-                np.asarray(index.offsets),
-                np.asarray(index.lengths),
-                np.asarray(index.checksums),
-                closing.pop_all(),
-            )
+            return _OpenShard(url, file, index, closing.pop_all())
 
 
 @dataclasses.dataclass(frozen=True)
 class _OpenShard:
     url: str
     file: int
-    offsets: np.ndarray
-    lengths: np.ndarray
-    checksums: np.ndarray
+    index: tfrecord.Index
     closing: contextlib.ExitStack
 
     def read(self, records: np.ndarray) -> list[bytes]:
         """Return some records, given in ascending order; neighbours are read in one go."""
-        starts = self.offsets[records]
-        ends = starts + self.lengths[records]
+        starts = np.asarray(self.index.offsets)[records]
+        ends = starts + np.asarray(self.index.lengths)[records]
         new = np.concatenate([[True], starts[1:] != ends[:-1] + tfrecord.GAP])
         first, run = np.flatnonzero(new), np.cumsum(new) - 1
         begins, last = starts[first], np.append(first[1:], len(records)) - 1
-        sizes = ends[last] - begins
+        spans = zip((ends[last] - begins).tolist(), begins.tolist(), strict=True)
         with local_read(self.url):
-            data = [
-                os.pread(self.file, size, begin)
-                for size, begin in zip(sizes.tolist(), begins.tolist(), strict=True)
-            ]
-        cuts = zip(
-            run.tolist(),
-            (starts - begins[run]).tolist(),
-            (ends - begins[run]).tolist(),
-            strict=True,
-        )
+            data = [os.pread(self.file, size, begin) for size, begin in spans]
+        cuts = np.stack([run, starts - begins[run], ends - begins[run]], axis=1).tolist()
         found = [data[number][start:end] for number, start, end in cuts]
-        wrong = np.flatnonzero(tfrecord.masked_crcs(found) != self.checksums[records])
+        checksums = np.asarray(self.index.checksums)[records]
+        wrong = np.flatnonzero(tfrecord.masked_crcs(found) != checksums)
         if wrong.size:
-            record = int(records[wrong[0]])
-            where = int(self.offsets[record]) - 12
-            raise tfrecord.damage(self.url, record, where, "does not match its checksum")
+            where = self.where(int(records[wrong[0]]))
+            raise tfrecord.damage(where, "does not match its checksum")
         return found
 
     def where(self, record: int) -> str:
-        return f"{self.url}: record {record} at byte {self.offsets[record] - 12}"
+        return tfrecord.place(self.url, record, self.index.offsets[record])
 
     def close(self) -> None:
         self.closing.close()

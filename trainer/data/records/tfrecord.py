@@ -69,9 +69,13 @@ def masked_crcs(payloads: Sequence[bytes]) -> np.ndarray:
     return _mask(np.fromiter(map(google_crc32c.value, payloads), np.uint32, len(payloads)))
 
 
-def damage(name: str, record: int, offset: int, reason: str) -> RunError:
-    """Return the error for a damaged record whose header is at byte `offset`."""
-    where = f"{name}: record {record} at byte {offset}"
+def place(name: str, record: int, start: int) -> str:
+    """Name file, number and first byte of a record whose data begin at byte `start`."""
+    return f"{name}: record {record} at byte {start - _HEADER.size}"
+
+
+def damage(where: str, reason: str) -> RunError:
+    """Return the error for a damaged record; `where` is its `place`."""
     return RunError(ExitCode.BAD_DATA, f"{where} {reason}; {_ADVICE}")
 
 
@@ -105,7 +109,7 @@ def _scan(file: _Bytes, name: str, skip_bad: bool) -> Index:
     while offset < file.size:
         length, checksum, reason = _check(file, offset, skip_bad)
         if reason and not skip_bad:
-            raise damage(name, len(index.offsets), offset, reason)
+            raise damage(place(name, len(index.offsets), offset + _HEADER.size), reason)
         if reason:
             damaged.append(f"{name}: byte {offset} {reason}")
             offset = offset + length + 16 if length else _next_header(file, offset + 1)

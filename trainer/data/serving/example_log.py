@@ -6,8 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.data.serving.order import Order
-from trainer.data.serving.stream import LocalMicrobatches
+from trainer.data.serving.order import Batches
 from trainer.storage.failures import local_io
 
 
@@ -19,28 +18,15 @@ class ExampleLog:
 
     Args:
         path: of the file.
-        order: of the examples.
-        microbatches: of this worker.
-        batch_size: B.
-        microbatch_size: b.
+        batches: that are served.
 
     Raises:
         RunError: BAD_CONFIG where the folder of the file cannot be made.
     """
 
-    def __init__(
-        self,
-        path: pathlib.Path,
-        order: Order,
-        microbatches: LocalMicrobatches,
-        batch_size: int,
-        microbatch_size: int,
-    ) -> None:
+    def __init__(self, path: pathlib.Path, batches: Batches) -> None:
         self._path = path
-        self._order = order
-        self._microbatches = microbatches
-        self._batch_size = batch_size
-        self._microbatch_size = microbatch_size
+        self._batches = batches
         with local_io(path, "--log_examples"):
             path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -58,13 +44,10 @@ class ExampleLog:
 
     def write(self, step: int) -> None:
         """Append the examples of one step."""
-        start = step * self._batch_size + self._microbatches.first
-        positions = tf.range(start, start + self._microbatches.size, dtype=tf.int64)
-        ids = self._order.serve(positions).ids.numpy().tolist()
-        first_microbatch = self._microbatches.first // self._microbatch_size
+        ids = self._batches.serve(tf.constant(step, tf.int64)).ids.numpy().tolist()
         lines = [
-            f"{step}\t{first_microbatch + place // self._microbatch_size}\t{example}\n"
-            for place, example in enumerate(ids)
+            f"{step}\t{place // self._batches.microbatch_size}\t{example}\n"
+            for place, example in zip(self._batches.local, ids, strict=True)
         ]
         with local_io(self._path, "--log_examples"):
             _append(self._path, "".join(lines).encode())

@@ -9,14 +9,16 @@ from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo, Split
 from trainer.data.records.files import Stage
-from trainer.data.serving import examples, memory
+from trainer.data.records.read_plan import ReadPlan
+from trainer.data.serving import memory
 from trainer.data.serving.example_log import ExampleLog
-from trainer.data.serving.order import Order, SequentialOrder, training_order
+from trainer.data.serving.order import Batches, Order, SequentialOrder, training_order
+from trainer.data.serving.reading import ExampleReader, load
 from trainer.data.serving.resident import ResidentPipeline
-from trainer.data.serving.stream import StreamPipeline, local_microbatches, num_local_replicas
+from trainer.data.serving.stream import StreamPipeline
 
-CHUNK = 256
-"""Most steps in one call of the inner loop."""
+MAX_STEPS_PER_CALL = 256
+"""Steps that one call of the inner loop makes at most."""
 
 
 def make_pipeline(
@@ -54,61 +56,23 @@ def make_pipeline(
         RunError: BAD_DATA where an example cannot be read, BAD_CONFIG where all of them have to be
             resident and do not fit.
     """
-    order = make_order(split, seed=seed, window=config.shuffle_window)
-    microbatches = local_microbatches(strategy, batch_size)
-    if log_examples:
-        log = ExampleLog(
-            pathlib.Path(log_examples), order, microbatches, batch_size, microbatch_size
-        )
+    order: Order = SequentialOrder(split)
+    if seed is not None:
+        order = training_order(split, seed=seed, window=config.shuffle_window)
+    places = local_places(strategy, batch_size)
+    batches = Batches(order, batch_size, microbatch_size, places)
+    log = ExampleLog(pathlib.Path(log_examples), batches) if log_examples else None
     num_replicas = num_local_replicas(strategy)
     serve = serve_mode(num_replicas, info, config, compiled=compiled, num_processes=num_processes)
-    skip_bad = config.skip_bad_records
     if serve == "resident":
-        arrays = examples.load(split, info.features, stage=stage, skip_bad=skip_bad)
-        rows = CHUNK if seed is not None else min(CHUNK, num_steps)
-        pipeline: Any = ResidentPipeline(
-            strategy,
-            arrays,
-            order,
-            batch_size=batch_size,
-            microbatch_size=microbatch_size,
-            rows=rows,
-        )
+        arrays = load(info, split, stage)
+        rows = MAX_STEPS_PER_CALL if seed is not None else min(MAX_STEPS_PER_CALL, num_steps)
+        pipeline: Any = ResidentPipeline(strategy, arrays, batches, rows)
     else:
-        pipeline = StreamPipeline(
-            microbatches,
-            make_examples(info, split, order, num_steps * batch_size, stage, skip_bad=skip_bad),
-            order,
-            batch_size=batch_size,
-            microbatch_size=microbatch_size,
-            num_steps=num_steps,
-        )
-    return log.watch(pipeline) if log_examples else pipeline
-
-
-def make_order(split: Split, *, seed: int | None, window: int) -> Order:
-    """Return the order of a split: shuffled with a seed (training), as stored without one."""
-    if seed is None:
-        return SequentialOrder(split)
-    return training_order(split, seed=seed, window=window)
-
-
-def make_examples(
-    info: DatasetInfo,
-    split: Split,
-    order: Order,
-    num_positions: int,
-    stage: Stage,
-    *,
-    skip_bad: bool,
-) -> examples.Examples:
-    """Return where the first `num_positions` examples of an order are read from."""
-    if split.arrays is not None:
-        arrays = {n: array[split.start : split.stop] for n, array in split.arrays.items()}
-        return examples.ArrayExamples(arrays)
-    return examples.RecordExamples(
-        split, info.features, order, num_positions=num_positions, stage=stage, skip_bad=skip_bad
-    )
+        visits = order.reading_order(num_steps * batch_size)
+        plan = ReadPlan(info, split, info.features, visits, stage)
+        pipeline = StreamPipeline(ExampleReader(plan), batches, num_steps)
+    return log.watch(pipeline) if log else pipeline
 
 
 def serve_mode(
@@ -131,7 +95,7 @@ def serve_mode(
     Raises:
         RunError: BAD_CONFIG where all examples have to be resident and are not.
     """
-    needed = memory.resident_bytes(info, num_replicas)
+    needed = info.num_bytes * num_replicas
     available = memory.available_bytes(num_replicas, num_processes)
     serve = config.serve
     if serve == "auto":
@@ -144,3 +108,18 @@ def serve_mode(
             "config.execution=xla_step or graph",
         )
     return serve
+
+
+def local_places(strategy: tf.distribute.Strategy, batch_size: int) -> range:
+    """Return the places in a batch of B examples that the replicas of this worker work on."""
+    size = batch_size // strategy.num_replicas_in_sync * num_local_replicas(strategy)
+    resolver = strategy.cluster_resolver
+    index = resolver.task_id if resolver is not None and size < batch_size else 0
+    return range(index * size, (index + 1) * size)
+
+
+def num_local_replicas(strategy: tf.distribute.Strategy) -> int:
+    """Return the replicas of this process."""
+    if strategy.num_replicas_in_sync == 1:
+        return 1  # the default strategy has no list of devices
+    return len(strategy.extended.worker_devices)

@@ -5,18 +5,11 @@ import resource
 
 import tensorflow as tf
 
-from trainer.data.info import DatasetInfo
-
 SHARE = 0.5
 """Of the memory that is free, for data; the rest is for the model and its gradients."""
 
 _ACCELERATOR_BYTES = 8 << 30
 _CGROUP = pathlib.Path("/sys/fs/cgroup")
-
-
-def resident_bytes(info: DatasetInfo, num_replicas: int) -> int:
-    """Return the bytes of all splits, decoded, once on each of a worker's replicas."""
-    return info.num_bytes * num_replicas
 
 
 def available_bytes(num_replicas: int, num_processes: int) -> int:

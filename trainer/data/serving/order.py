@@ -1,4 +1,4 @@
-"""Which example stands at which position: pure arithmetic, no iterator, no state.
+"""Which examples each step serves: pure arithmetic, no iterator, no state.
 
 Position p counts training examples from the start of the run and runs on across epochs: step t
 serves positions t * B to (t + 1) * B - 1, microbatch v the v-th part of them. Within an epoch every
@@ -13,29 +13,16 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from trainer.data.augment.hashing import fold
 from trainer.data.info import Split
+from trainer.data.records.read_plan import Served
 
 # Which permutation of an epoch; a word of the permutation's key; windows count from 0.
 _ALL, _SHARDS, _FIRST_WINDOW = 0, -1, 1
-
-
-class Served(NamedTuple):
-    """What stands at some positions.
-
-    Attributes:
-        ids: int64[n], examples counted from the start of the split.
-        visits: int64[n], the place of the example's shard in the order of reading.
-        first_visits: int64[n], from this position on no shard before this one is needed.
-    """
-
-    ids: tf.Tensor
-    visits: tf.Tensor
-    first_visits: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +153,41 @@ class _Visits(Sequence[int]):
             raise IndexError(visit)  # ends an iteration
         epoch, rank = divmod(int(visit), self._num_shards)
         return self._shards_of(epoch)[rank]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """Every global batch, and the part of it that the replicas of this process work on.
+
+    Attributes:
+        order: of the examples.
+        size: B.
+        microbatch_size: b.
+        local: places in a batch of the examples that this process works on; n of them.
+    """
+
+    order: Order
+    size: int
+    microbatch_size: int
+    local: range
+
+    def serve(self, steps: tf.Tensor) -> Served:
+        """Return what stands at the local places of some steps, int64[..., n]."""
+        positions = self._positions(steps)
+        served = self.order.serve(tf.reshape(positions, [-1]))
+        return Served(*(tf.reshape(values, tf.shape(positions)) for values in served))
+
+    def weights(self, step: tf.Tensor) -> tf.Tensor:
+        """Return float32[n], 0 for padding."""
+        return self.order.weights(self._positions(step))
+
+    def places(self, first_microbatch: tf.Tensor, num_microbatches: int) -> tuple[tf.Tensor, int]:
+        """Return the first place in a batch of some microbatches, and how many places they take."""
+        return first_microbatch * self.microbatch_size, num_microbatches * self.microbatch_size
+
+    def _positions(self, steps: tf.Tensor) -> tf.Tensor:
+        places = tf.range(self.local.start, self.local.stop, dtype=tf.int64)
+        return steps[..., tf.newaxis] * self.size + places
 
 
 def ids_of_step(order: Order, step: int, batch_size: int) -> list[int]:

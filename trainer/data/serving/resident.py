@@ -1,12 +1,12 @@
 """A dataset that fits: decoded tensors on every device, microbatches gathered by index."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.serving.order import Order
+from trainer.data.info import Arrays
+from trainer.data.serving.order import Batches
 
 
 class ResidentPipeline:
@@ -15,26 +15,19 @@ class ResidentPipeline:
     Args:
         strategy: of the run.
         arrays: feature -> [N, ...].
-        order: of the examples.
-        batch_size: B.
-        microbatch_size: b.
+        batches: that are served.
         rows: most steps in one call.
     """
 
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        arrays: Mapping[str, np.ndarray],
-        order: Order,
-        *,
-        batch_size: int,
-        microbatch_size: int,
+        arrays: Arrays,
+        batches: Batches,
         rows: int,
     ) -> None:
         self._strategy = strategy
-        self._order = order
-        self._batch_size = batch_size
-        self._microbatch_size = microbatch_size
+        self._batches = batches
         self._rows = rows
         self._tensors = {name: self._place(array) for name, array in arrays.items()}
         # One graph for all of it: what nobody asks of the order is not worked out.
@@ -47,18 +40,18 @@ class ResidentPipeline:
 
     def signature(self) -> Any:
         """Return what `prepare` returns, as specs."""
-        shape = [self._rows, self._batch_size]
+        shape = [self._rows, self._batches.size]
         specs = (tf.TensorSpec(shape, tf.int64), tf.TensorSpec(shape, tf.float32))
         return *specs, self._tensors
 
     def _serve(self, first_step: tf.Tensor, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        num = tf.cast(num_steps, tf.int64) * self._batch_size
-        positions = first_step * self._batch_size + tf.range(num)
+        order, shape = self._batches.order, [self._rows, self._batches.size]
+        num = tf.cast(num_steps, tf.int64) * self._batches.size
+        positions = first_step * self._batches.size + tf.range(num)
         # The same shape for every call, so that the loop is traced once.
-        padding = [[0, self._rows * self._batch_size - num]]
-        shape = [self._rows, self._batch_size]
-        ids = tf.reshape(tf.pad(self._order.serve(positions).ids, padding), shape)
-        return ids, tf.reshape(tf.pad(self._order.weights(positions), padding), shape)
+        padding = [[0, shape[0] * shape[1] - num]]
+        ids = tf.reshape(tf.pad(order.serve(positions).ids, padding), shape)
+        return ids, tf.reshape(tf.pad(order.weights(positions), padding), shape)
 
     def select(self, prepared: Any, index: tf.Tensor) -> Any:
         """Return ids [B] and weights [B] of one step."""
@@ -70,11 +63,8 @@ class ResidentPipeline:
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Gather the microbatches of a replica: feature -> [k, b, ...], and weights [k, b]."""
         ids, weights, tensors = selected
-        start, size = (
-            first_microbatch * self._microbatch_size,
-            num_microbatches * self._microbatch_size,
-        )
-        shape = [num_microbatches, self._microbatch_size]
+        start, size = self._batches.places(first_microbatch, num_microbatches)
+        shape = [num_microbatches, self._batches.microbatch_size]
         mine = tf.reshape(tf.slice(ids, [start], [size]), shape)
         counts = tf.reshape(tf.slice(weights, [start], [size]), shape)
         return {name: tf.gather(values, mine) for name, values in tensors.items()}, counts

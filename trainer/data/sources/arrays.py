@@ -1,4 +1,4 @@
-"""Examples that an own function returns as arrays: `config.dataset.name = "module:function"`.
+"""Arrays that a function of the user returns: `config.dataset.name = "module:function"`.
 
     def build(size: int) -> dict:
         return {"train": {"image": images, "label": labels}, "test": {...}}
@@ -8,24 +8,64 @@ It is called with `config.dataset.args`. Arrays may be memory-mapped.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common.exit_codes import ExitCode, RunError
-from trainer.data.info import Feature, Shard
+from trainer import registry
+from trainer.config import DatasetConfig
+from trainer.data.info import Arrays, DatasetInfo, Feature, Shard
+from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan, Served
+from trainer.data.sources import splits
 
-Splits = dict[str, dict[str, np.ndarray]]
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 _KINDS = "biuf"
 
 
-def call(function: Any, name: str, args: Mapping[str, Any]) -> Splits:
-    """Call an own function and check what it returns.
+def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
+    """See `source.Source`: the function is called, once for the whole run."""
+    del stage
+    arrays = _call(config.name, config.args)
+    # Nothing is read from the one "shard" of a split: it gives the split its number of examples.
+    shards = {n: (Shard("memory", len(next(iter(a.values())))),) for n, a in arrays.items()}
+    return splits.choose(config, config.name, _features(arrays), shards, arrays=arrays)
 
-    Raises:
-        RunError: BAD_CONFIG naming the function, the split and the feature that is wrong.
-    """
+
+class ArrayExamples:
+    """See `source.Examples`. Arrays may be memory-mapped: only what is asked for is read."""
+
+    def __init__(self, plan: ReadPlan) -> None:
+        self.stored = plan.features
+        self.example_bytes = max(1, sum(f.num_bytes for f in plan.features.values()))
+        self._arrays = plan.split.rows() or {}
+
+    def read(self, served: Served) -> list[np.ndarray]:
+        """See `source.Examples`."""
+        return [self._arrays[name][served.ids] for name in self.stored]
+
+    def decode(self, stored: "tf.data.Dataset", size: int) -> "tf.data.Dataset":
+        """See `source.Examples`."""
+        del size
+        return stored.map(lambda *values: dict(zip(self.stored, values, strict=True)))
+
+    def check(self, served: Served) -> None:
+        """See `source.Examples`: arrays were checked when they were made."""
+
+    def close(self) -> None:
+        """See `source.Examples`."""
+
+
+open = ArrayExamples
+
+
+def _call(name: str, args: Mapping[str, Any]) -> dict[str, Arrays]:
+    """Call the function and check what it returns: split -> feature -> array."""
     where = f"config.dataset.name={name!r}"
+    function = registry.resolve({}, name, "config.dataset.name")
     try:
         returned = function(**args)
     except TypeError as error:
@@ -43,19 +83,12 @@ def call(function: Any, name: str, args: Mapping[str, Any]) -> Splits:
     }
 
 
-def shards(splits: Splits) -> dict[str, tuple[Shard, ...]]:
-    """Return every split as one shard."""
-    counts = {name: len(next(iter(arrays.values()))) for name, arrays in splits.items()}
-    return {name: (Shard("memory", count),) for name, count in counts.items()}
-
-
-def features(splits: Splits) -> dict[str, Feature]:
-    """Return the features of an example; the classes of whole numbers are counted over all splits.
-
-    Raises:
-        RunError: BAD_CONFIG where splits differ.
-    """
-    found = {split: {n: _feature(a) for n, a in arrays.items()} for split, arrays in splits.items()}
+def _features(whole: Mapping[str, Arrays]) -> dict[str, Feature]:
+    """Return the features of an example; classes are counted over all splits."""
+    found = {
+        split: {n: Feature(tuple(a.shape[1:]), str(a.dtype)) for n, a in arrays.items()}
+        for split, arrays in whole.items()
+    }
     first, *others = found.items()
     for name, other in others:
         if other != first[1]:
@@ -65,7 +98,7 @@ def features(splits: Splits) -> dict[str, Feature]:
                 f"{first[1]} and {other}",
             )
     return {
-        name: dataclasses.replace(feature, num_classes=_num_classes(splits, name))
+        name: dataclasses.replace(feature, num_classes=_num_classes(whole, name))
         if feature.shape == () and feature.dtype.startswith(("int", "uint"))
         else feature
         for name, feature in first[1].items()
@@ -89,16 +122,12 @@ def _check(arrays: Any, where: str) -> dict[str, np.ndarray]:
     return checked
 
 
-def _feature(array: np.ndarray) -> Feature:
-    return Feature(tuple(array.shape[1:]), str(array.dtype))
-
-
-def _num_classes(splits: Splits, name: str) -> int:
-    for split, arrays in splits.items():
+def _num_classes(whole: Mapping[str, Arrays], name: str) -> int:
+    for split, arrays in whole.items():
         if len(arrays[name]) and arrays[name].min() < 0:
             raise RunError(
                 ExitCode.BAD_DATA,
                 f"config.dataset.name: split {split!r}, feature {name!r}: example "
                 f"{int(arrays[name].argmin())} is {int(arrays[name].min())}; a label is 0 or more",
             )
-    return max(int(arrays[name].max()) for arrays in splits.values() if len(arrays[name])) + 1
+    return max(int(arrays[name].max()) for arrays in whole.values() if len(arrays[name])) + 1

@@ -1,10 +1,11 @@
-"""Prepared TFDS datasets, read from their own metadata; standard library only.
+"""Prepared TFDS datasets, the digits that ship with the trainer among them.
 
 The two JSON files of a prepared dataset say all that is needed. Importing the TFDS package costs a
 second at every start, and its loader may ask a remote bucket first, so neither is done here.
 """
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 import re
@@ -13,14 +14,40 @@ from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
-from trainer.data.info import Feature, Shard
-from trainer.data.records.files import read_text
+from trainer.config import DatasetConfig
+from trainer.data.info import DatasetInfo, Feature, Shard
+from trainer.data.records.files import Stage, file_bytes, read_text
+from trainer.data.records.indexes import count_records
+from trainer.data.records.reader import RecordReader
+from trainer.data.sources import splits
 
 Metadata = dict[str, Any]
 EMBEDDED = pathlib.Path(__file__).parents[1] / "embedded"
 
 _INFO = "dataset_info.json"
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
+    """See `source.Source`."""
+    name = str(EMBEDDED / "digits") if config.name == "digits" else config.name[len("tfds:") :]
+    folder = find_directory(name, config.data_dir)
+    shards, skipped = read_splits(folder), list[str]()
+    for split in [name for name in splits.names(config) if name in shards]:
+        if config.skip_bad_records:  # else the metadata are trusted until the records are read
+            shards[split], damaged = count_records(shards[split], stage, skip_bad=True)
+            skipped += damaged
+        else:
+            shards[split] = tuple(
+                dataclasses.replace(shard, num_bytes=file_bytes(shard.url))
+                for shard in shards[split]
+            )
+    size = config.args.get("image_size")
+    features = {n: _sized(n, f, size) for n, f in read_features(folder).items()}
+    return splits.choose(config, folder, features, shards, skipped=skipped)
+
+
+open = RecordReader
 
 
 def find_directory(name: str, data_dir: str) -> str:
@@ -47,7 +74,7 @@ def find_directory(name: str, data_dir: str) -> str:
     )
 
 
-def read_splits(folder: str) -> dict[str, tuple[Shard, ...]]:
+def read_splits(folder: str) -> splits.Shards:
     """Return the shards of every split, with the number of examples each must hold."""
     with _metadata(f"{folder}/{_INFO}") as info:
         if info.get("fileFormat", "tfrecord") != "tfrecord":
@@ -116,6 +143,25 @@ def _image(name: str, image: Metadata, folder: str) -> Feature:
 def _shape(spec: Mapping[str, Any]) -> tuple[int | None, ...]:
     dimensions = [int(d) for d in spec.get("shape", {}).get("dimensions", [])]
     return tuple(d if d > 0 else None for d in dimensions)
+
+
+def _sized(name: str, feature: Feature, size: Any) -> Feature:
+    """Give images of any size the one size that a batch needs."""
+    if None not in feature.shape:
+        return feature
+    if not feature.is_image:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"feature {name!r} has the shape {list(feature.shape)}: only images may differ in "
+            "size; read the files by pattern with a padded feature spec",
+        )
+    if not (isinstance(size, list | tuple) and len(size) == 2):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"feature {name!r} has images of any size, and config.dataset.args.image_size={size}; "
+            "give [height, width]",
+        )
+    return dataclasses.replace(feature, shape=(*size, feature.shape[-1]), resized=True)
 
 
 def _home(folder: str) -> str:

@@ -10,13 +10,16 @@ args = {"features": {
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
-from trainer.data.info import Feature, Shard
-from trainer.data.records.files import Stage, file_bytes, open_shards
-from trainer.data.records.indexes import find_index, read_index
+from trainer.config import DatasetConfig
+from trainer.data.info import DatasetInfo, Feature, Shard
+from trainer.data.records.files import Stage
+from trainer.data.records.indexes import count_records
+from trainer.data.records.reader import RecordReader
+from trainer.data.sources import splits
 
 _FIELD = "config.dataset.args.features"
 _DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool", "string", "float16")
@@ -24,44 +27,19 @@ _LABEL_DTYPES = ("int64", "int32", "uint8")
 _ENCODINGS = ("", "image", "raw")
 
 
-def list_splits(pattern: str, names: list[str]) -> dict[str, list[str]]:
-    """Return split -> URLs of its files; without `{split}` in the pattern all is `train`.
-
-    Raises:
-        RunError: BAD_CONFIG where a pattern matches nothing.
-    """
-    if "{split}" not in pattern:
-        return {"train": _list(pattern)}
-    return {name: _list(pattern.replace("{split}", name)) for name in names}
-
-
-def count_records(
-    urls: list[str], stage: Stage, *, skip_bad: bool
-) -> tuple[tuple[Shard, ...], tuple[str, ...]]:
-    """Count the records of each file; returns the shards, and a line for each damaged stretch.
-
-    Raises:
-        RunError: BAD_DATA naming the file and the byte, unless `skip_bad`.
-    """
-    counted: dict[str, _Counted] = {}
-    for url in urls:
-        if index := find_index(url, stage.index_path, skip_bad=skip_bad):
-            counted[url] = _Counted(len(index.offsets), index.damaged)
-    new = [url for url in urls if url not in counted]
-    with open_shards(new, range(len(new)), stage) as open_shard:
-        for visit, url in enumerate(new):
-            with open_shard(visit) as path:
-                index = read_index(path, url, stage.index_path, skip_bad=skip_bad)
-            counted[url] = _Counted(len(index.offsets), index.damaged)
-    shards = tuple(Shard(url, counted[url].records, file_bytes(url)) for url in urls)
-    return shards, tuple(line for url in urls for line in counted[url].damaged)
+def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
+    """See `source.Source`. Without `{split}` in the pattern all is `train`."""
+    features = read_spec(config.args)
+    names = splits.names(config) if "{split}" in config.name else ["train"]
+    found = {name: _list(config.name.replace("{split}", name)) for name in names}
+    shards, skipped = splits.Shards(), list[str]()
+    for name, files in found.items():
+        shards[name], damaged = count_records(files, stage, skip_bad=config.skip_bad_records)
+        skipped += damaged
+    return splits.choose(config, config.name, features, shards, skipped=skipped)
 
 
-class _Counted(NamedTuple):
-    """What is remembered of an index: of many shards, all of them would be large."""
-
-    records: int
-    damaged: tuple[str, ...]
+open = RecordReader
 
 
 def read_spec(args: Mapping[str, Any]) -> dict[str, Feature]:
@@ -81,13 +59,13 @@ def read_spec(args: Mapping[str, Any]) -> dict[str, Feature]:
     return {name: _feature(name, fields) for name, fields in spec.items()}
 
 
-def _list(pattern: str) -> list[str]:
-    urls = [file.url for file in storage.list_files(pattern)]
-    if not urls:
+def _list(pattern: str) -> list[Shard]:
+    shards = [Shard(file.url, 0) for file in storage.list_files(pattern)]
+    if not shards:
         raise RunError(
             ExitCode.BAD_CONFIG, f"config.dataset.name={pattern!r} matches no file; correct it"
         )
-    return urls
+    return shards
 
 
 def _feature(name: str, fields: Any) -> Feature:

@@ -1,0 +1,59 @@
+"""What a source is: two functions of a module, and what the second one gives."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from trainer.config import DatasetConfig
+from trainer.data.info import DatasetInfo, Feature
+from trainer.data.records.files import Stage
+from trainer.data.records.read_plan import ReadPlan, Served
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+
+class Examples(Protocol):
+    """An open split. Examples are read by number on the host, and decoded in the pipeline.
+
+    Attributes:
+        stored: name -> what `read` gives of one example, in its order.
+        example_bytes: stored bytes of one example, about; at least 1.
+    """
+
+    stored: Mapping[str, Feature]
+    example_bytes: int
+
+    def read(self, served: Served) -> "list[np.ndarray]":
+        """Return the examples as they are stored: [n, ...] for each of `stored`.
+
+        Raises:
+            RunError: BAD_DATA with the place of the example that cannot be read.
+        """
+
+    def decode(self, stored: "tf.data.Dataset", size: int) -> "tf.data.Dataset":
+        """Return feature -> [size, ...] of elements that hold [size, ...] of each of `stored`."""
+
+    def check(self, served: Served) -> None:
+        """Find the example that `decode` fails on.
+
+        Raises:
+            RunError: BAD_DATA naming its place and the feature.
+        """
+
+    def close(self) -> None:
+        """Close all files; nothing is read any more."""
+
+
+class Source(Protocol):
+    """One kind of dataset; a module is one."""
+
+    def describe(self, config: DatasetConfig, stage: Stage) -> DatasetInfo:
+        """Return what is known before an example is read. TensorFlow is not imported.
+
+        Raises:
+            RunError: BAD_CONFIG or BAD_DATA, with the reason.
+        """
+
+    def open(self, plan: ReadPlan) -> Examples:
+        """Return the examples of a split; they are opened anew for every pipeline."""

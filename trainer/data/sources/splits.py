@@ -1,0 +1,89 @@
+"""From the splits that a source has to the two that the config asks for."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+from common.exit_codes import ExitCode, RunError
+from trainer.config import DatasetConfig
+from trainer.data.info import Arrays, DatasetInfo, Feature, Shard, Split
+
+Shards = dict[str, tuple[Shard, ...]]
+"""Of each split, by its name."""
+
+_SLICE = re.compile(r"(?P<name>[\w.-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
+
+
+def names(config: DatasetConfig) -> list[str]:
+    """Return the splits of which the config uses something."""
+    used = [config.train_split] + [config.eval_split] * (not config.holdout)
+    return list(dict.fromkeys(spec.partition("[")[0] for spec in used if spec))
+
+
+def choose(
+    config: DatasetConfig,
+    source: str,
+    features: Mapping[str, Feature],
+    shards: Mapping[str, tuple[Shard, ...]],
+    *,
+    skipped: Sequence[str] = (),
+    arrays: Mapping[str, Arrays] | None = None,
+) -> DatasetInfo:
+    """Return the dataset, cut as the config says: `train`, `train[:42000]`, `train[-10%:]`.
+
+    Args:
+        config: which splits, or how many examples are held out.
+        source: for people, where the examples come from.
+        features: of an example.
+        shards: of every split.
+        skipped: see `DatasetInfo`.
+        arrays: of every split, where the examples are not in files.
+
+    Raises:
+        RunError: BAD_CONFIG where the form is wrong, there is no such split, or it is empty.
+    """
+    whole = {
+        name: Split(
+            name, files, 0, sum(file.num_examples for file in files), (arrays or {}).get(name)
+        )
+        for name, files in shards.items()
+    }
+    train = _slice(config.train_split, whole, "config.dataset.train_split")
+    evaluation = None
+    if config.holdout:
+        train, evaluation = _hold_out(train, config.holdout)
+    elif config.eval_split:
+        evaluation = _slice(config.eval_split, whole, "config.dataset.eval_split")
+    return DatasetInfo(config, source, features, train, evaluation, tuple(skipped))
+
+
+def _slice(spec: str, whole: Mapping[str, Split], field: str) -> Split:
+    match = _SLICE.fullmatch(spec)
+    if not match:
+        reason = " is not a split such as train or train[:42000]"
+    elif match["name"] not in whole:
+        reason = f": no such split; the dataset has {', '.join(sorted(whole))}"
+    else:
+        split = whole[match["name"]]
+        start = _bound(match["start"] or "0", split.num_examples)
+        stop = _bound(match["stop"] or "100%", split.num_examples)
+        if start < stop:
+            return dataclasses.replace(split, start=start, stop=stop)
+        reason = f" is empty: the split holds {split.num_examples} examples"
+    raise RunError(ExitCode.BAD_CONFIG, f"{field}={spec!r}{reason}")
+
+
+def _bound(text: str, total: int) -> int:
+    value = round(int(text[:-1]) * total / 100) if text.endswith("%") else int(text)
+    return min(max(value + total if value < 0 else value, 0), total)
+
+
+def _hold_out(split: Split, count: int) -> tuple[Split, Split]:
+    """Cut the last `count` examples off; returns (rest, cut off)."""
+    if count >= split.num_examples:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.dataset.holdout={count} leaves nothing of {split.num_examples} examples",
+        )
+    middle = split.stop - count
+    return dataclasses.replace(split, stop=middle), dataclasses.replace(split, start=middle)
