@@ -60,7 +60,9 @@ _MICROBATCHES = (
     _ours("graph bfloat16 2 microbatches", "precision=bfloat16", "virtual_replicas=2"),
 )
 _CONSTANT = (
-    _ours("graph 2 threads same batch", "execution=graph", "intra_op_threads=2", "feed=constant"),
+    _ours(
+        "graph 2 threads same batch", "execution=graph", "intra_op_threads=2", "examples=constant"
+    ),
 )
 _JAX = (Spec("JAX scan", "jax_loop", environment="jax"),)
 _GRAIN = (Spec("JAX and Grain", "jax_loop", environment="jax"),)

@@ -149,12 +149,12 @@ def step_kinds(*_: object) -> tuple[Kinds, str]:
 
     def secs(kind: str) -> float:
         session = opened[kind]
-        started, waited = time.perf_counter(), session.data_wait()
+        started, waited = time.perf_counter(), session.train.waited()
         session.train(at[kind], TRAIN_STEPS)
         at[kind] += TRAIN_STEPS
         took = time.perf_counter() - started
         if kind == "stream":
-            shares.append((session.data_wait() - waited) / took)
+            shares.append((session.train.waited() - waited) / took)
         return took / TRAIN_STEPS
 
     kinds: Kinds = {kind: lambda kind=kind: secs(kind) for kind in opened}

@@ -74,7 +74,7 @@ def _saves() -> dict[str, float]:
         stalls, slowed, writes = [], [], []
         for n in range(20):
             started = time.perf_counter()
-            saver.start(n, live.read_state(), {}, ())
+            saver.start(live.read_state(), checkpoint.Meta(n), ())
             saved = time.perf_counter()
             live.train(64 * n, 64)
             slowed.append((time.perf_counter() - saved) / 64)

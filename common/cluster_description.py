@@ -1,13 +1,19 @@
-"""The cluster description in TF_CONFIG, checked before TensorFlow sees it; stdlib only."""
+"""The cluster description in TF_CONFIG: written by the launcher, checked and read by the trainer.
+
+Worker 0 is the chief; there is no task of that name, so that the set can shrink and grow.
+"""
 
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 
+VARIABLE = "TF_CONFIG"
+# Kubernetes tells each pod of an Indexed Job its place under this name.
+INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -43,13 +49,27 @@ class Cluster:
         return self.index == 0
 
 
+def worker_env(workers: Sequence[str], index: int | str) -> dict[str, str]:
+    """Return the variables that describe the cluster to one worker.
+
+    Args:
+        workers: "host:port" of each, in order. A single one needs no server: no variables.
+        index: of the worker, or the text that the kubelet replaces by it. It is no JSON before
+            that, which is why the object around it is written by hand.
+    """
+    if len(workers) < 2:
+        return {}
+    cluster = json.dumps({"worker": list(workers)}, separators=(",", ":"))
+    return {VARIABLE: f'{{"cluster":{cluster},"task":{{"type":"worker","index":{index}}}}}'}
+
+
 def read_cluster(environment: Mapping[str, str]) -> Cluster:
     """Return the cluster that TF_CONFIG describes, or a run of one process without it.
 
     Raises:
         RunError: BAD_CONFIG where the description is not one that a run can use.
     """
-    text = environment.get("TF_CONFIG", "").strip()
+    text = environment.get(VARIABLE, "").strip()
     if not text:
         return Cluster()
     try:
@@ -80,4 +100,4 @@ def _check_workers(workers: Any) -> None:
 
 
 def _bad(reason: str) -> RunError:
-    return RunError(ExitCode.BAD_CONFIG, f"TF_CONFIG: {reason}; expected a form like {_EXAMPLE}")
+    return RunError(ExitCode.BAD_CONFIG, f"{VARIABLE}: {reason}; expected a form like {_EXAMPLE}")

@@ -5,12 +5,12 @@ from common.exit_codes import ExitCode
 _HEAD = """\
 # Exit codes
 
-Generated from `common/exit_codes.py`; write it again with
+Generated from `common/exit_codes.py`. To write it again, run
 `python -m common.exit_codes_table > docs/exit_codes.md`.
 
-Every code that may be retried is 128 or more. Every end but 0 prints one last line:
-`name (code): what, where, the value, what to change`. A process that was killed by signal N ends
-with 128 + N.
+Every code that may be retried is 128 or more. A process that exits with another code than 0 prints
+one last line: `name (code): what, where, the value, what to change`. A process that was killed by
+signal N ends with 128 + N.
 
 | code | name | meaning | retry | what to do |
 |---|---|---|---|---|

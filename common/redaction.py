@@ -1,36 +1,62 @@
-"""Secrets in what the user writes and in what errors repeat: neither reaches a file or a log."""
+"""Redaction: what a secret looks like, and texts without it. Neither a file nor a log holds one."""
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.exit_codes import ExitCode, RunError, find_secret, holds_secret, is_secret_name, redact
-
-_INSTEAD = (
-    "carries a password, a token or a signature, which config.json and logs would repeat; "
-    "leave it out and give the credentials to the environment"
+_USER = r"://[^/@\s]+@"
+_LOGIN = r"://[^/\s:@]*:(?!\d+/)[^\s@]+@"
+# Who holds a signed URL needs no password.
+_SIGNED = (
+    r"[?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig|signature"
+    r"|(?:access_)?token|api_?key|password|secret)=[^&\s'\"]+"
+)
+_SECRET = re.compile(f"{_LOGIN}|{_SIGNED}", re.IGNORECASE)
+_HIDDEN = re.compile(f"{_LOGIN}|{_USER}|({_SIGNED})", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(^|[_.-])(secrets?|passwords?|passwd|token|credentials?"
+    r"|(api|access|account|private|secret|shared|signing)_?keys?)$",
+    re.IGNORECASE,
 )
 # A shorter value is an ordinary word, and would be hidden wherever it is written.
 _SHORTEST = 8
 
 
-def refuse(argv: Sequence[str], config: Mapping[str, Any]) -> None:
-    """Refuse a command line or a config that would leave a secret in the workdir.
+def holds_secret(text: str) -> bool:
+    """Whether an address in the text carries a password or a signature."""
+    return bool(_SECRET.search(text))
 
-    Args:
-        argv: the command line.
-        config: the config as plain values.
 
-    Raises:
-        RunError: BAD_FLAG or BAD_CONFIG, naming the flag or field and never its value.
+def is_secret_name(name: str) -> bool:
+    """Whether a variable, flag or field of this name is expected to hold a secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def find_secret(name: str, value: Any) -> str:
+    """Return the path to the first text in a nested value that is a secret; "" where none is.
+
+    A text is one by what it is (`holds_secret`) or by what its place is called; a number is a size.
     """
-    for arg in argv:
-        if holds_secret(arg):
-            raise RunError(ExitCode.BAD_FLAG, f"{arg.partition('=')[0]} {_INSTEAD}")
-    if name := find_secret("config", config):
-        raise RunError(ExitCode.BAD_CONFIG, f"{name} {_INSTEAD}")
+    if isinstance(value, str):
+        named = is_secret_name(name) and value and not value.isdecimal()
+        return name if named or holds_secret(value) else ""
+    inner: list[tuple[str, Any]] = []
+    if isinstance(value, Mapping):
+        inner = [(f"{name}.{key}", each) for key, each in value.items()]
+    elif isinstance(value, Sequence):
+        inner = [(f"{name}[{index}]", each) for index, each in enumerate(value)]
+    return next(filter(None, (find_secret(*each) for each in inner)), "")
+
+
+def redact(text: str) -> str:
+    """Return the text without user, password and signature of the addresses in it.
+
+    An error repeats what was typed, and its line goes into logs.
+    """
+    return _HIDDEN.sub(lambda found: "" if found[1] else "://", text)
 
 
 def hide(text: str, environment: Mapping[str, str]) -> str:
@@ -39,6 +65,7 @@ def hide(text: str, environment: Mapping[str, str]) -> str:
     Messages of clients quote the token that was refused; `$NAME` stands in its place.
     """
     values = {v: n for n, v in environment.items() if is_secret_name(n) and len(v) >= _SHORTEST}
+    # Longest first: one secret may begin with another, whose rest would stay behind.
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, f"${values[value]}")
     return redact(text)

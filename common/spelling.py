@@ -1,17 +1,17 @@
-"""Did you mean: the nearest allowed names for one that does not exist."""
+"""Did you mean: the nearest allowed name for one that does not exist."""
 
 import difflib
 from collections.abc import Iterable
 
 
-def nearest(word: str, allowed: Iterable[str], count: int = 1) -> list[str]:
-    """Up to `count` allowed words that look most like `word`, best first."""
-    return difflib.get_close_matches(word, list(allowed), n=count, cutoff=0.5)
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return "did you mean 'x'?" with the allowed word most like `word`; "" where none is."""
+    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def unknown(what: str, word: str, allowed: Iterable[str]) -> str:
-    """One line that refuses `word` and names the nearest allowed word, or all of them."""
+    """Return one line that refuses `word` and names the nearest allowed word, or all of them."""
     options = sorted(allowed)
-    guess = nearest(word, options)
-    hint = f"did you mean {guess[0]!r}?" if guess else f"allowed: {', '.join(options)}"
+    hint = did_you_mean(word, options) or f"allowed: {', '.join(options)}"
     return f"{what} {word!r} does not exist; {hint}"

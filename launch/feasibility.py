@@ -2,7 +2,8 @@
 
 import itertools
 
-from common.exit_codes import ExitCode, RunError, holds_secret, is_secret_name
+from common.exit_codes import ExitCode, RunError
+from common.redaction import holds_secret, is_secret_name
 from launch import accelerators, names, trainer_args
 from launch.pod import TF_PORT, TPU_PORT
 from launch.spec import CODE_DIR, JobSpec

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from common.cluster_description import INDEX_VARIABLE, worker_env
 from common.exit_codes import ExitCode, RunError
 from launch import (
     code_volume,
@@ -14,7 +15,6 @@ from launch import (
     programs,
     trainer_args,
 )
-from launch.cluster_description import INDEX_VARIABLE, worker_env
 from launch.documents import Document
 from launch.feasibility import check
 from launch.images import check_image

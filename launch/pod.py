@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from common.cluster_description import INDEX_VARIABLE
 from launch import placement
-from launch.cluster_description import INDEX_VARIABLE
 from launch.code_volume import fetch_container, volume
 from launch.documents import Document
 from launch.spec import CODE_DIR, JobSpec, Mount

@@ -7,10 +7,10 @@ from typing import Any
 
 from absl import flags
 
+from common.cluster_description import INDEX_VARIABLE
 from common.exit_codes import ExitCode, RunError
 from launch import code_bundle, names, sweep, trainer_args
 from launch import flags as groups
-from launch.cluster_description import INDEX_VARIABLE
 from launch.spec import JobSpec, Mount, SecretVariable
 
 _OWN_VARIABLES = {"TF_CONFIG", INDEX_VARIABLE}

@@ -5,7 +5,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from common.exit_codes import ExitCode, RunError, find_secret, holds_secret
+from common.exit_codes import ExitCode, RunError
+from common.redaction import find_secret, holds_secret
 
 
 def value(args: Sequence[str], flag: str) -> str | None:

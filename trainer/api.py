@@ -1,21 +1,16 @@
 """The trainer from Python: `from trainer import TrainConfig, train`."""
 
-import math
 import os
 from typing import Any, Literal
 
-from common import redaction
-from common.cluster_description import read_cluster
 from common.exit_codes import ExitCode, RunError
-from trainer.cluster import placement
-from trainer.config import TrainConfig, part_names
+from trainer.cluster.placement import Placement
+from trainer.config import TrainConfig, checks
 from trainer.config.conversion import from_plain, to_plain
-from trainer.data import sources
-from trainer.data.info import DatasetInfo
-from trainer.plan import Plan, make_plan
-from trainer.run.fast_dev_run import fast_dev_run as run_fast
-from trainer.run.fast_dev_run import few_batches
-from trainer.runtime import xla_flags
+from trainer.monitoring.phases import unwatched
+from trainer.monitoring.stop import StopSignal
+from trainer.run.request import make_request
+from trainer.runtime import xla
 
 
 def train(
@@ -48,44 +43,33 @@ def train(
     Raises:
         RunError: with the reason in one line, and the exit code that the command would have.
     """
+    # There and back again: short forms become whole, and what no file could hold is refused.
     plain = to_plain(config)
-    redaction.refuse((f"workdir={workdir}", f"tpu={tpu}"), plain)
+    checks.refuse_secrets((f"workdir={workdir}", f"tpu={tpu}"), plain)
     config = from_plain(TrainConfig, plain)
     if strategy not in ("auto", "cpu", "mirrored", "tpu"):
         raise RunError(
             ExitCode.BAD_FLAG,
             f"train(strategy={strategy!r}) is not one of auto, cpu, mirrored, tpu",
         )
-    placement.refuse(strategy, cpu_replicas, tpu)
-    part_names.check(config)
     if not workdir and not fast_dev_run:
         raise RunError(ExitCode.BAD_FLAG, "train(workdir=...) is missing: the folder of the run")
-    info = sources.describe(config.dataset)
-    if overfit_batches:
-        info = few_batches(info, overfit_batches, config.global_batch_size)
-
+    # Neither the cluster's description nor a signal is ours: TF_CONFIG may be of another program,
+    # and in a notebook no thread may take signals or end the process.
+    placement = Placement(strategy, cpu_replicas, tpu)
+    request = make_request(config, placement, overfit_batches=overfit_batches)
     _configure_runtime(config)
+    from trainer.run import fast_dev_run as quick
+    from trainer.run import loop
 
-    def run(config: TrainConfig, info: DatasetInfo, plan: Plan, workdir: str) -> dict[str, Any]:
-        from trainer.cluster.strategy import Placement
-        from trainer.monitoring.goodput import Ledger
-        from trainer.monitoring.phases import Phases
-        from trainer.monitoring.stop import StopSignal
-        from trainer.monitoring.watchdog import Watchdog
-        from trainer.run import loop
-
-        placement = Placement(strategy, cpu_replicas, tpu, read_cluster({}))
-        # Neither is entered: in a notebook, no thread may take signals or end the process.
-        phases = Phases(Watchdog(math.inf, math.inf), Ledger())
-        return loop.run(config, info, plan, placement, workdir, stop=StopSignal(), phases=phases)
-
+    stop, phases = StopSignal(), unwatched()
     if fast_dev_run:
-        return run_fast(config, info, run)
-    return run(config, info, make_plan(config, info), workdir)
+        return quick.fast_dev_run(request, stop=stop, phases=phases)
+    return loop.run(request, workdir, stop=stop, phases=phases)
 
 
 def _configure_runtime(config: TrainConfig) -> None:
-    xla_flags.fix_gpu_bits(os.environ)
+    xla.fix_gpu_bits(os.environ)
     from trainer.cluster import strategy
 
     try:

@@ -9,10 +9,11 @@ import keras
 
 from common.exit_codes import ExitCode, RunError
 from trainer import registry
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig, part_args
+from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
-from trainer.engine import pure_optimizer
+from trainer.engine.optimizer import backend_neutral, build_slots
 from trainer.engine.step import StepPlan
+from trainer.losses.from_keras import adapted
 from trainer.optimizers import schedules
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
@@ -25,7 +26,7 @@ def build_task(
     features: Mapping[str, Feature],
     *,
     total_steps: int,
-    rate_scale: keras.Variable,
+    rate_scale: keras.Variable | None = None,
 ) -> Task:
     """Build models, optimizers, metrics and loss; call it in the scope of the strategy.
 
@@ -33,21 +34,23 @@ def build_task(
         config: what to build.
         features: of the examples as the step sees them.
         total_steps: updates in the whole run, for learning-rate schedules.
-        rate_scale: float32[] factor on every learning rate.
+        rate_scale: float32[] factor on every learning rate, for a run that lowers it.
     """
+    if rate_scale is None:
+        rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
     # Initializers and seed generators take their seeds from Python's generator.
     random.seed(config.seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.precision == "bfloat16" else "float32")
     kind: type[Task] = registry.resolve(registry.TASKS, config.task.name, "config.task.name")
-    part_args.bind(kind, config.task, "config.task", None)
-    part_args.bind(kind.model_shapes, config.task, "config.task", None)
+    parts.bind(kind, config.task, "config.task", None)
+    parts.bind(kind.model_shapes, config.task, "config.task", None)
     shapes = kind.model_shapes(features, **config.task.args)
     models = {role: _model(config, role, *shape) for role, shape in shapes.items()}
     optimizers = {
         role: _optimizer(o, models[role], total_steps, rate_scale, f"config.{_field(role)}")
         for role, o in _optimizers(config, models).items()
     }
-    parts = Parts(
+    built = Parts(
         models=models,
         optimizers=optimizers,
         metrics=_metrics(config.metrics),
@@ -56,7 +59,7 @@ def build_task(
         average=WeightAverage(models, config.ema_decay) if config.ema_decay else None,
         loss_spike=LossSpike(config.loss_spike) if config.loss_spike else None,
     )
-    return kind(parts, **config.task.args)
+    return kind(built, **config.task.args)
 
 
 def step_plan(config: TrainConfig) -> StepPlan:
@@ -121,28 +124,37 @@ def _optimizer(
     refuse_unsafe_args(config.args)
     schedule = registry.resolve(registry.SCHEDULES, config.schedule.name, f"{field}.schedule.name")
     fixed = {"learning_rate": config.learning_rate, "total_steps": total_steps}
-    part_args.bind(schedule, config.schedule, f"{field}.schedule", None, **fixed)
+    parts.bind(schedule, config.schedule, f"{field}.schedule", None, **fixed)
     rate: schedules.ScheduleFn = functools.partial(schedule, **fixed, **config.schedule.args)
     if config.warmup_steps:
         rate = schedules.warmup(rate, config.warmup_steps)
     part = PartConfig(config.name, config.args)
-    with pure_optimizer.backend_neutral():
+    with backend_neutral():
         optimizer = _call(registry.OPTIMIZERS, part, field, schedules.Schedule(rate, rate_scale))
-        pure_optimizer.build(optimizer, model.trainable_variables, field)
+        build_slots(optimizer, model.trainable_variables, field)
     return optimizer
 
 
 def _loss(part: PartConfig) -> Any:
     """Return the loss: a class is constructed, a function gets its arguments bound."""
-    found = registry.resolve(registry.LOSSES, part.name, "config.loss.name")
+    found = adapted(registry.resolve(registry.LOSSES, part.name, "config.loss.name"))
     if isinstance(found, type):
         return _call(registry.LOSSES, part, "config.loss")
-    part_args.bind(found, part, "config.loss", None, None)
+    parts.bind(found, part, "config.loss", None, None)
     return functools.partial(found, **part.args)
 
 
 def _regularizer(part: PartConfig | None) -> Any:
-    return part and _call(registry.REGULARIZERS, part, "config.regularizer")
+    if part is None:
+        return None
+    found = _call(registry.REGULARIZERS, part, "config.regularizer")
+    # Both strengths of Keras' elastic net are 0 where none is given.
+    if type(found) is keras.regularizers.L1L2 and not (found.l1 or found.l2):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.regularizer.args={part.args}: adds nothing; give l1, l2 or both",
+        )
+    return found
 
 
 def _metrics(parts: Sequence[PartConfig]) -> dict[str, keras.metrics.Metric]:
@@ -162,7 +174,7 @@ def _metrics(parts: Sequence[PartConfig]) -> dict[str, keras.metrics.Metric]:
 
 def _call(table: Mapping[str, str], part: PartConfig, field: str, *args: Any) -> Any:
     found = registry.resolve(table, part.name, f"{field}.name")
-    return part_args.call(found, part, field, *args)
+    return parts.call(found, part, field, *args)
 
 
 def _field(role: str, kind: str = "optimizer") -> str:

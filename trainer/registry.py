@@ -1,16 +1,16 @@
 """Names that a config may use, and where their code is: plain tables, nothing imported until asked.
 
-To add a part: write one file in its folder and one line here. An own experiment needs no line:
+To add a part: write one file in its folder and one line here. A custom part needs no line:
 wherever a registered name is allowed, `"package.module:function"` works too.
 """
 
-import difflib
 import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from common import spelling
 from common.exit_codes import ExitCode, RunError
 
 MODELS = {
@@ -23,16 +23,15 @@ MODELS = {
     "transformer": "trainer.models.transformer:transformer",
 }
 
+# Functions of `keras.losses` take logits: see trainer/losses/from_keras.py.
 LOSSES = {
-    "sparse_categorical_crossentropy": (
-        "trainer.losses.sparse_categorical_crossentropy:sparse_categorical_crossentropy"
-    ),
-    "categorical_crossentropy": "trainer.losses.categorical_crossentropy:categorical_crossentropy",
-    "binary_crossentropy": "trainer.losses.binary_crossentropy:binary_crossentropy",
+    "sparse_categorical_crossentropy": "keras.losses:sparse_categorical_crossentropy",
+    "categorical_crossentropy": "keras.losses:categorical_crossentropy",
+    "binary_crossentropy": "keras.losses:binary_crossentropy",
     "focal": "trainer.losses.focal:focal",
     "mse": "trainer.losses.mse:MeanSquaredError",
-    "mae": "trainer.losses.mae:mae",
-    "huber": "trainer.losses.huber:huber",
+    "mae": "keras.losses:mean_absolute_error",
+    "huber": "keras.losses:huber",
     "kl_divergence": "trainer.losses.kl_divergence:kl_divergence",
 }
 
@@ -56,9 +55,9 @@ SCHEDULES = {
 }
 
 REGULARIZERS = {
-    "l1": "trainer.regularizers.l1:L1",
+    "l1": "keras.regularizers:L1",
     "l2": "trainer.regularizers.l2:L2",
-    "elastic_net": "trainer.regularizers.elastic_net:ElasticNet",
+    "elastic_net": "keras.regularizers:L1L2",
 }
 
 METRICS = {
@@ -108,9 +107,9 @@ def resolve(table: Mapping[str, str], name: str, field: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise _cannot_load(field, name, target, str(error)) from error
     if not hasattr(found, attribute):
-        close = difflib.get_close_matches(attribute, dir(found), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise _cannot_load(field, name, target, f"{module} has no {attribute!r}{hint}")
+        hint = spelling.did_you_mean(attribute, dir(found))
+        reason = "; ".join(filter(None, (f"{module} has no {attribute!r}", hint)))
+        raise _cannot_load(field, name, target, reason)
     return getattr(found, attribute)
 
 
@@ -121,7 +120,7 @@ def _cannot_load(field: str, name: str, target: str, reason: str) -> RunError:
 def check(table: Mapping[str, str], name: str, field: str) -> None:
     """Refuse a name that cannot be resolved, without importing the code behind it.
 
-    Of an own `"package.module:object"` only the form and the package are looked at: more would
+    Of a custom `"package.module:object"` only the form and the package are looked at: more would
     run the package, and a mistake in a flag must show before TensorFlow is loaded.
 
     Raises:
@@ -130,19 +129,18 @@ def check(table: Mapping[str, str], name: str, field: str) -> None:
     if name in table:
         return
     if ":" in name:
-        _check_own(name, field)
+        _check_custom(name, field)
         return
-    close = difflib.get_close_matches(name, table, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     raise RunError(
         ExitCode.BAD_CONFIG,
-        f"{field}={name!r} is not known: {hint}Registered: {', '.join(sorted(table))}; "
-        "your own is written 'package.module:name'",
+        f"{field}={name!r} is not known: {spelling.did_you_mean(name, table)} "
+        f"Registered: {', '.join(sorted(table))}; "
+        "a custom one is written 'package.module:name'",
     )
 
 
-def _check_own(name: str, field: str) -> None:
-    """Refuse an own name whose form is wrong or whose top-level package is not there."""
+def _check_custom(name: str, field: str) -> None:
+    """Refuse a custom name whose form is wrong or whose top-level package is not there."""
     module, _, attribute = name.partition(":")
     parts = [*module.split("."), attribute]
     if not all(part.isidentifier() for part in parts):

@@ -132,7 +132,8 @@ class Task:
         their layer gives them.
         """
         kernels = [v for v in variables if len(v.shape) > 1] if self.regularizer else []
-        terms = [self.regularizer(v.value) for v in kernels]  # type: ignore[misc]
+        # Cast before the sum: one in bfloat16 stops growing at 256.
+        terms = [self.regularizer(tf.cast(v.value, tf.float32)) for v in kernels]  # type: ignore[misc]
         layers = [part for _, part in self.owned() if isinstance(part, keras.Layer)]
         terms += [loss for layer in layers for loss in layer.losses]
         return tf.add_n([tf.cast(t, tf.float32) for t in terms]) if terms else tf.constant(0.0)

@@ -1,4 +1,4 @@
-"""Which line of the user's own code an error comes from."""
+"""Which line of the user's code an error comes from."""
 
 import re
 import sys
@@ -24,15 +24,15 @@ def place_of(error: BaseException) -> str:
     frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     # A compiled step fails far from the code that it was made of; its message tells where that is.
     frames += _FRAME.findall(str(error))
-    own = [f"{name}:{line}" for name, line in frames if _is_own(Path(name))]
-    return own[-1] if own else ""
+    users = [f"{name}:{line}" for name, line in frames if _is_users(Path(name))]
+    return users[-1] if users else ""
 
 
 def calling_line() -> str:
     """Return the innermost line of the user's on the way to the caller: "file.py:12", or ""."""
     frames = [(f.filename, f.lineno) for f in traceback.extract_stack()]
-    own = [f"{name}:{line}" for name, line in frames if _is_own(Path(name))]
-    return own[-1] if own else ""
+    users = [f"{name}:{line}" for name, line in frames if _is_users(Path(name))]
+    return users[-1] if users else ""
 
 
 def reason_of(error: BaseException) -> str:
@@ -67,7 +67,7 @@ def _refusal_inside(error: BaseException) -> RunError | None:
     return None
 
 
-def _is_own(path: Path) -> bool:
+def _is_users(path: Path) -> bool:
     """Whether a file was written by the user; generated code was not."""
     if not path.is_file() or path.name.startswith("__autograph_generated"):
         return False

@@ -1,7 +1,7 @@
 """This project: `python -m benchmarks.peers.lockstep WORK [FIELD=VALUE ...]`.
 
 FIELD is one of the config, or `cpu_replicas=R`, or `programs=kept`: as `--compile_cache` does, in
-the folder that PROGRAMS names, or `feed=constant`: every step is given the same examples, so that
+the folder that PROGRAMS names, or `batch=constant`: every step is given the same examples, so that
 what remains is the step. Workers of TF_CONFIG are driven call by call, all alike.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.peers import work
 from trainer.config import PartConfig
-from trainer.runtime import compile_cache, xla_flags
+from trainer.runtime import xla
 
 JPEG_FEATURES = {
     "image": {"dtype": "uint8", "shape": [224, 224, 3], "encoding": "image"},
@@ -47,19 +47,18 @@ def build(name: str) -> dict[str, dict[str, np.ndarray]]:
 
 def main(name: str, *settings: str) -> None:
     gc.disable()  # as `trainer.__main__` does while it starts
-    xla_flags.fix_gpu_bits(os.environ)
+    xla.fix_gpu_bits(os.environ)
     given = dict(setting.split("=") for setting in settings)
     if given.pop("programs", ""):
-        compile_cache.keep_programs(os.environ["PROGRAMS"], os.environ)
+        xla.keep_programs(os.environ["PROGRAMS"], os.environ)
     from benchmarks.peers.keras_fit import device_bytes
     from common.cluster_description import read_cluster
-    from trainer.cluster.strategy import Placement
+    from trainer.cluster.placement import Placement
     from trainer.config import DatasetConfig, OptimizerConfig, TrainConfig, conversion
-    from trainer.data import sources
-    from trainer.plan import make_plan
+    from trainer.run.request import make_request
     from trainer.run.session import open_session
 
-    cpu_replicas, is_constant = int(given.pop("cpu_replicas", 0)), given.pop("feed", "")
+    cpu_replicas, is_constant = int(given.pop("cpu_replicas", 0)), given.pop("batch", "")
     kind = work.WORKS[name]
     model, options = MODELS[name.partition("_")[0]]
     data = DatasetConfig("benchmarks.peers.lockstep:build", eval_split="", args={"name": name})
@@ -79,9 +78,8 @@ def main(name: str, *settings: str) -> None:
     config = conversion.override(config, given.items())
     if is_constant:
         _serve_the_same()
-    info = sources.describe(config.dataset)
     placement = Placement(cpu_replicas=cpu_replicas, cluster=read_cluster(os.environ))
-    live = open_session(config, info, make_plan(config, info), placement)
+    live = open_session(make_request(config, placement))
     done = 1
 
     def run() -> int:

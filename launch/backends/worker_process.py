@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.cluster_description import INDEX_VARIABLE, worker_env
+from common import processes
+from common.cluster_description import INDEX_VARIABLE, worker_env
 from launch.policy import shell_code
 
 # Below the range from which systems take ports for outgoing connections: nobody else is given one
@@ -57,7 +58,7 @@ class WorkerProcess:
     @property
     def identity(self) -> dict[str, object]:
         """What is needed to recognise the process later, even after its number was reused."""
-        return {"pid": self._process.pid, "started": started(self._process.pid)}
+        return {"pid": self._process.pid, "started": processes.identity(self._process.pid)}
 
     def exit_code(self) -> int | None:
         """The exit code in shell terms, or None while it runs."""
@@ -102,19 +103,10 @@ def share_cores(count: int) -> list[set[int]]:
     return [set(cores[index::count]) for index in range(count)]
 
 
-def started(pid: int) -> str:
-    """When a process started, in ticks of one boot, or "" where there is no such process."""
-    try:
-        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        return f"{ticks}@{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
-    except (OSError, IndexError):
-        return ""
-
-
 def end_orphans(events: Sequence[Mapping[str, Any]]) -> None:
     """Kills workers that outlived their supervisor; a reused process number is left alone."""
     for event in events:
-        if event["event"] == "start" and event["started"] == started(event["pid"]) != "":
+        if event["event"] == "start" and event["started"] == processes.identity(event["pid"]) != "":
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(event["pid"], signal.SIGKILL)
 

@@ -4,8 +4,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from common.exit_codes import holds_secret, is_secret_name
-from launch.cluster_description import INDEX_VARIABLE
+from common.cluster_description import INDEX_VARIABLE
+from common.redaction import holds_secret, is_secret_name
 from launch.documents import Document
 from launch.lint.finding import Finding
 from launch.lint.workload import Workload, mapping, sequence

@@ -16,7 +16,7 @@ from launch import flags as launch_flags
 from tests.behaviour.table import TESTS
 from tests.mutation.faults import Fault
 from tests.mutation.private_tree import PrivateTree
-from trainer.config import PartConfig, TrainConfig, conversion, run_flags
+from trainer.config import PartConfig, TrainConfig, conversion, flags
 
 _UNITS = {"train_steps": {"epochs": 1.0}, "epochs": {"train_steps": 3}}
 """A run has a length: what it is where the one that was asked for is ignored."""
@@ -64,7 +64,7 @@ def config_fields() -> list[str]:
 
 
 def trainer_flags() -> list[str]:
-    own = run_flags.FLAGS.flags_by_module_dict()["trainer.config.run_flags"]
+    own = flags.FLAGS.flags_by_module_dict()["trainer.config.flags"]
     return [f"trainer.{flag.name}" for flag in own]
 
 
@@ -102,7 +102,7 @@ def _change(name: str) -> tuple[pathlib.Path, str]:
     """Return the file and what is written at its end."""
     kind, _, rest = name.partition(".")
     if kind == "trainer":
-        return pathlib.Path("trainer/config/run_flags.py"), _TRAINER.format(name=rest)
+        return pathlib.Path("trainer/config/flags.py"), _TRAINER.format(name=rest)
     if kind == "launch":
         group, _, flag = rest.partition(".")
         return pathlib.Path("launch/flags.py"), _LAUNCH.format(group=group, name=flag)

@@ -8,14 +8,11 @@ import sys
 
 
 def main(ranges: list[list[int]], argv: list[str]) -> None:
-    from trainer import __main__ as command
     from trainer import checkpoint
-    from trainer.cluster import strategy
-    from trainer.run import session
+    from trainer.run import command_line, session
 
-    request = command.prepare(["trainer", "--dry_run", *argv], {})
-    placement = strategy.Placement("cpu")
-    live = session.open_session(request.config, request.info, request.plan, placement)
+    request = command_line.prepare(["trainer", "--dry_run", "--strategy=cpu", *argv], {})
+    live = session.open_session(request)
     for first, stop in ranges:
         live.train(first, stop - first)
     print(checkpoint.digest(live.read_state(), ranges[-1][1]))

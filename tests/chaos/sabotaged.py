@@ -49,9 +49,9 @@ def dies_of_a_second_signal() -> None:
 
 
 def forgets_the_stop_save() -> None:
-    from trainer.run.saves import Saves
+    from trainer.run.checkpoints import Checkpoints
 
-    Saves.save_last = lambda _: None
+    Checkpoints.save_last = lambda *_: None
 
 
 def applies_every_update() -> None:
@@ -82,14 +82,15 @@ def seeds_from_the_clock() -> None:
     """Make a run a function of when it was started."""
     import time
 
-    from trainer.run import session
+    from trainer.run import loop
 
-    real = session.open_session
+    real = loop.open_session
 
-    def open_session(config, *args):
-        return real(dataclasses.replace(config, seed=time.time_ns() % 2**31), *args)
+    def open_session(request):
+        config = dataclasses.replace(request.config, seed=time.time_ns() % 2**31)
+        return real(dataclasses.replace(request, config=config))
 
-    session.open_session = open_session
+    loop.open_session = open_session
 
 
 def numbers_microbatches_by_replica() -> None:

@@ -69,7 +69,7 @@ def writes(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(failpoints.VARIABLE, "checkpoint.write:stop@1000000")
         failpoints._reached.clear()
-        one.write(tmp_path_factory.mktemp("written"), 60, *one.read(newest))
+        one.write(tmp_path_factory.mktemp("written"), *one.read(newest))
     return failpoints._reached["checkpoint.write"]
 
 

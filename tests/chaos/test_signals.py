@@ -173,7 +173,7 @@ def test_a_signal_before_the_last_evaluation_leaves_it_to_the_next_start(
     tmp_path: Path, undisturbed: Path
 ) -> None:
     few = "--config.train_steps=8"
-    # Edges after steps 0, 1, 5, 6 and 8.
+    # Boundaries after steps 0, 1, 5, 6 and 8.
     _check_last_evaluation(tmp_path / "run", "loop.boundary:term@5", few)
     (before,) = [x for x in metric_lines(undisturbed) if x["step"] == 8 and "eval/loss" in x]
     assert metric_lines(tmp_path / "run")[-1] == before

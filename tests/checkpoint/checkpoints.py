@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.checkpoint import Meta
+
 
 def state(step: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(step)
@@ -15,7 +17,8 @@ def state(step: int) -> dict[str, np.ndarray]:
     }
 
 
-META = {"data": "fingerprint", "progress": {}}
+def meta(step: int) -> Meta:
+    return Meta(step, data="fingerprint")
 
 
 def changed_by_the_disk(write: Callable[..., Path]) -> Callable[..., Path]:

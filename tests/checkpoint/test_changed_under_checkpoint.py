@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import types
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,17 @@ from tests.checkpoint.checkpoints import state
 from tests.data.shards import FEATURES, write_shards
 from tests.processes import trainer
 from trainer import checkpoint
+from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig
 from trainer.config.conversion import to_plain
 from trainer.data import sources
-from trainer.run.restore import restore
-from trainer.run.state import Progress
+from trainer.monitoring.goodput import Ledger
+from trainer.monitoring.phases import Phases
+from trainer.monitoring.watchdog import Watchdog
+from trainer.plan import make_plan
+from trainer.run.checkpoints import Checkpoints
+from trainer.run.request import Request
+from trainer.run.state import RunState
 from trainer.run.workdir import Workdir
 
 CONFIG = TrainConfig(train_steps=10, virtual_replicas=2)
@@ -45,8 +52,7 @@ def test_a_changed_config_is_refused_with_the_field(tmp_path: Path, change: dict
 class Live:
     """A model that must not be written to."""
 
-    def expected(self):
-        return {name: (value.shape, str(value.dtype)) for name, value in state(1).items()}
+    task = types.SimpleNamespace(state=lambda: state(1))
 
     def write_state(self, _):
         raise AssertionError
@@ -55,23 +61,26 @@ class Live:
 def test_changed_data_are_refused_before_the_state_is_written(tmp_path: Path) -> None:
     info = sources.describe(CONFIG.dataset)
     store = checkpoint.Store(tmp_path)
-    meta = {
-        "config": to_plain(CONFIG),
-        "data": info.fingerprint(),
-        "progress": Progress(step=1).to_plain(),
-    }
-    store.save(1, state(1), meta, verified=True)
+    meta = checkpoint.Meta(1, to_plain(CONFIG), info.fingerprint(), RunState(step=1).to_plain())
+    store.save(state(1), meta, verified=True)
+
+    def restore(config, info):
+        request = Request(config, info, make_plan(config, info), Placement())
+        phases = Phases(Watchdog(10, 10), Ledger())
+        saver = checkpoint.Saver(store, phases.watchdog)
+        return Checkpoints(request, saver, phases).restore(Live())
+
     for split in ("train", "evaluation"):
         fewer = dataclasses.replace(getattr(info, split), stop=getattr(info, split).stop - 1)
         with pytest.raises(RunError, match=r"config\.dataset") as raised:
-            restore(Live(), store, CONFIG, dataclasses.replace(info, **{split: fewer}))
+            restore(CONFIG, dataclasses.replace(info, **{split: fewer}))
         assert raised.value.code is ExitCode.BAD_CONFIG
     # Also where config.json is lost, the checkpoint says what it was made with.
     with pytest.raises(RunError, match="global_batch_size: 32 -> 64") as raised:
-        restore(Live(), store, dataclasses.replace(CONFIG, global_batch_size=64), info)
+        restore(dataclasses.replace(CONFIG, global_batch_size=64), info)
     assert raised.value.code is ExitCode.BAD_CONFIG
     with pytest.raises(AssertionError):  # config and data are those of the checkpoint
-        restore(Live(), store, dataclasses.replace(CONFIG, log_every_steps=7), info)
+        restore(dataclasses.replace(CONFIG, log_every_steps=7), info)
 
 
 EXPERIMENT = """

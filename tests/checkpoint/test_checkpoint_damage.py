@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.exit_codes import ExitCode, RunError
-from tests.checkpoint.checkpoints import META, state
+from tests.checkpoint.checkpoints import meta, state
 from trainer import checkpoint
 from trainer.checkpoint import folder as one
 
@@ -37,7 +37,7 @@ def _pickled(path: Path) -> None:
 
 
 def _of_another_step(path: Path) -> None:
-    (path / "meta.json").write_text(json.dumps({"step": 7, **META}))
+    (path / "meta.json").write_text(meta(7).to_json())
     _commit_anew(path)
 
 
@@ -63,7 +63,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def store(tmp_path: Path) -> checkpoint.Store:
     store = checkpoint.Store(tmp_path / "checkpoints", keep=3)
     for step in (10, 20, 30):
-        store.save(step, state(step), META, verified=True)
+        store.save(state(step), meta(step), verified=True)
     return store
 
 
@@ -116,7 +116,7 @@ def test_a_damaged_checkpoint_is_set_aside_not_overwritten(store: checkpoint.Sto
         damaged.append((store.folder / one.name_of(30) / "state.npz").read_bytes())
         store.newest_valid()
         store.sweep()
-        store.save(30, state(30), META, verified=True)
+        store.save(state(30), meta(30), verified=True)
     for name, expected in zip(("", "_2", "_3"), damaged, strict=True):
         kept = store.folder / f"damaged_{one.name_of(30)}{name}" / "state.npz"
         assert kept.read_bytes() == expected

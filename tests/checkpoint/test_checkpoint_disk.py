@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.exit_codes import ExitCode, RunError
-from tests.checkpoint.checkpoints import META, changed_by_the_disk, state
+from tests.checkpoint.checkpoints import changed_by_the_disk, meta, state
 from trainer import checkpoint, failpoints
 from trainer.checkpoint import folder as one
 from trainer.monitoring.watchdog import Watchdog
@@ -28,7 +28,7 @@ def _fresh_counts() -> None:
 
 def _store(tmp_path: Path) -> checkpoint.Store:
     store = checkpoint.Store(tmp_path / "checkpoints", keep=3)
-    store.save(10, state(10), META, verified=True)
+    store.save(state(10), meta(10), verified=True)
     failpoints._reached.clear()
     return store
 
@@ -36,7 +36,7 @@ def _store(tmp_path: Path) -> checkpoint.Store:
 def _check_refused(store: checkpoint.Store, code: ExitCode) -> None:
     saver = checkpoint.Saver(store, Watchdog(10, 10))
     with pytest.raises(RunError) as raised:
-        saver.finish(20, state(20), META, ())
+        saver.finish(state(20), meta(20), ())
     saver.close()
     assert raised.value.code is code
     assert store.newest_valid() == (store.folder / one.name_of(10), [])
@@ -73,7 +73,7 @@ def test_what_the_disk_refuses_is_not_tried_again_and_a_fault_of_it_is(
     saver = checkpoint.Saver(store, Watchdog(10, 10))
     with monkeypatch.context() as disk, pytest.raises(RunError) as raised:
         disk.setattr(*call, refuse)
-        saver.finish(20, state(20), META, ())
+        saver.finish(state(20), meta(20), ())
     saver.close()
     assert raised.value.code is (ExitCode.TRANSIENT if name in FAULTS else ExitCode.BAD_CONFIG)
     assert os.strerror(number) in raised.value.reason
@@ -84,7 +84,7 @@ def test_what_the_disk_refuses_is_not_tried_again_and_a_fault_of_it_is(
 def test_a_file_in_the_place_of_the_folder_is_a_mistake_of_the_config(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("not a folder")
     with pytest.raises(RunError, match="--workdir") as raised:
-        checkpoint.Store(tmp_path / "checkpoints").save(10, state(10), META, verified=True)
+        checkpoint.Store(tmp_path / "checkpoints").save(state(10), meta(10), verified=True)
     assert raised.value.code is ExitCode.BAD_CONFIG
 
 
@@ -111,7 +111,7 @@ def test_background_save_reports_at_the_next_boundary(
 ) -> None:
     saver = checkpoint.Saver(_store(tmp_path), Watchdog(10, 10))
     monkeypatch.setenv(failpoints.VARIABLE, "checkpoint.write:eio")
-    saver.start(20, state(20), META, ())
+    saver.start(state(20), meta(20), ())
     with pytest.raises(RunError):
         saver.wait()
     saver.close()
@@ -123,11 +123,11 @@ def test_the_last_save_makes_good_for_one_that_failed(
     store = _store(tmp_path)
     saver = checkpoint.Saver(store, Watchdog(10, 10))
     monkeypatch.setenv(failpoints.VARIABLE, "checkpoint.write:eio")
-    saver.start(20, state(20), META, ())
+    saver.start(state(20), meta(20), ())
     while not saver._pending.done():
         pass
     monkeypatch.delenv(failpoints.VARIABLE)
-    saver.finish(25, state(25), META, ())
+    saver.finish(state(25), meta(25), ())
     saver.close()
     assert store.newest_valid()[0] == store.folder / one.name_of(25)
 
@@ -138,4 +138,4 @@ def test_a_write_that_the_disk_changed_is_noticed(
     store = _store(tmp_path)
     monkeypatch.setattr(one, "write", changed_by_the_disk(one.write))
     with pytest.raises(RunError, match="not what was written"):
-        store.save(20, state(20), META, verified=True)
+        store.save(state(20), meta(20), verified=True)

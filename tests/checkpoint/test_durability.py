@@ -9,14 +9,18 @@ from types import SimpleNamespace
 import pytest
 
 from common.exit_codes import ExitCode, RunError
-from tests.checkpoint.checkpoints import META, changed_by_the_disk, state
+from tests.checkpoint.checkpoints import changed_by_the_disk, meta, state
 from trainer import checkpoint, storage
 from trainer.checkpoint import folder as one
+from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig
 from trainer.monitoring.goodput import Ledger
+from trainer.monitoring.phases import Phases
 from trainer.monitoring.watchdog import Watchdog
-from trainer.run.saves import Saves
-from trainer.run.state import Progress
+from trainer.plan import Plan
+from trainer.run.checkpoints import Checkpoints
+from trainer.run.request import Request
+from trainer.run.state import RunState
 
 
 class Disk:
@@ -71,7 +75,7 @@ def test_a_save_is_on_disk_before_it_is_seen(
 ) -> None:
     """The files, then the marker, then their names, then the folder's, then that name."""
     disk = Disk(tmp_path, monkeypatch)
-    path = one.write(tmp_path, 20, state(20), META)
+    path = one.write(tmp_path, state(20), meta(20))
     assert disk.calls == [*NEW, ("rename", PART, STEP), ("sync", ".", STEP)]
     # What was put on disk is all of it: nothing was written to a file afterwards.
     assert disk.synced == {
@@ -91,16 +95,16 @@ def test_the_marker_is_not_begun_before_the_files_are_on_disk(
         return real(path, *args, **options)
 
     monkeypatch.setattr(Path, "open", opened)
-    one.write(tmp_path, 20, state(20), META)
+    one.write(tmp_path, state(20), meta(20))
     assert found == NEW[:2]
 
 
 def test_a_save_over_another_one_takes_it_away_only_when_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one.write(tmp_path, 20, state(1), META)
+    one.write(tmp_path, state(1), meta(20))
     disk = Disk(tmp_path, monkeypatch)
-    one.write(tmp_path, 20, state(20), META)
+    one.write(tmp_path, state(20), meta(20))
     aside = f"{PART}_removed"
     assert disk.calls == [
         *NEW, ("rename", STEP, aside), ("rename", PART, STEP), ("sync", ".", STEP)
@@ -117,40 +121,44 @@ def test_a_file_that_was_brought_is_on_disk_before_it_has_its_name(
     assert (sync, rename, source, target) == ("sync", "rename", part, "state.npz")
 
 
-def _saves(folder: Path, step: int = 20) -> Saves:
-    """The saves of a run that stands at `step` and has not saved yet."""
-    watchdog, ledger = Watchdog(10, 10), Ledger()
-    training = SimpleNamespace(
-        progress=Progress(step=step),
-        is_complete=False,
-        phases=SimpleNamespace(phase=watchdog.watch, ledger=ledger),
-        live=SimpleNamespace(read_state=lambda: state(step)),
-        info=SimpleNamespace(fingerprint=str),
-    )
-    config = TrainConfig(train_steps=100, checkpoint_every_steps=10)
-    saver = checkpoint.Saver(checkpoint.Store(folder), watchdog)
-    return Saves(config, training, saver, is_chief=True)
+class Saves:
+    """The saves of a run that stands at step 20 and has not saved yet."""
+
+    def __init__(self, folder: Path) -> None:
+        phases = Phases(Watchdog(10, 10), Ledger())
+        config = TrainConfig(train_steps=100, checkpoint_every_steps=10)
+        info = SimpleNamespace(fingerprint=str)
+        request = Request(config, info, Plan(100, 1000, 32, 4, 10), Placement())
+        self.saver = checkpoint.Saver(checkpoint.Store(folder), phases.watchdog)
+        self._checkpoints = Checkpoints(request, self.saver, phases)
+        self._run = SimpleNamespace(read_state=lambda: state(20)), RunState(step=20)
+
+    def in_background(self) -> None:
+        self._checkpoints.save_if_due(*self._run)
+        self.saver.wait()
+
+    def last(self) -> None:
+        self._checkpoints.save_last(*self._run)
 
 
 def test_the_last_save_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the same step was saved in the background, which was not read back."""
     real = one.write
-    saves = _saves(tmp_path)
+    saves = Saves(tmp_path)
     monkeypatch.setattr(one, "write", changed_by_the_disk(real))
-    saves.save_if_due()
-    saves.saver.wait()
+    saves.in_background()
     assert one.damage(tmp_path / STEP) == "state.npz is not what was committed"
     with pytest.raises(RunError, match=r"not what was written: state\.npz") as raised:
-        saves.save_last()
+        saves.last()
     assert raised.value.code is ExitCode.TRANSIENT
     monkeypatch.setattr(one, "write", real)
-    saves.save_last()
+    saves.last()
     assert one.damage(tmp_path / STEP) is None
     saves.saver.close()
 
 
 def test_the_last_save_is_there_when_the_call_returns(tmp_path: Path) -> None:
-    saves = _saves(tmp_path)
-    saves.save_last()
+    saves = Saves(tmp_path)
+    saves.last()
     assert one.damage(tmp_path / STEP) is None
     saves.saver.close()

@@ -7,11 +7,14 @@ import tensorflow as tf
 from common.cluster_description import Cluster
 from common.exit_codes import ExitCode, RunError
 from trainer.cluster.consensus import Consensus
-from trainer.cluster.strategy import Placement
+from trainer.cluster.placement import Placement
+from trainer.config import TrainConfig
 from trainer.monitoring.goodput import Ledger
 from trainer.monitoring.phases import Phases
 from trainer.monitoring.watchdog import Watchdog
+from trainer.plan import Plan
 from trainer.run import loop
+from trainer.run.request import Request
 
 
 class Numbers:
@@ -57,12 +60,12 @@ def test_workers_that_restored_one_step_go_on(step):
 def test_one_signal_stops_all_and_the_time_of_a_step_is_the_mean(asked):
     rows = [[float(index == asked), float(secs)] for index, secs in enumerate((1, 2, 6))]
     for index in range(3):
-        stop, secs = consensus(index, *rows).boundary(
+        stop, secs = consensus(index, *rows).at_boundary(
             stop=index == asked, secs_per_step=rows[index][1]
         )
         assert (stop, secs) == (True, 3.0)
     quiet = [[0.0, 1.0]] * 3
-    assert consensus(1, *quiet).boundary(stop=False, secs_per_step=1.0) == (False, 1.0)
+    assert consensus(1, *quiet).at_boundary(stop=False, secs_per_step=1.0) == (False, 1.0)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -78,9 +81,10 @@ def test_only_the_chief_learns_how_long_its_steps_take(index, monkeypatch):
     monkeypatch.setattr(loop.workdir, "opened", opened)
     watchdog = Watchdog(1000, 1000)
     placement = Placement(cluster=Cluster(("a:1", "b:1", "c:1"), index))
+    request = Request(TrainConfig(train_steps=10), None, Plan(10, 1000, 32, 4, 10), placement)
     phases = Phases(watchdog, Ledger())
     with pytest.raises(OpenedError):
-        loop.run(None, None, None, placement, "run", stop=None, phases=phases)
+        loop.run(request, "run", stop=None, phases=phases)
     for phase in ("step", "compile", "evaluate"):
         with watchdog.watch(phase):
             pass

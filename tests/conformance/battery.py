@@ -14,6 +14,7 @@ import tensorflow as tf
 from trainer import build, registry
 from trainer.checkpoint import digest
 from trainer.cluster import strategy
+from trainer.cluster.placement import Placement
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature, Shard, Split
 from trainer.data.serving.order import Batches, SequentialOrder
@@ -145,7 +146,7 @@ def train(config, distribution):
 
 def main(kind, replicas, precision, execution):
     strategy.configure_runtime(1, compiled=execution != "graph")
-    distribution = strategy.create(strategy.Placement("cpu", replicas))
+    distribution = strategy.create(Placement("cpu", replicas))
     digests = {}
     for name, config in configs(kind).items():
         chosen = dataclasses.replace(config, precision=precision, execution=execution)

@@ -6,6 +6,7 @@ name, or one that it names and that is not there.
 
 import ast
 import inspect
+import pathlib
 import re
 from collections.abc import Iterator
 
@@ -14,22 +15,25 @@ from tests.processes import ROOT
 HEAD = """\
 # API reference
 
-Made from the docstrings; write it again with `python -m tests.docs.api_reference > docs/api.md`.
-A part is named in a config by the short name in front of it, or as `"module:object"`.
+Generated from the docstrings. To write it again, run
+`python -m tests.docs.api_reference > docs/api.md`.
+A config names a part by its registered name, or as `"module:object"`.
 """
 PAGES = {
-    "From Python": ["api.py", "exit_codes.py:RunError"],
-    "Config": ["config.py"],
-    "A task of your own": ["task.py"],
-    "Tasks": ["tasks"],
-    "Models": ["models"],
-    "Losses": ["losses"],
-    "Optimizers and schedules": ["optimizers"],
-    "Regularizers": ["regularizers"],
-    "Metrics": ["metrics"],
-    "Augmentations": ["data/augment"],
-    "Random numbers": ["data/augment/hashing.py"],
+    "From Python": ["trainer/api.py", "common/exit_codes.py:RunError"],
+    "Config": ["trainer/config/fields.py"],
+    "Custom tasks": ["trainer/task.py"],
+    "Tasks": ["trainer/tasks"],
+    "Models": ["trainer/models"],
+    "Losses": ["trainer/losses"],
+    "Optimizers and schedules": ["trainer/optimizers"],
+    "Regularizers": ["trainer/regularizers"],
+    "Metrics": ["trainer/metrics"],
+    "Augmentations": ["trainer/data/augment"],
+    "Random numbers": ["trainer/data/augment/hashing.py"],
 }
+NO_PARTS = ("hashing.py", "preprocess.py")
+"""Files in a folder of parts that hold none."""
 Definition = ast.FunctionDef | ast.ClassDef
 
 
@@ -56,13 +60,21 @@ def page() -> str:
 def definitions(place: str) -> Iterator[tuple[Definition, str]]:
     """Give the public classes and functions of a file, a folder, or `file:name`."""
     path, _, wanted = place.partition(":")
-    whole = ROOT / "trainer" / path
-    for file in sorted(whole.glob("*.py")) if whole.is_dir() else [whole]:
-        module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    whole = ROOT / path
+    parts = (file for file in sorted(whole.glob("*.py")) if file.name not in NO_PARTS)
+    for file in parts if whole.is_dir() else [whole]:
         for node in ast.parse(file.read_text()).body:
             is_ours = isinstance(node, Definition) and not node.name.startswith("_")
             if is_ours and node.name == (wanted or node.name):
-                yield node, module
+                yield node, public_module(file, node.name)
+
+
+def public_module(file: pathlib.Path, name: str) -> str:
+    """Return the module that a user imports: the package, where it exports the name."""
+    package = file.with_name("__init__.py").read_text()
+    is_exported = re.search(rf'^    "{name}",$', package, flags=re.MULTILINE)
+    place = file.parent if is_exported else file.with_suffix("")
+    return ".".join(place.relative_to(ROOT).parts)
 
 
 def entry(node: Definition, module: str, faults: list[str]) -> str:

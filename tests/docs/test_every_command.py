@@ -105,7 +105,7 @@ def needs_the_network(command: Command) -> None:
 RULES = {
     r"python -m trainer(?!\.)|--": trainer_takes_it,
     r"python -m launch": launch_takes_it,
-    r"(\.venv/bin/)?python -m (trainer|benchmarks|tests)\.|python -m pytest": module_takes_it,
+    r"(\.venv/bin/)?python -m ((trainer|benchmarks|common|tests)\.|pytest)": module_takes_it,
     r"make ": make_has_it,
     r"kubectl ": kubectl_reads_it,
     r"docker (run|stop)": docker_knows_its_flags,

@@ -59,7 +59,7 @@ def test_every_mistake_of_the_page_is_made_here() -> None:
         for name in MISTAKES
     ],
 )
-def test_a_mistake_in_own_code_prints_its_line(mistake: str, tmp_path: pathlib.Path) -> None:
+def test_a_mistake_in_user_code_prints_its_line(mistake: str, tmp_path: pathlib.Path) -> None:
     right, wrong = MISTAKES[mistake]
     assert right in TEMPLATE
     file = tmp_path / "experiment.py"

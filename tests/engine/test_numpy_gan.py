@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.engine import numpy_step as independent
 from tests.parts import reference
-from trainer.engine import pure_optimizer
+from trainer.engine import optimizer as engine_optimizer
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.task import Parts
 from trainer.tasks.gan import Gan
@@ -61,9 +61,9 @@ def build():
         "main": keras.optimizers.SGD(0.2, momentum=0.9),
         "discriminator": keras.optimizers.AdamW(0.1, epsilon=EPSILON, weight_decay=DECAY),
     }
-    with pure_optimizer.backend_neutral():
+    with engine_optimizer.backend_neutral():
         for role, optimizer in optimizers.items():
-            pure_optimizer.build(optimizer, models[role].trainable_variables, role)
+            engine_optimizer.build_slots(optimizer, models[role].trainable_variables, role)
     parts = Parts(models, optimizers, {}, None, lambda w: PENALTY * tf.reduce_sum(w**2))
     return Spoilt(parts, latent=LATENT, real="image", smoothing=SMOOTHING)
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
-from trainer.engine import pure_optimizer
+from trainer.engine import optimizer as engine_optimizer
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.reduction import subtree_sums, sum_over_microbatches, tree_sum
 from trainer.engine.step import Microbatches, StepPlan, make_train_step
@@ -23,9 +23,9 @@ def per_example(labels, outputs):
 def build(loss=per_example, layers=(), optimizer=keras.optimizers.Adam, kind=Supervised):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
-    with pure_optimizer.backend_neutral():
+    with engine_optimizer.backend_neutral():
         made = optimizer(0.1)
-        pure_optimizer.build(made, model.trainable_variables, "config.optimizer")
+        engine_optimizer.build_slots(made, model.trainable_variables, "config.optimizer")
     parts = Parts({"main": model}, {"main": made}, {}, loss, None)
     return kind(parts, input="x", label="y")
 

@@ -6,14 +6,14 @@ import sys
 import pytest
 
 from common.exit_codes import ExitCode, RunError
-from trainer.config import TrainConfig, experiment_file, part_names
+from trainer.config import TrainConfig, experiment_file, parts
 from trainer.config.conversion import from_plain, to_plain
 
 
 @pytest.mark.parametrize("name", experiment_file.names())
 def test_config_loads(name):
     config = experiment_file.load(name)
-    part_names.check(config)
+    parts.check_names(config)
     assert from_plain(TrainConfig, to_plain(config)) == config
 
 

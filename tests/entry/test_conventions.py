@@ -15,7 +15,7 @@ import pytest
 from tests.processes import ROOT, trainer
 from trainer import version
 from trainer.commands import COMMANDS, completion
-from trainer.config import run_flags
+from trainer.config import flags
 
 
 def test_help_fits_a_screen_and_names_every_flag_and_command() -> None:
@@ -24,7 +24,7 @@ def test_help_fits_a_screen_and_names_every_flag_and_command() -> None:
     lines = shown.stdout.splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
-    for name in run_flags.FLAGS.flags_by_module_dict()["trainer.config.run_flags"]:
+    for name in flags.FLAGS.flags_by_module_dict()["trainer.config.flags"]:
         assert sum(line.startswith(f"  --{name.name} ") for line in lines) == 1, name.name
     for name in COMMANDS:
         assert any(line.startswith(f"  {name} ") for line in lines), name

@@ -4,7 +4,7 @@ import json
 import os
 
 from tests.processes import trainer
-from trainer.run.expected_time import expected_time
+from trainer.run.dry_run import expected_time
 
 
 def rows(stdout: str) -> dict[str, str]:

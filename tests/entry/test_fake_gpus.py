@@ -13,8 +13,8 @@ from common.cluster_description import Cluster
 from common.exit_codes import ExitCode, RunError
 from trainer import __main__ as entry
 from trainer.cluster import strategy
-from trainer.cluster.strategy import Placement
-from trainer.runtime import xla_flags
+from trainer.cluster.placement import Placement
+from trainer.runtime import xla
 
 TWO_ON_ONE_HOST = Cluster(("localhost:2222", "localhost:2223"), 0)
 
@@ -153,7 +153,7 @@ def test_a_card_cut_in_two_is_two_replicas_and_keeps_its_shares(gpus):
 def test_a_dry_run_counts_the_gpus_and_uses_none(gpus, monkeypatch, tmp_path):
     fake = gpus(2)
     # What builds the model asks for the devices; on a real host it is told to take the CPU.
-    monkeypatch.setattr("trainer.run.dry_run.rows", lambda *args: [("replicas", str(args[3]))])
+    monkeypatch.setattr("trainer.run.dry_run.rows", lambda *args: [("replicas", str(args[1]))])
     with flagsaver.flagsaver():
         request = entry.prepare(["trainer", "--dry_run", f"--workdir={tmp_path}"], {})
         lines = entry._dry_run(request)
@@ -176,7 +176,7 @@ def test_the_users_flags_of_xla_stay(given, expected, tmp_path):
     file.write_text("--xla_dump_to=/f\n")
     environment = {"XLA_FLAGS": given.replace("FILE", str(file))}
     for _ in range(2):  # a process that is started by another has them already
-        xla_flags.fix_gpu_bits(environment)
+        xla.fix_gpu_bits(environment)
         assert environment["XLA_FLAGS"] == expected
 
 
@@ -190,4 +190,4 @@ def test_float32_is_float32_and_xla_is_told_before_it_starts(monkeypatch):
     assert asked == [False]
     monkeypatch.setenv("XLA_FLAGS", "")
     entry.main(["trainer", "--version"])
-    assert os.environ["XLA_FLAGS"] == xla_flags.DETERMINISTIC
+    assert os.environ["XLA_FLAGS"] == xla.DETERMINISTIC

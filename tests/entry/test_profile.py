@@ -8,8 +8,9 @@ import pytest
 from common.exit_codes import ExitCode, RunError
 from tests.processes import SHORT, summary, trainer
 from trainer.monitoring.goodput import Ledger
+from trainer.monitoring.phases import Phases, StepTimes
 from trainer.monitoring.profile import Span, parse
-from trainer.monitoring.step_times import StepTimes
+from trainer.monitoring.watchdog import Watchdog
 
 MLP = ("--config.model.name=mlp", "--config.model.args={}")
 
@@ -46,7 +47,7 @@ def reports(workdir: Path) -> list[dict[str, float]]:
 def test_steps_count_with_the_time_of_their_call():
     now = [0.0]
     ledger = Ledger(clock=lambda: now[0])
-    times = StepTimes(ledger)
+    times = StepTimes(Phases(Watchdog(10, 10), ledger))
     times.add(0.002, 98)
     times.add(0.5, 2)
     with ledger.spend("data"):
@@ -61,7 +62,7 @@ def test_steps_count_with_the_time_of_their_call():
     assert times.read() == {}
 
 
-def test_calls_end_at_both_edges_of_the_span():
+def test_calls_end_at_both_ends_of_the_span():
     span = Span(10, 14)
     assert [span.most(step, 64) for step in (0, 9, 10, 13, 14)] == [10, 1, 4, 1, 64]
     assert span.most(0, 3) == 3

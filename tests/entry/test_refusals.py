@@ -48,7 +48,7 @@ REFUSED = [
     (["--config.epochs=1e300", WORKDIR], 78, "config.epochs=1e+300"),
     (["--config.epochs=1e308", WORKDIR], 78, "config.epochs=1e+308"),
     ([f"--config.train_steps={'9' * 23}", WORKDIR], 78, "the run must end before"),
-    ([f"--config.optimizer.warmup_steps={'9' * 23}", WORKDIR], 78, "is above 2**62"),
+    ([f"--config.optimizer.warmup_steps={'9' * 23}", WORKDIR], 78, "must be in 0..2**62 - 1"),
     (["--config.regularizer.args.factor=0.1", WORKDIR], 78, "config.regularizer.name is missing"),
     (["--config.models.t.args.a=1", WORKDIR], 78, "config.models.t.name is missing"),
     (["--config.metrics=[{}]", WORKDIR], 78, "config.metrics[0].name is missing"),

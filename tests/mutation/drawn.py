@@ -17,7 +17,8 @@ from tests.mutation.mutants import Mutant, mutants
 
 CHECKPOINT = "tests/checkpoint/test_checkpoint_"
 TESTS = {
-    "common/exit_codes.py": ["tests/common/test_exit_code_enum.py", "tests/launch"],
+    "common/exit_codes.py": ["tests/common/test_exit_codes.py", "tests/launch"],
+    **{f"common/{n}.py": [f"tests/common/test_{n}.py"] for n in ("files", "spelling")},
     "trainer/checkpoint/folder.py": [f"{CHECKPOINT}{n}.py" for n in ("damage", "disk", "store")],
     "trainer/checkpoint/saver.py": [f"{CHECKPOINT}disk.py"],
     "trainer/checkpoint/state.py": [f"{CHECKPOINT}store.py"],

@@ -60,6 +60,7 @@ def built(name="digits", *settings, features=FEATURES, **changes):
         ("digits", "optimizer.schedule.args.finalfraction", "0.1", "final_fraction"),
         ("digits", "optimizer.schedule.args.total_steps", "7", "final_fraction"),
         ("digits", "loss.args.gama", "1", "none"),
+        ("digits", "loss.args.ignore_class", "3", "none"),
         ("digits", "metrics", '[{"name": "top_k", "args": {"kk": 3}}]', "k, name, dtype"),
         ("digits", "task.args.inputs", "image", "input, label"),
         ("digits_gan", "task.args.latnet", "3", "latent, real"),
@@ -110,3 +111,16 @@ def test_a_model_of_any_kind_has_its_weights_inputs_and_outputs(own):
     assert model.input_shape == (None, 8, 8, 1)
     assert model.output_shape == (None, 10)
     assert model(np.zeros((3, 8, 8, 1), "float32"), training=True).shape == (3, 10)
+
+
+def test_a_value_that_keras_refuses_is_one_line():
+    with pytest.raises(RunError, match=r"config\.regularizer\.args=.*l1.*arguments: l1") as caught:
+        built("digits", ("regularizer.name", "l1"), ("regularizer.args", '{"l1": -1}'))
+    assert caught.value.code is ExitCode.BAD_CONFIG
+
+
+@pytest.mark.parametrize("args", ["{}", '{"l1": 0}'])
+def test_an_elastic_net_that_adds_nothing_is_refused(args):
+    with pytest.raises(RunError, match=r"config\.regularizer\.args.*give l1, l2") as caught:
+        built("digits", ("regularizer.name", "elastic_net"), ("regularizer.args", args))
+    assert caught.value.code is ExitCode.BAD_CONFIG

@@ -1,10 +1,12 @@
 """Every registered loss against float64 NumPy: one value per example, stable, maskable."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from trainer import registry
+from trainer.losses.from_keras import adapted
 
 RNG = np.random.default_rng(3)
 LOGITS = RNG.normal(size=(5, 4)) * 3
@@ -49,7 +51,7 @@ CASES = {
 
 
 def make(name, **args):
-    part = registry.resolve(registry.LOSSES, name, "loss.name")
+    part = adapted(registry.resolve(registry.LOSSES, name, "loss.name"))
     if isinstance(part, type):
         return part(**args).call
     return lambda y_true, y_pred: part(y_true, y_pred, **args)
@@ -139,3 +141,24 @@ def test_huber_turns_linear_at_delta():
 def test_kl_divergence_of_equal_distributions_is_zero_even_with_impossible_classes():
     loss = make("kl_divergence")(np.array([[1.0, 0.0]]), np.array([[100.0, -100.0]], "float32"))
     np.testing.assert_allclose(loss, [0.0], atol=1e-6)
+
+
+def test_class_numbers_that_float32_merges_stay_apart():
+    # A Keras loss of a class turns labels into float32, where 2^24 + 1 is 2^24.
+    loss = make("sparse_categorical_crossentropy")
+    logits = tf.one_hot([2**24 + 1], 2**24 + 2, on_value=50.0, off_value=0.0)
+    np.testing.assert_allclose(loss(tf.constant([2**24 + 1], tf.int64), logits), [0.0], atol=1e-6)
+
+
+def test_smoothed_labels_are_an_argument_of_keras():
+    loss = make("categorical_crossentropy", label_smoothing=0.1)
+    smooth = 0.9 * np.eye(4)[CLASSES] + 0.1 / 4
+    expected = -(smooth * log_softmax(LOGITS)).sum(-1)
+    np.testing.assert_allclose(
+        loss(np.eye(4)[CLASSES], LOGITS.astype("float32")), expected, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("loss", [huber, keras.losses.Huber])
+def test_custom_losses_and_classes_are_left_as_they_are(loss):
+    assert adapted(loss) is loss

@@ -10,7 +10,7 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from tests.parts import reference
 from trainer import registry
-from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.optimizer import make_pure
 from trainer.optimizers.schedules import Schedule, cosine
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
 

@@ -19,6 +19,7 @@ TABLES = {
     "tasks": [registry.TASKS],
 }
 HELPERS = {
+    "losses/from_keras.py",
     "losses/shapes.py",
     "models/blocks.py",
     "optimizers/plateau.py",
@@ -60,7 +61,7 @@ def test_every_file_of_a_parts_folder_is_registered(folder):
     }
 
 
-def test_own_code_resolves_by_its_path():
+def test_custom_code_resolves_by_its_path():
     assert registry.resolve({}, "pathlib:Path", "model.name") is pathlib.Path
 
 
@@ -83,7 +84,7 @@ def test_an_unknown_name_is_refused_naming_the_field(act, name, says):
 
 
 @pytest.mark.parametrize("name", ["json:nothing", "json.nothing:fn"])
-def test_own_code_that_is_not_there_is_refused_naming_the_field(name):
+def test_custom_code_that_is_not_there_is_refused_naming_the_field(name):
     registry.check({}, name, "loss.name")
     with pytest.raises(RunError, match=r"loss\.name=.*cannot load json") as caught:
         registry.resolve({}, name, "loss.name")

@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 
 from trainer import registry
+from trainer.task import Parts, Task
 
 W = np.random.default_rng(5).normal(size=(3, 4))
 CASES = {
-    "l1": ({"factor": -0.3}, np.abs(-0.3 * W).sum()),
+    "l1": ({"l1": 0.3}, np.abs(0.3 * W).sum()),
     "l2": ({"factor": 0.3}, 0.3 * (W**2).sum()),
     "elastic_net": ({"l1": 0.2, "l2": 0.5}, 0.2 * np.abs(W).sum() + 0.5 * (W**2).sum()),
 }
@@ -34,8 +35,11 @@ def test_penalty_matches_reference(name, jit_compile):
 
 @pytest.mark.parametrize("name", CASES)
 def test_penalty_of_bfloat16_weights_is_summed_in_float32(name):
-    ones = tf.ones([100, 100], tf.bfloat16)
-    np.testing.assert_allclose(make(name)(ones), make(name)(tf.cast(ones, tf.float32)))
+    parts = Parts(models={}, optimizers={}, metrics={}, loss=None, regularizer=make(name))
+    weights = keras.Variable(np.ones([100, 100]), dtype="bfloat16")
+    penalty = Task(parts).penalty([weights])
+    assert penalty.dtype == tf.float32
+    np.testing.assert_allclose(penalty, make(name)(tf.ones([100, 100])))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,13 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.cluster import strategy
+from trainer.cluster.placement import Placement
 from trainer.data.info import Shard, Split
 from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.resident import ResidentPipeline
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import StepPlan, make_eval_step, zero_sums
 from trainer.engine.step_sums import add
-from trainer.run.results import results
+from trainer.run.evaluation import results
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised
 
@@ -40,7 +41,7 @@ def build():
 
 def main(replicas, sizes):
     strategy.configure_runtime(1, compiled=False)
-    distribution = strategy.create(strategy.Placement("cpu", replicas))
+    distribution = strategy.create(Placement("cpu", replicas))
     with distribution.scope():
         task = build()
     step = make_eval_step(task, StepPlan(0, V, "exact", "graph", {}))

@@ -10,7 +10,7 @@ CONFIG = TrainConfig(
 )
 
 
-def _edges(most: int) -> list[int]:
+def _boundaries(most: int) -> list[int]:
     steps, step = [], 0
     while step < PLAN.total_steps:
         step = boundaries.next_boundary(CONFIG, PLAN, step, most)
@@ -22,8 +22,8 @@ def test_no_due_step_is_passed_over() -> None:
     due = {s for s in range(1, 101) if s % 7 == 0 or s % 20 == 0 or s % 9 == 0}
     due |= {100} | {s for s in range(1, 101) if boundaries.ends_epoch(PLAN, s)}
     for most in (1, 3, 256):
-        assert due <= set(_edges(most))
-    assert set(_edges(256)) == due
+        assert due <= set(_boundaries(most))
+    assert set(_boundaries(256)) == due
 
 
 def test_last_step_is_logged_and_evaluated() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.data.shards import write_shards
 from tests.data.test_serve import config_of, pipeline_of, served
-from trainer.run.state import Progress
+from trainer.run.state import RunState
 
 NEAR, FAR = 10, 10**9
 
@@ -30,6 +30,6 @@ def test_the_first_batch_comes_as_soon(tmp_path, serve) -> None:
 
 
 def test_what_is_saved_of_the_data_is_one_number() -> None:
-    near, far = (json.dumps(Progress(step=step).to_plain()) for step in (NEAR, FAR))
+    near, far = (json.dumps(RunState(step=step).to_plain()) for step in (NEAR, FAR))
     assert len(far) - len(near) == len(str(FAR)) - len(str(NEAR))
     assert len(far) <= 1024

@@ -3,26 +3,28 @@ import json
 import numpy as np
 import pytest
 
+from trainer.cluster.placement import Placement
 from trainer.config import DatasetConfig, TrainConfig
 from trainer.data.info import DatasetInfo, Shard, Split
 from trainer.engine.step_sums import StepSums
 from trainer.plan import Plan
-from trainer.run.nonfinite import Run, find_run, reasons, report
+from trainer.run.request import Request
+from trainer.run.steps import Streak, find_streak, reasons, report
 
 
 @pytest.mark.parametrize(
     ("skipped", "before", "limit", "found"),
     [
-        ([0, 0, 0], 0, 2, Run(None, 0)),
-        ([0, 1, 0], 0, 2, Run(None, 0)),
-        ([0, 0, 1], 0, 2, Run(None, 1)),
-        ([1, 0, 0], 1, 2, Run(1, 2)),
-        ([0, 1, 1, 1], 0, 2, Run(3, 2)),
-        ([1], 0, 0, Run(1, 1)),
+        ([0, 0, 0], 0, 2, Streak(None, 0)),
+        ([0, 1, 0], 0, 2, Streak(None, 0)),
+        ([0, 0, 1], 0, 2, Streak(None, 1)),
+        ([1, 0, 0], 1, 2, Streak(1, 2)),
+        ([0, 1, 1, 1], 0, 2, Streak(3, 2)),
+        ([1], 0, 0, Streak(1, 1)),
     ],
 )
 def test_runs_are_counted_over_calls(skipped, before, limit, found) -> None:
-    assert find_run(np.asarray(skipped, np.float32), before, limit) == found
+    assert find_streak(np.asarray(skipped, np.float32), before, limit) == found
 
 
 def test_each_step_is_reported_with_its_reason() -> None:
@@ -41,7 +43,8 @@ def test_the_named_examples_are_those_that_the_window_served(tmp_path, capsys) -
     config = TrainConfig(train_steps=3, dataset=DatasetConfig(shuffle_window=4))
     plan = Plan(3, 12, 4, 4, 4)
     skipped = dict.fromkeys(range(3), "loss spike")
-    report(skipped, config, DatasetInfo(DatasetConfig(), "source", {}, split, None), plan, tmp_path)
+    info = DatasetInfo(DatasetConfig(), "source", {}, split, None)
+    report(skipped, Request(config, info, plan, Placement()), tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "skipped.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2]
     served = [sorted(line["examples"]) for line in lines]

@@ -7,11 +7,17 @@ import types
 import pytest
 
 from common.exit_codes import ExitCode, RunError
+from trainer import checkpoint
+from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig
 from trainer.config.conversion import override, to_plain
 from trainer.monitoring.goodput import Ledger
-from trainer.run.saves import LEAST_SECS, Saves
-from trainer.run.state import Progress
+from trainer.monitoring.phases import Phases
+from trainer.monitoring.watchdog import Watchdog
+from trainer.plan import Plan
+from trainer.run.checkpoints import LEAST_SECS, Checkpoints
+from trainer.run.request import Request
+from trainer.run.state import RunState
 
 
 class Clock:
@@ -32,15 +38,33 @@ class Run:
         self.save_secs = 0.0
         self.saved: list[float] = []
         self.kept: list[int] = []
-        self.progress = Progress(step=1)
-        self.is_complete = False
-        self.phases = types.SimpleNamespace(ledger=ledger, phase=ledger.spend)
-        self.live = types.SimpleNamespace(read_state=dict)
-        self.info = types.SimpleNamespace(fingerprint=str)
-        config = TrainConfig(
-            train_steps=10, checkpoint_every_steps=0, checkpoint_every_secs=every_secs
+        self.state = RunState(step=1)
+        self.ledger = ledger
+        self.session = types.SimpleNamespace(
+            read_state=dict,
+            write_state=lambda _: None,
+            task=types.SimpleNamespace(state=dict),
+            rate_scale=types.SimpleNamespace(assign=lambda _: None),
         )
-        self.saves = Saves(config, self, self, is_chief=True, clock=clock)
+        config = TrainConfig(
+            train_steps=10**6, checkpoint_every_steps=0, checkpoint_every_secs=every_secs
+        )
+        info = types.SimpleNamespace(fingerprint=str)
+        request = Request(config, info, Plan(10**6, 1000, 32, 4, 10), Placement())
+        phases = Phases(Watchdog(10, 10), ledger)
+        self.checkpoints = Checkpoints(request, self, phases, clock=clock)
+
+    def change(self, **fields) -> None:
+        """Change fields of the config."""
+        request = self.checkpoints.request
+        config = dataclasses.replace(request.config, **fields)
+        self.checkpoints.request = dataclasses.replace(request, config=config)
+
+    def save_if_due(self) -> None:
+        self.checkpoints.save_if_due(self.session, self.state)
+
+    def save_last(self) -> None:
+        self.checkpoints.save_last(self.session, self.state)
 
     def raise_if_failed(self) -> None:
         """No save fails."""
@@ -58,8 +82,8 @@ class Run:
         started = self.clock.now
         for _ in range(secs):
             self.clock.now += 1
-            self.progress.step += 1
-            self.saves.save_if_due()
+            self.state.step += 1
+            self.save_if_due()
         times = [started, *self.saved]
         return [b - a for a, b in itertools.pairwise(times)]
 
@@ -86,58 +110,62 @@ def test_the_interval_follows_what_a_save_costs_and_how_often_processes_die(tmp_
     gaps = cheap.live_for(4000, costs=0.5)
     assert gaps[0] == LEAST_SECS
     assert gaps[-1] > 2 * gaps[1]
-    assert cheap.saves.every_secs == pytest.approx((2 * 0.5 * 4000) ** 0.5)
-    cheap.phases.ledger.write()
+    assert cheap.checkpoints.every_secs == pytest.approx((2 * 0.5 * 4000) ** 0.5)
+    cheap.ledger.write()
     # Six processes that die after 100 s each: 4,600 s lived, 7 ends.
     for _ in range(6):
         died = _process(clock, path)
         died.live_for(100, costs=0.5)
-        died.phases.ledger.write()
+        died.ledger.write()
     often = _process(clock, path)
     gaps = often.live_for(400, costs=0.5)
-    assert often.saves.every_secs == pytest.approx((2 * 0.5 * 5000 / 7) ** 0.5)
+    assert often.checkpoints.every_secs == pytest.approx((2 * 0.5 * 5000 / 7) ** 0.5)
     assert set(gaps[1:]) <= {26, 27}
     # The same rate with saves a hundred times as dear: ten times the interval.
     often.save_secs = 50
-    assert often.saves.every_secs == pytest.approx((2 * 50 * 5000 / 7) ** 0.5)
+    assert often.checkpoints.every_secs == pytest.approx((2 * 50 * 5000 / 7) ** 0.5)
 
 
 def _regular(path, step: int) -> Run:
     run = _process(Clock(), path, every_secs=0)
-    run.saves.config = dataclasses.replace(run.saves.config, checkpoint_every_steps=10)
-    run.progress.step = step
+    run.change(checkpoint_every_steps=10)
+    run.state.step = step
     return run
 
 
 def test_what_was_restored_is_not_written_over(tmp_path) -> None:
     run = _regular(tmp_path / "goodput.json", step=20)
-    run.saves.note_restored()
+    meta = checkpoint.Meta(20, to_plain(run.checkpoints.request.config), "", run.state.to_plain())
+    run.store = checkpoint.Store(tmp_path / "checkpoints")
+    run.store.save({}, meta, verified=True)
+    run.state = run.checkpoints.restore(run.session)
+    assert run.state.step == 20
     run.clock.now += 5
-    run.saves.save_if_due()
-    run.saves.save_last()
+    run.save_if_due()
+    run.save_last()
     assert run.saved == []
-    run.progress.evaluated_step = 20
-    run.saves.save_if_due()
-    run.saves.save_if_due()
+    run.state.evaluated_step = 20
+    run.save_if_due()
+    run.save_if_due()
     assert len(run.saved) == 1
     # What was saved in the background was not read back: the last save is made all the same.
-    run.saves.save_last()
-    run.saves.save_last()
+    run.save_last()
+    run.save_last()
     assert len(run.saved) == 2
 
 
 def test_the_save_before_a_bad_stretch_is_kept_for_a_rollback(tmp_path) -> None:
     run = _regular(tmp_path / "goodput.json", step=30)
-    run.progress.skipped_in_row = 4
-    run.saves.save_if_due()
+    run.state.skipped_in_row = 4
+    run.save_if_due()
     assert run.kept == [30, 20]
 
 
 def test_the_config_says_so(tmp_path) -> None:
     run = _process(Clock(), tmp_path / "goodput.json")
-    assert run.saves.every_secs == LEAST_SECS
-    run.saves.config = dataclasses.replace(run.saves.config, checkpoint_every_secs=7.0)
-    assert run.saves.every_secs == 7.0
+    assert run.checkpoints.every_secs == LEAST_SECS
+    run.change(checkpoint_every_secs=7.0)
+    assert run.checkpoints.every_secs == 7.0
 
 
 def _asked(text: str) -> TrainConfig:

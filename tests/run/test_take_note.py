@@ -6,19 +6,19 @@ import pytest
 
 from trainer.config import PlateauConfig, TrainConfig
 from trainer.run.evaluation import take_note
-from trainer.run.state import Progress
+from trainer.run.state import RunState
 
 NAN = float("nan")
 
 
-def _evaluated(values: list[float], *, start: int = 1, **fields) -> Progress:
+def _evaluated(values: list[float], *, start: int = 1, **fields) -> RunState:
     """Note these losses after steps `start` and following."""
-    config, progress = TrainConfig(train_steps=10, **fields), Progress()
+    config, state = TrainConfig(train_steps=10, **fields), RunState()
     for step, value in enumerate(values, start):
-        progress.step = step
-        take_note(config, progress, {"loss": value, "accuracy": 0.0})
-        assert (progress.evaluated_step, progress.evaluation["loss"]) == (step, value)
-    return progress
+        state.step = step
+        take_note(config, state, {"loss": value, "accuracy": 0.0})
+        assert (state.evaluated_step, state.evaluation["loss"]) == (step, value)
+    return state
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def _evaluated(values: list[float], *, start: int = 1, **fields) -> Progress:
     ],
 )
 def test_the_best_step_is_that_of_the_first_best_value(mode, values, best) -> None:
-    progress = _evaluated(values, keep_best_metric="loss", keep_best_mode=mode)
-    assert (progress.best_step, progress.best) == (best, values[best - 1])
+    state = _evaluated(values, keep_best_metric="loss", keep_best_mode=mode)
+    assert (state.best_step, state.best) == (best, values[best - 1])
 
 
 def test_the_first_weights_are_no_best_and_no_progress() -> None:
     fields = {"keep_best_metric": "loss", "plateau": PlateauConfig("loss", patience=1)}
-    progress = _evaluated([1.0], start=0, keep_best_mode="min", **fields)
-    assert (progress.best, progress.best_step) == (None, 0)
-    assert progress.plateau.best is None
+    state = _evaluated([1.0], start=0, keep_best_mode="min", **fields)
+    assert (state.best, state.best_step) == (None, 0)
+    assert state.plateau.best is None
 
 
 def test_without_a_metric_nothing_is_best() -> None:

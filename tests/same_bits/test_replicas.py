@@ -23,7 +23,7 @@ CASES = {
             "--config=digits",
             "--config.optimizer.name=sgd",
             "--config.regularizer.name=l1",
-            "--config.regularizer.args.factor=0.001",
+            "--config.regularizer.args.l1=0.001",
             "--config.global_batch_size=48",
             "--config.virtual_replicas=6",
         ],

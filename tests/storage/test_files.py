@@ -24,8 +24,9 @@ def test_bytes_written_are_bytes_read(base):
     storage.write_bytes(f"{base}/a", b"one")
     storage.write_bytes(f"{base}/a", b"two")
     assert storage.read_bytes(f"{base}/a") == b"two"
-    assert storage.exists(f"{base}/a")
-    assert not storage.exists(f"{base}/b")
+    assert storage.stat(f"{base}/a").size == 3
+    with pytest.raises(storage.MissingError):
+        storage.stat(f"{base}/b")
 
 
 def test_globs_stay_in_their_folder(base):
@@ -267,7 +268,7 @@ def test_local_disk_faults_leave_nothing(bucket, tmp_path, monkeypatch, code, ex
     def fsync(handle: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(transfer.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(RunError, match="--workdir") as caught:
         storage.download(f"{bucket}/a", tmp_path / "a")
     assert caught.value.code is exit_code

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from absl.testing import flagsaver
 
-from common.exit_codes import ExitCode, RunError, find_secret, holds_secret
+from common.exit_codes import ExitCode, RunError
+from common.redaction import find_secret, holds_secret
 from launch.__main__ import main as launch
 from tests.processes import SHORT, trainer
 from trainer import __main__ as entry

@@ -157,7 +157,7 @@ def test_a_run_of_others_does_not_choose_what_is_run(vouched: bool, tmp_path: Pa
 
     mark = tmp_path / "mark"
     run = _run_of_others(tmp_path / "run", {"name": "os:mkdir", "args": {"path": str(mark)}})
-    own = tmp_path / "own_experiment_of_hostile_files.py"
+    own = tmp_path / "experiment_of_hostile_files.py"
     own.write_text("from trainer.configs.digits import get_config\n")
     with pytest.raises(RunError, match=r"config\.dataset\.name='os:mkdir'.*vouches"):
         restore_task(str(run), str(own) if vouched else "")

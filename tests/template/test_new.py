@@ -1,4 +1,4 @@
-"""The first minutes: an experiment of one's own, tried out at once."""
+"""The first minutes: a custom experiment, tried out at once."""
 
 import pathlib
 import subprocess
@@ -8,9 +8,11 @@ import pytest
 
 from common.exit_codes import RunError
 from tests.processes import ROOT, SHORT, Ended, summary, trainer
+from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig
-from trainer.data.sources import describe
+from trainer.run import loop
 from trainer.run.fast_dev_run import fast_dev_run
+from trainer.run.request import make_request
 from trainer.template import new
 
 
@@ -67,29 +69,33 @@ def test_fast_dev_run_saves_restores_and_leaves_nothing(tmp_path: pathlib.Path) 
     assert {path.parent.name for path in kept} == {"index"}, kept  # of the data, for the next start
 
 
-def test_fast_dev_run_finds_state_that_no_checkpoint_holds() -> None:
+def test_fast_dev_run_finds_state_that_no_checkpoint_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     hidden = iter(["first", "second"])
 
-    def run(config, info, plan, workdir):
+    def run(request, workdir, **_):
         (pathlib.Path(workdir) / "checkpoints" / "step_000000002").mkdir(parents=True)
-        assert (plan.total_steps, plan.eval_steps) == (2, 2)
+        assert (request.plan.total_steps, request.plan.eval_steps) == (2, 2)
         return {"state_digest": next(hidden), "train": {}}
 
-    config = TrainConfig(epochs=1)
+    monkeypatch.setattr(loop, "run", run)
     with pytest.raises(RunError, match="another state after a restore"):
-        fast_dev_run(config, describe(config.dataset), run)
+        fast_dev_run(make_request(TrainConfig(epochs=1), Placement()), stop=None, phases=None)
 
 
-def test_fast_dev_run_refuses_steps_that_were_left_out() -> None:
-    def run(config, info, plan, workdir):
+def test_fast_dev_run_refuses_steps_that_were_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(request, workdir, **_):
         (pathlib.Path(workdir) / "checkpoints" / "step_000000002").mkdir(
             parents=True, exist_ok=True
         )
         return {"state_digest": "same", "train": {"skipped_steps": 2.0}}
 
-    config = TrainConfig(epochs=1)
+    monkeypatch.setattr(loop, "run", run)
     with pytest.raises(RunError, match="were not finite"):
-        fast_dev_run(config, describe(config.dataset), run)
+        fast_dev_run(make_request(TrainConfig(epochs=1), Placement()), stop=None, phases=None)
 
 
 def test_overfit_trains_and_evaluates_on_the_same_few_batches() -> None:
@@ -101,7 +107,7 @@ def test_overfit_trains_and_evaluates_on_the_same_few_batches() -> None:
     assert "--overfit_batches=1000: split 'train' holds" in ended.last_line
 
 
-def test_error_in_own_code_names_its_line(tmp_path: pathlib.Path) -> None:
+def test_error_in_custom_code_names_its_line(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "mine.py"
     new.write(tmp_path / "template")
     lines = (tmp_path / "template" / "experiment.py").read_text().splitlines(keepends=True)

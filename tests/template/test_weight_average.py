@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.processes import SHORT, summary
-from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.optimizer import make_pure
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts

@@ -1,7 +1,7 @@
 """One checkpoint: a folder that is committed by a marker written last.
 
 step_000001500/state.npz     every variable of the task, by name
-               meta.json     step, config, data fingerprint, progress
+               meta.json     step, config, data fingerprint, progress: `state.Meta`
                COMMIT        size and SHA-256 of both
 """
 
@@ -11,14 +11,13 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainer import failpoints
-from trainer.checkpoint.state import State
+from trainer.checkpoint.state import Meta, State
 
 PREFIX = "step_"
 PARTIAL = ".partial_"
@@ -37,16 +36,17 @@ def step_of(name: str) -> int:
     return int(digits) if digits.isdecimal() else -1
 
 
-def write(folder: Path, step: int, state: State, meta: Mapping[str, Any]) -> Path:
-    """Write the checkpoint of `step` into `folder`; it appears whole and on disk, or not at all.
+def write(folder: Path, state: State, meta: Meta) -> Path:
+    """Write a checkpoint into `folder`; it appears whole and on disk, or not at all.
 
     Raises:
         OSError: the disk refuses; nothing is visible then.
     """
-    final, partial = folder / name_of(step), folder / f"{PARTIAL}{name_of(step)}"
+    name = name_of(meta.step)
+    final, partial = folder / name, folder / f"{PARTIAL}{name}"
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _fill(partial, step, state, meta)
+        _fill(partial, state, meta)
         failpoints.reach("checkpoint.before_rename")
         earlier = _set_aside(final)
         partial.rename(final)
@@ -59,11 +59,11 @@ def write(folder: Path, step: int, state: State, meta: Mapping[str, Any]) -> Pat
     return final
 
 
-def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(path: Path) -> tuple[dict[str, np.ndarray], Meta]:
     """Return state and meta of a checkpoint; nothing in it is executed."""
     with np.load(path / "state.npz", allow_pickle=False) as arrays:
         state = {_unescape(name): arrays[name] for name in arrays.files}
-    return state, json.loads((path / "meta.json").read_text())
+    return state, Meta.from_json((path / "meta.json").read_text())
 
 
 def damage(path: Path) -> str | None:
@@ -73,7 +73,7 @@ def damage(path: Path) -> str | None:
         for name in _FILES:
             if _identity(path / name) != marker[name]:
                 return f"{name} is not what was committed"
-        if name_of(json.loads((path / "meta.json").read_text())["step"]) != path.name:
+        if name_of(Meta.from_json((path / "meta.json").read_text()).step) != path.name:
             return "meta.json is of another step"
         with np.load(path / "state.npz", allow_pickle=False) as arrays:
             for name in arrays.files:
@@ -124,14 +124,14 @@ class _HashingFile(io.RawIOBase):
         super().close()
 
 
-def _fill(partial: Path, step: int, state: State, meta: Mapping[str, Any]) -> None:
+def _fill(partial: Path, state: State, meta: Meta) -> None:
     partial.mkdir(parents=True)
     marker = {}
     with _HashingFile(partial / "state.npz") as file:
         np.savez(file, allow_pickle=False, **{_escape(n): v for n, v in state.items()})
         marker["state.npz"] = file.finish()
     with _HashingFile(partial / "meta.json") as file:
-        file.write(json.dumps({"step": step, **meta}, indent=1).encode())
+        file.write(meta.to_json().encode())
         marker["meta.json"] = file.finish()
     failpoints.reach("checkpoint.before_commit")
     with _HashingFile(partial / MARKER) as file:

@@ -2,12 +2,11 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from common.exit_codes import RunError
-from trainer.checkpoint.state import State
+from trainer.checkpoint.state import Meta, State
 from trainer.checkpoint.store import Store
 from trainer.monitoring.watchdog import Watchdog
 
@@ -21,34 +20,31 @@ class Saver:
         after_save: called after every save, in the thread that made it.
 
     Attributes:
+        store: where to.
         save_secs: of the last save, in whatever thread; 0 before the first.
     """
 
     def __init__(
         self, store: Store, watchdog: Watchdog, after_save: Callable[[], None] = lambda: None
     ) -> None:
-        self._store = store
+        self.store = store
         self._after_save = after_save
         self._watchdog = watchdog
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="save")
         self._pending: Future[None] | None = None
         self.save_secs = 0.0
 
-    def start(
-        self, step: int, state: State, meta: Mapping[str, Any], also_keep: Iterable[int]
-    ) -> None:
+    def start(self, state: State, meta: Meta, also_keep: Iterable[int]) -> None:
         """Save in the background, after the save that is under way.
 
         Raises:
             RunError: of that earlier save.
         """
-        self.wait()
+        self.wait()  # one at a time: two would hold two copies of the state
         keep = tuple(also_keep)
-        self._pending = self._pool.submit(self._save, step, state, meta, keep, verified=False)
+        self._pending = self._pool.submit(self._save, state, meta, keep, verified=False)
 
-    def finish(
-        self, step: int, state: State, meta: Mapping[str, Any], also_keep: Iterable[int]
-    ) -> None:
+    def finish(self, state: State, meta: Meta, also_keep: Iterable[int]) -> None:
         """Save, read back, and only then return; an earlier save that failed is made good by it.
 
         Raises:
@@ -56,7 +52,7 @@ class Saver:
         """
         with contextlib.suppress(RunError):
             self.wait()
-        self._save(step, state, meta, tuple(also_keep), verified=True)
+        self._save(state, meta, tuple(also_keep), verified=True)
 
     def wait(self) -> None:
         """Wait for the save that is under way; raises what stopped it."""
@@ -74,16 +70,10 @@ class Saver:
         self._pool.shutdown()
 
     def _save(
-        self,
-        step: int,
-        state: State,
-        meta: Mapping[str, Any],
-        also_keep: tuple[int, ...],
-        *,
-        verified: bool,
+        self, state: State, meta: Meta, also_keep: tuple[int, ...], *, verified: bool
     ) -> None:
         started = time.monotonic()
         with self._watchdog.watch("save"):
-            self._store.save(step, state, meta, verified=verified, also_keep=also_keep)
+            self.store.save(state, meta, verified=verified, also_keep=also_keep)
             self._after_save()
         self.save_secs = time.monotonic() - started

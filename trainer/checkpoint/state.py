@@ -1,22 +1,59 @@
-"""The state of a run by name: whether it fits the model, and its digest."""
+"""What a checkpoint holds: the variables by name, whether they fit, their digest; and the rest."""
 
+import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from common.exit_codes import ExitCode, RunError
 
 State = Mapping[str, np.ndarray]
-Expected = Mapping[str, tuple[tuple[int, ...], str]]
 
 
-def match(state: State, expected: Expected, where: str) -> None:
+@dataclasses.dataclass(frozen=True)
+class Meta:
+    """What a checkpoint says beside the variables; `meta.json`.
+
+    A field that an older checkpoint lacks has its default, so that it is compared, not guessed.
+
+    Attributes:
+        step: updates that are in the state.
+        config: of the run, as `conversion.to_plain` makes it.
+        data: fingerprint of the data.
+        progress: host state of the run, as `RunState.to_plain` makes it.
+        seconds: since the run first began; two saves of one state differ in nothing else.
+    """
+
+    step: int
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data: str = ""
+    progress: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seconds: float = dataclasses.field(default=0.0, compare=False)
+
+    def to_json(self) -> str:
+        """Return the text of `meta.json`; floats keep every bit."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Meta":
+        """Undo `to_json`.
+
+        Raises:
+            ValueError: the text is no JSON.
+            TypeError: it is not the fields of a meta.
+        """
+        return cls(**json.loads(text))
+
+
+def match(state: State, expected: Mapping[str, Any], where: str) -> None:
     """Refuse a state that is not the model's: every name, shape and dtype must agree.
 
     Args:
         state: as read.
-        expected: name -> (shape, dtype).
+        expected: name -> variable, or array, of the model.
         where: the checkpoint, for the message.
 
     Raises:
@@ -27,8 +64,8 @@ def match(state: State, expected: Expected, where: str) -> None:
             problem = "is not in the checkpoint"
         elif name not in expected:
             problem = "is in the checkpoint and not in the model"
-        elif (found := (state[name].shape, str(state[name].dtype))) != expected[name]:
-            problem = f"is {_describe(found)} there and {_describe(expected[name])} here"
+        elif (found := _form(state[name])) != (here := _form(expected[name])):
+            problem = f"is {found} there and {here} here"
         else:
             continue
         raise RunError(
@@ -48,5 +85,5 @@ def digest(state: State, step: int) -> str:
     return hashed.hexdigest()
 
 
-def _describe(kind: tuple[tuple[int, ...], str]) -> str:
-    return f"{kind[1]}{list(kind[0])}"
+def _form(value: Any) -> str:
+    return f"{value.dtype}{list(value.shape)}"

@@ -2,14 +2,13 @@
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer import failpoints, storage
 from trainer.checkpoint import folder as one
-from trainer.checkpoint.state import State
+from trainer.checkpoint.state import Meta, State
 from trainer.storage.failures import local_io
 
 
@@ -67,20 +66,13 @@ class Store:
         self._damaged.clear()
 
     def save(
-        self,
-        step: int,
-        state: State,
-        meta: Mapping[str, Any],
-        *,
-        verified: bool,
-        also_keep: Iterable[int] = (),
+        self, state: State, meta: Meta, *, verified: bool, also_keep: Iterable[int] = ()
     ) -> None:
-        """Write the checkpoint of `step`, mirror it, and remove old ones.
+        """Write a checkpoint, mirror it, and remove old ones.
 
         Args:
-            step: of the state.
             state: of the run.
-            meta: see `folder`.
+            meta: of the state; its step names the checkpoint.
             verified: read it back before it counts.
             also_keep: steps whose checkpoints stay though they are old.
 
@@ -88,7 +80,7 @@ class Store:
             RunError: TRANSIENT or BAD_CONFIG; earlier checkpoints are untouched then.
         """
         with local_io(self.folder, "--workdir"):
-            path = one.write(self.folder, step, state, meta)
+            path = one.write(self.folder, state, meta)
         if verified and (reason := one.damage(path)):
             raise RunError(
                 ExitCode.TRANSIENT,
@@ -97,7 +89,7 @@ class Store:
         if self._url:
             storage.mirror_up(path, f"{self._url}/{path.name}")
         failpoints.reach("checkpoint.before_prune")
-        self._prune({one.name_of(s) for s in (step, *also_keep)})
+        self._prune({one.name_of(s) for s in (meta.step, *also_keep)})
 
     def _prune(self, also_keep: set[str]) -> None:
         for name in self._names()[self._keep :]:

@@ -36,6 +36,7 @@ class Consensus:
         """
         if self.cluster.num_workers == 1:
             return
+        # Gathered, not averaged: workers at 5, 10 and 15 stand at 10 on the mean.
         steps = self._of_all([float(step)]).astype(int).ravel().tolist()
         if len(set(steps)) > 1:
             raise RunError(
@@ -46,6 +47,7 @@ class Consensus:
 
     def wait_for_all(self) -> None:
         """Return when every worker has come here."""
+        # Any collective is a barrier; this one is traced already.
         self.at_boundary(stop=False, secs_per_step=0.0)
 
     def _of_all(self, values: list[float]) -> np.ndarray:

@@ -1,44 +1,15 @@
-"""From the placement flags to a tf.distribute strategy; the only place that sets up the runtime."""
+"""From a placement to a tf.distribute strategy; the only place that sets up the runtime."""
 
-import dataclasses
 import socket
-from typing import Literal
 
 import tensorflow as tf
 
-from common.cluster_description import Cluster
 from common.exit_codes import ExitCode, RunError
-from trainer.data.records.files import Stage
-from trainer.monitoring.profile import NOTHING, Span
+from trainer.cluster.placement import Placement
 from trainer.runtime import quiet
 
 _REACH_SECS = 10.0
-
-StrategyName = Literal["auto", "cpu", "mirrored", "multi_worker", "tpu"]
 _KEYS_OF_A_STRATEGY = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Placement:
-    """Where a run is placed; no part of this may change its result.
-
-    Attributes:
-        strategy: asked for by the flag.
-        cpu_replicas: logical CPU devices, each a replica; 0: not asked for.
-        tpu: address of a TPU; empty: not asked for.
-        cluster: of TF_CONFIG.
-        stage: where remote data are brought.
-        log_examples: file that lists the examples of every step; empty: none.
-        profile: steps that are traced.
-    """
-
-    strategy: StrategyName = "auto"
-    cpu_replicas: int = 0
-    tpu: str = ""
-    cluster: Cluster = dataclasses.field(default_factory=Cluster)
-    stage: Stage = dataclasses.field(default_factory=Stage)
-    log_examples: str = ""
-    profile: Span = NOTHING
 
 
 def configure_runtime(intra_op_threads: int, *, compiled: bool) -> None:
@@ -47,7 +18,7 @@ def configure_runtime(intra_op_threads: int, *, compiled: bool) -> None:
     Kernels split sums by the number of threads they may use, and two graph rewrites reassociate
     floating point, so that a graph with one replica would differ from a graph with two. XLA on the
     CPU is deterministic as it is and refuses some gradients under TensorFlow's switch for it; on a
-    GPU it has a switch of its own, `xla_flags`.
+    GPU it has a switch of its own, `runtime.xla`.
 
     On a GPU, TensorFlow's switch also takes the first deterministic cuDNN kernel that works where
     the fastest of the day would be taken: TF_CUDNN_USE_AUTOTUNE=0 adds nothing to that, and takes

@@ -10,7 +10,7 @@ from common.exit_codes import ExitCode, RunError
 Command = Callable[[Sequence[str]], None]
 
 COMMANDS = {
-    "new": ("trainer.template.new:main", "write an experiment of your own into a folder"),
+    "new": ("trainer.template.new:main", "write a custom experiment into a folder"),
     "compare": ("trainer.commands.compare:main", "runs side by side, and how their configs differ"),
     "predict": ("trainer.commands.predict:main", "what a model makes of images or a TFRecord"),
     "export": ("trainer.commands.export:main", "the trained model as .keras and SavedModel"),

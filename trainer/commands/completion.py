@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from trainer import commands
 from trainer.commands import Parser
-from trainer.config import TrainConfig, experiment_file, run_flags
+from trainer.config import TrainConfig, experiment_file, flags
 from trainer.config.conversion import leaves
 
 _SCRIPT = """\
@@ -50,8 +50,8 @@ def main(args: Sequence[str]) -> None:
 
 def script(shell: str) -> str:
     """Return the script for `shell`, with the names that this version knows."""
-    names = [name for group in run_flags.GROUPS.values() for name in group]
-    strategies = run_flags.FLAGS["strategy"].parser.enum_values
+    names = [name for group in flags.GROUPS.values() for name in group]
+    strategies = flags.FLAGS["strategy"].parser.enum_values
     return _SCRIPT.format(
         shell=shell,
         prepare=_PREPARE[shell],
@@ -64,4 +64,4 @@ def script(shell: str) -> str:
 
 
 def _flag(name: str) -> str:
-    return f"--{name}" if run_flags.FLAGS[name].boolean else f"--{name}="
+    return f"--{name}" if flags.FLAGS[name].boolean else f"--{name}="

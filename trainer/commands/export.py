@@ -20,7 +20,7 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("workdir", help="folder or URL of the run")
     parser.add_argument("--to", type=Path, required=True, help="folder, created if it is missing")
     parser.add_argument("--model", default="main", help="which model of the task (default: main)")
-    parser.add_argument("--config", default="", help="own experiment file that the run used")
+    parser.add_argument("--config", default="", help="experiment file that the run used")
     flags = parser.parse_args(args)
     with quiet.loading():
         from trainer.commands.restored import restore_task

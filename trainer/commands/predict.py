@@ -29,7 +29,7 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("workdir", help="folder or URL of the run")
     parser.add_argument("input", type=Path, help="folder of images, or a TFRecord file")
     parser.add_argument("--to", type=Path, help="file for the lines; default: standard output")
-    parser.add_argument("--config", default="", help="own experiment file that the run used")
+    parser.add_argument("--config", default="", help="experiment file that the run used")
     flags = parser.parse_args(args)
     with quiet.loading():
         from trainer.commands.restored import restore_task

@@ -43,40 +43,38 @@ class Restored:
     digest: str
 
 
-def restore_task(where: str, own_file: str = "") -> Restored:
+def restore_task(where: str, experiment: str = "") -> Restored:
     """Return the newest valid checkpoint of the workdir `where`.
 
     Args:
         where: path or URL.
-        own_file: experiment whose folder holds the parts that the config names "module:object".
+        experiment: experiment whose folder holds the parts that the config names "module:object".
 
     Raises:
-        RunError: BAD_FLAG where there is no run, or one whose config names code that `own_file`
+        RunError: BAD_FLAG where there is no run, or one whose config names code that `experiment`
             does not vouch for; BAD_DATA where no checkpoint is whole.
     """
     with workdir.opened(where) as folder:
         config = _read_config(folder.path, where)
-        custom_code.check(config, where, own_file)
+        custom_code.check(config, where, experiment)
         state, meta = _read_newest(folder, where)
     info = sources.describe(config.dataset)
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
     plan = make_plan(config, info)
     task = _build(config, info, plan)
     variables = task.state()
-    expected = {n: (tuple(v.shape), str(v.dtype)) for n, v in variables.items()}
-    checkpoint.match(state, expected, where)
+    checkpoint.match(state, variables, where)
     for name, variable in variables.items():
         variable.assign(state[name])
     if task.average:
         task.average.put_in_place()
-    return Restored(config, info, plan, task, meta["step"], checkpoint.digest(state, meta["step"]))
+    return Restored(config, info, plan, task, meta.step, checkpoint.digest(state, meta.step))
 
 
 def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
     keras.backend.clear_session()
-    rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
     features = preprocess.seen_features(info.features, config.augment)
-    return build.build_task(config, features, total_steps=plan.total_steps, rate_scale=rate_scale)
+    return build.build_task(config, features, total_steps=plan.total_steps)
 
 
 def _read_config(folder: Path, where: str) -> TrainConfig:
@@ -88,7 +86,7 @@ def _read_config(folder: Path, where: str) -> TrainConfig:
     return from_plain(TrainConfig, json.loads(path.read_text()))
 
 
-def _read_newest(folder: workdir.Workdir, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read_newest(folder: workdir.Workdir, where: str) -> tuple[dict[str, Any], checkpoint.Meta]:
     with tempfile.TemporaryDirectory(prefix="lockstep-") as copies:
         here = Path(copies) if folder.url else folder.path / "checkpoints"
         path, _ = checkpoint.Store(here, folder.checkpoints_url).newest_valid()

@@ -1,7 +1,6 @@
 """Typed values for the config: from a command line, from Python and to JSON."""
 
 import dataclasses
-import difflib
 import json
 import math
 import types
@@ -9,6 +8,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from common import spelling
 from common.exit_codes import ExitCode, RunError
 
 T = TypeVar("T")
@@ -188,13 +188,12 @@ def _list(value: Any, where: str) -> list[Any]:
 
 
 def _unknown(where: str, name: str, names: list[str]) -> RunError:
-    close = difflib.get_close_matches(name, names, n=1)
-    first = [n for n in names if "." not in n]
-    hint = f"did you mean {close[0]!r}?" if close else f"fields: {', '.join(dict.fromkeys(first))}"
+    first = dict.fromkeys(n for n in names if "." not in n)
+    hint = spelling.did_you_mean(name, names) or f"fields: {', '.join(first)}"
     return RunError(ExitCode.BAD_CONFIG, f"{where}: unknown field {name!r}; {hint}")
 
 
 def _wrong(where: str, value: Any, allowed: str, choices: tuple[Any, ...] = ()) -> RunError:
-    close = difflib.get_close_matches(str(value), [str(c) for c in choices], n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return RunError(ExitCode.BAD_CONFIG, f"{where}={value!r} must be {allowed}{hint}")
+    hint = spelling.did_you_mean(str(value), map(str, choices))
+    reason = "; ".join(filter(None, (f"{where}={value!r} must be {allowed}", hint)))
+    return RunError(ExitCode.BAD_CONFIG, reason)

@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import dataclasses
-import difflib
 import importlib
 import pathlib
 import re
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
+from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig, OptimizerConfig, TrainConfig
 from trainer.config.conversion import from_plain, to_plain
@@ -21,7 +21,7 @@ _CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 def load(name_or_file: str) -> TrainConfig:
     """Return the config of `trainer/configs/NAME.py`, or of a Python file anywhere.
 
-    The folder of an own file is put on the import path, so that it may name its own parts:
+    The folder of such a file is put on the import path, so that it may name custom parts:
     `"my_experiment:build_model"`.
 
     Raises:
@@ -61,12 +61,10 @@ def _find(name_or_file: str) -> pathlib.Path:
         return path.resolve()
     if path.suffix == ".py":
         raise RunError(ExitCode.BAD_CONFIG, f"--config={name_or_file}: there is no such file")
-    close = difflib.get_close_matches(name_or_file, names(), n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     raise RunError(
         ExitCode.BAD_CONFIG,
-        f"--config={name_or_file!r} is neither a file nor a known config; {hint}"
-        f"known: {', '.join(names())}",
+        f"--config={name_or_file!r} is neither a file nor a known config; "
+        f"{spelling.did_you_mean(name_or_file, names())} known: {', '.join(names())}",
     )
 
 
@@ -97,12 +95,11 @@ def _nearest_field(message: str) -> str:
     if wrong is None or wrong[1] not in kinds:
         return ""
     names = [field.name for field in dataclasses.fields(kinds[wrong[1]])]
-    close = difflib.get_close_matches(wrong[2], names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(names)}"
+    return "; " + (spelling.did_you_mean(wrong[2], names) or f"allowed: {', '.join(names)}")
 
 
 def _place(error: BaseException, path: pathlib.Path) -> str:
-    """Return the line of the user's own file at which the import failed: ":12"."""
+    """Return the line of the user's file at which the import failed: ":12"."""
     if isinstance(error, SyntaxError):
         return f":{error.lineno}"
     line, traceback = "", error.__traceback__

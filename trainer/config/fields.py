@@ -7,8 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from common.exit_codes import ExitCode, RunError
-from trainer.config import conversion
+from trainer.config import checks, conversion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +40,7 @@ class DatasetConfig:
     skip_bad_records: bool = False
     """Leave out damaged records and report their number, instead of exit code 65."""
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Keyword arguments of an own function, or the feature spec of TFRecords."""
+    """Keyword arguments of a custom function, or the feature spec of TFRecords."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +135,7 @@ class TrainConfig:
     """Of a running average of the weights, which is evaluated and exported; 0: the last weights."""
 
     def __post_init__(self) -> None:
-        for error in _range_errors(self):
-            raise RunError(ExitCode.BAD_CONFIG, error)
+        checks.check_ranges(self)
 
 
 # These change how a run is watched, not what it computes.
@@ -164,85 +162,3 @@ def essential_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list
         unessential.discard("eval_every_steps")  # each evaluation may lower the learning rate
     lines = conversion.difference(old, new)
     return [line for line in lines if line.partition(":")[0] not in unessential]
-
-
-_POSITIVE = ("global_batch_size", "virtual_replicas", "intra_op_threads", "log_every_steps")
-_NOT_NEGATIVE = (
-    "train_steps",
-    "epochs",
-    "eval_every_steps",
-    "checkpoint_every_steps",
-    "max_skipped_steps",
-    "max_rollbacks",
-)
-
-
-def _range_errors(config: TrainConfig) -> list[str]:
-    errors = [
-        f"config.{name}={getattr(config, name)} must be at least 1"
-        for name in (*_POSITIVE, "keep_checkpoints")
-        if getattr(config, name) < 1
-    ]
-    errors += [
-        f"config.{name}={getattr(config, name)} must not be negative"
-        for name in _NOT_NEGATIVE
-        if getattr(config, name) < 0
-    ]
-    if not 0 <= config.seed < 2**31:
-        errors.append(f"config.seed={config.seed} must be in 0..{2**31 - 1}")
-    if not 0 <= config.ema_decay < 1:
-        errors.append(f"config.ema_decay={config.ema_decay} must be in [0, 1); 0: no average")
-    if config.loss_spike and not 1 < config.loss_spike < float("inf"):
-        errors.append(f"config.loss_spike={config.loss_spike} must be above 1, or 0 for off")
-    secs = config.checkpoint_every_secs
-    if secs != "auto" and not (isinstance(secs, int | float) and 0 <= secs < float("inf")):
-        errors.append(
-            f"config.checkpoint_every_secs={secs!r} must be seconds, 0 for saves by steps only, "
-            "or auto"
-        )
-    if config.epochs == float("inf"):
-        errors.append("config.epochs=inf must be finite")
-    if bool(config.train_steps) == bool(config.epochs):
-        errors.append(
-            f"config.train_steps={config.train_steps} and config.epochs={config.epochs}: "
-            "give exactly one of them, above zero"
-        )
-    if not errors and config.global_batch_size % config.virtual_replicas:
-        errors.append(
-            f"config.virtual_replicas={config.virtual_replicas} does not divide "
-            f"config.global_batch_size={config.global_batch_size}; allowed: "
-            f"{_divisors(config.global_batch_size)}"
-        )
-    return errors + _optimizer_errors(config) + _dataset_errors(config.dataset)
-
-
-def _optimizer_errors(config: TrainConfig) -> list[str]:
-    roles = {"optimizer": config.optimizer}
-    roles |= {f"optimizers.{role}": o for role, o in config.optimizers.items()}
-    errors = []
-    for field, optimizer in roles.items():
-        if not 0 < optimizer.learning_rate < float("inf"):
-            errors.append(f"config.{field}.learning_rate={optimizer.learning_rate} must be above 0")
-        if not 0 <= optimizer.clip_norm < float("inf"):
-            errors.append(
-                f"config.{field}.clip_norm={optimizer.clip_norm} must be a norm, or 0 for none"
-            )
-        if optimizer.warmup_steps < 0:
-            errors.append(f"config.{field}.warmup_steps={optimizer.warmup_steps} is negative")
-        if optimizer.warmup_steps >= 2**62:
-            errors.append(f"config.{field}.warmup_steps={optimizer.warmup_steps} is above 2**62")
-    if not 0 < config.plateau.factor < 1:
-        errors.append(f"config.plateau.factor={config.plateau.factor} must be between 0 and 1")
-    return errors
-
-
-def _dataset_errors(dataset: DatasetConfig) -> list[str]:
-    return [
-        f"config.dataset.{name}={getattr(dataset, name)} must not be negative"
-        for name in ("holdout", "shuffle_window")
-        if getattr(dataset, name) < 0
-    ]
-
-
-def _divisors(number: int) -> str:
-    return ", ".join(str(d) for d in range(1, number + 1) if number % d == 0)

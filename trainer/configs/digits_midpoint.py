@@ -1,4 +1,4 @@
-"""The digits with `midpoint`, an optimizer of our own.
+"""The digits with `midpoint`, a custom optimizer.
 
 Source: the rule is described in `trainer/optimizers/midpoint.py`.
 Command: python -m trainer --config=digits_midpoint --workdir=runs/midpoint

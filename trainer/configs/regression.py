@@ -1,4 +1,4 @@
-"""Tabular regression: own data, own mean squared error, L1 on the weights.
+"""Tabular regression: custom data, custom mean squared error, L1 on the weights.
 
 Source: Friedman, Multivariate Adaptive Regression Splines, 1991; made from a seed.
 Command: python -m trainer --config=regression --workdir=runs/regression
@@ -20,7 +20,7 @@ def get_config() -> TrainConfig:
         task=PartConfig("supervised", {"input": "x", "label": "y"}),
         model=PartConfig("mlp", {"hidden": [64, 64]}),
         loss=PartConfig("mse"),
-        regularizer=PartConfig("l1", {"factor": 2e-4}),
+        regularizer=PartConfig("l1", {"l1": 2e-4}),
         metrics=(PartConfig("mean_absolute_error"),),
         optimizer=OptimizerConfig(
             "adam", learning_rate=1e-2, clip_norm=50.0, schedule=PartConfig("cosine")

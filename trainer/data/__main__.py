@@ -8,7 +8,8 @@ from common import redaction
 from common.exit_codes import ExitCode, RunError
 from trainer import storage, user_code
 from trainer.commands import Parser
-from trainer.config import conversion, experiment_file, field_flags
+from trainer.config import conversion, experiment_file
+from trainer.config.flags import take_fields
 
 
 def main(argv: Sequence[str]) -> ExitCode:
@@ -35,7 +36,7 @@ def _show(argv: Sequence[str]) -> None:
     parser.add_argument("--picture", default="examples.png", help="PNG to write; empty: none")
     parser.add_argument("--stage_dir", default="", help="folder for copies of remote data")
     parser.add_argument("--stage_bytes", type=int, default=0, help="most bytes of those copies")
-    settings, others = field_flags.take(argv)
+    settings, others = take_fields(argv)
     flags = parser.parse_args(others)
     config = conversion.override(experiment_file.load(flags.config), settings)
     from trainer.data import show

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# Digits of the golden ratio and of pi: arbitrary numbers that nobody can have chosen to fit.
 _GOLDEN = 0x9E3779B9
 _STARTS = (0x243F6A88, 0x85A308D3)
 
@@ -39,6 +40,8 @@ def hashed_seeds(key: tf.Tensor, count: int) -> tf.Tensor:
 @contextlib.contextmanager
 def hashed_dropout() -> Iterator[None]:
     """Let every Keras layer that drops units while this is open draw them by `hashed_bits`."""
+    # The layers ask this module at each call. It has no public hook, so it is replaced while a
+    # microbatch is traced and put back at once; nothing is replaced in the compiled program.
     module = keras.src.backend.random
     original = module.dropout
     module.dropout = _dropout
@@ -59,6 +62,7 @@ def _dropout(
     pairs = zip(inputs.shape, wanted, strict=True)
     shape = [own if asked is None else asked for own, asked in pairs]
     key = tf.cast(keras.src.random.seed_generator.draw_seed(seed), tf.int64)
+    # Compared as whole numbers: no bit has to become a float first.
     keep = hashed_bits(key, shape) >= tf.constant(int(rate * 2**32), tf.uint32)
     return tf.where(keep, inputs * tf.cast(1 / (1 - rate), inputs.dtype), 0)
 

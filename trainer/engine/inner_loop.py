@@ -82,6 +82,10 @@ class InnerLoop:
         each = dict(zip(self._scalars, rows.numpy()[:num_steps].T, strict=True))
         return StepSums(num_steps, each, {name: value.numpy() for name, value in sums.items()})
 
+    def waited(self) -> float:
+        """Return the seconds so far that steps waited for their examples."""
+        return self._pipeline.waited()
+
     def _trace(self) -> None:
         # The cache of programs knows them by a name that counts all that was made before: trace
         # while that is the same at every start.
@@ -102,6 +106,7 @@ class InnerLoop:
             sums = {name: total + _counted(made, name) for name, total in sums.items()}
             return index + 1, rows, sums
 
+        # One at a time: a step reads the weights that the one before has written.
         start = (tf.constant(0), tf.zeros([MAX_STEPS_PER_CALL, len(self._scalars)]), self._others)
         loop = tf.while_loop(lambda i, *_: i < num_steps, body, start, parallel_iterations=1)
         return loop[1], loop[2]

@@ -1,15 +1,15 @@
 """The norm of a whole gradient, in the order of sums that is fast where it is computed."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-
-from trainer.task import Gradients
 
 _ROW = 1024
 _FOLDS = 32
 
 
-def global_norm(tensors: Gradients, *, in_program: bool) -> tf.Tensor:
+def global_norm(tensors: Sequence[tf.Tensor], *, in_program: bool) -> tf.Tensor:
     """Return sqrt(sum of squares) of all elements, float32; a norm over 1.8e19 is infinite.
 
     Args:

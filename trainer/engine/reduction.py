@@ -1,8 +1,10 @@
 """Sums over virtual replicas in one fixed order, whatever hardware holds them.
 
-The order is a binary tree over the V microbatches: neighbours are added first, an odd last one
-passes on to the next level. A replica owns contiguous microbatches, adds up the subtrees that lie
-wholly inside it, and only the tops of those subtrees travel.
+Floating-point addition is not associative: another order gives other last bits, and after
+thousands of steps other weights. The order is a binary tree over the V microbatches: neighbours are
+added first, an odd last one passes on to the next level. A replica owns contiguous microbatches,
+adds up the subtrees that lie wholly inside it, and only the tops of those subtrees travel. From
+left to right, only the first replica could add up its rows by itself: all others would travel.
 """
 
 from collections.abc import Sequence
@@ -63,6 +65,8 @@ def sum_over_microbatches(rows: Sequence[tf.Tensor], reduction: Reduction) -> li
         Tensors [...], the same on every replica, added up in float32 whatever their dtype.
     """
     context = tf.distribute.get_replica_context()
+    # bfloat16 has 8 bits: a sum in it stops growing at 256 equal terms. One replica casts too, or
+    # its bits would differ from those of several.
     in_float32 = [tf.cast(t, tf.float32) for t in rows]
     if context.num_replicas_in_sync == 1:
         return [tf.cast(tree_sum(t), own.dtype) for t, own in zip(in_float32, rows, strict=True)]
@@ -70,6 +74,8 @@ def sum_over_microbatches(rows: Sequence[tf.Tensor], reduction: Reduction) -> li
         mine = pack([tree_sum(t)[tf.newaxis] for t in in_float32])
         return unpack(context.all_reduce(tf.distribute.ReduceOp.SUM, mine)[0], rows)
     mine = pack([subtree_sums(t) for t in in_float32])
+    # Gathered, not reduced: the collective library chooses its order by size and topology. Every
+    # replica then adds the same numbers in the same order, and none has to send a result.
     partials = context.all_gather(mine, axis=0)
     num_partials = context.num_replicas_in_sync * mine.shape[0]
     return unpack(tree_sum(tf.ensure_shape(partials, [num_partials, mine.shape[1]])), rows)

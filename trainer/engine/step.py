@@ -9,13 +9,15 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership
-from trainer.engine import pure_optimizer, scopes, virtual_replica
+from trainer.engine import scopes, virtual_replica
 from trainer.engine.norm import global_norm
+from trainer.engine.optimizer import Kept, choose, update
 from trainer.engine.reduction import Reduction, sum_over_microbatches
 from trainer.task import Gradients, LossFn, Task, Variables
 
 Execution = Literal["graph", "xla_step", "xla_loop"]
 Sums = dict[str, tf.Tensor]
+# Keys that a step has, one for each gradient and the last for evaluation.
 _MAX_CALLS = 64
 
 
@@ -64,7 +66,11 @@ class Microbatches:
     step: tf.Tensor
 
     def inputs(self, plan: StepPlan, call: int) -> virtual_replica.Inputs:
-        """Give every microbatch the key of its random numbers: (seed and call, step and index)."""
+        """Give every microbatch the key of its random numbers: (seed and call, step and index).
+
+        Nothing of the replica or the host is in it, so a microbatch draws the same numbers wherever
+        it runs, and after a restart.
+        """
         numbers = self.first + tf.range(self.weights.shape[0], dtype=tf.int64)
         place = self.step * plan.virtual_replicas + numbers
         stream = tf.fill(place.shape, plan.stream(call))
@@ -82,7 +88,7 @@ class ReplicaStep:
         self.sums: Sums = {}
         self.accepted = tf.constant(True)
         self._norms: dict[str, list[tf.Tensor]] = {}
-        self._kept: pure_optimizer.Kept = {}
+        self._kept: Kept = {}
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor | None]:
         """See `task.Replica`; also counts the metrics and moves the BatchNorm statistics.
@@ -103,6 +109,8 @@ class ReplicaStep:
         )
         self._num_calls += 1
         total = _reduce(rows, self._plan.reduction)
+        # Every microbatch moved the same statistics by its own batch. Their mean, in the order of
+        # the tree, is what no number of replicas can change.
         state.settle(total["moving"], self._plan.virtual_replicas)
         self._add(total["sums"])
         # A loss may be finite although the statistics overflowed on the way to it.
@@ -120,13 +128,15 @@ class ReplicaStep:
         to = [v for g, v in zip(grads, to, strict=True) if g is not None]
         present = [g for g in grads if g is not None]
         _check_update(role, optimizer, to)
+        # After the reduction: `clipnorm` of Keras clips what one replica has, and a sum of clipped
+        # gradients is not the clipped sum.
         norm = global_norm(present, in_program=self._plan.execution == "xla_loop")
         self._norms.setdefault(role, []).append(norm)
         self.accepted &= tf.math.is_finite(norm)
         if (limit := self._plan.clip_norms.get(role)) is not None:
             scale = limit / tf.maximum(norm, limit)
             present = [g * tf.cast(scale, g.dtype) for g in present]
-        self._kept |= pure_optimizer.apply(optimizer, present, to, self.accepted)
+        self._kept |= update(optimizer, present, to, self.accepted)
 
     def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
         """Return the new value of a variable if the whole step is accepted, else the old one.
@@ -135,7 +145,7 @@ class ReplicaStep:
         the update of a weight reads the new slots, and XLA copies the old ones if it needs both.
         """
         done = self._kept.get(id(value), (None, None))[1] is self.accepted
-        return value if done else pure_optimizer.choose(self.accepted, value, old)
+        return value if done else choose(self.accepted, value, old)
 
     def judge_loss(self) -> None:
         """Leave the whole step out if its loss is a spike."""
@@ -190,7 +200,7 @@ def make_eval_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums]
         rows = virtual_replica.map_microbatches(
             virtual_replica.eval_fn(task, hashed=plan.is_compiled),
             [tf.convert_to_tensor(v.value) for v in evaluated],
-            microbatches.inputs(plan, _MAX_CALLS - 1),
+            microbatches.inputs(plan, _MAX_CALLS - 1),  # a stream that no gradient draws from
             microbatches.step,
             compiled=plan.execution == "xla_step",
         )
@@ -243,6 +253,8 @@ def _reduce(rows: virtual_replica.Outputs, reduction: Reduction) -> virtual_repl
 
 
 def _write(values: list[tuple[tf.Variable, tf.Tensor]]) -> None:
+    # A mirrored variable is written by all replicas together. One call for all variables: at each
+    # the threads that trace the replicas wait for each other.
     variables = [v for v, _ in values]
 
     def update(strategy: tf.distribute.Strategy, new: list[Any]) -> None:

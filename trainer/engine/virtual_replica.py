@@ -54,6 +54,7 @@ class VirtualReplicaState:
             key: int64[2], unique to the microbatch.
             hashed: take the seeds, and the units that are dropped, from a hash.
         """
+        # A seed state that was carried on would depend on which microbatch ran before.
         seeds = hashed_seeds(key, len(self.seeds)) if hashed else philox_seeds(key, len(self.seeds))
         mapping = list(zip(self.carried, values, strict=True))
         mapping += [(v, tf.cast(seeds[i], v.dtype)) for i, v in enumerate(self.seeds)]
@@ -105,11 +106,14 @@ def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool
         watched = [current[id(v)] for v in trained]
         with (
             state.scope(values, key, hashed=hashed) as scope,
+            # In the scope a variable is the tensor of `values`: only tensors are there to watch.
             tf.GradientTape(watch_accessed_variables=False) as scope.tape,
         ):
             scope.tape.watch(watched)
             losses = _per_example(loss_fn(Microbatch(batch, weights, step, key)), weights)
             weight = tf.reduce_sum(weights)
+            # A penalty belongs to the mean loss. Times the weight here, divided by the sum of all
+            # weights later, it is added once however many microbatches there are.
             loss = tf.reduce_sum(losses * weights) + task.penalty(trained) * weight
         # A weight that its layer replaced on the way has two values, and the gradients of both.
         values_of = [list({id(x): x for x in (w, scope.get_current_value(v))}.values())
@@ -167,6 +171,7 @@ def map_microbatches(
     Returns:
         The outputs of `microbatch_fn`, stacked: tensors [k, ...].
     """
+    # One function for k = 1 and k > 1, so that both run the same program, and with it its rounding.
     call = tf.function(microbatch_fn, jit_compile=compiled or None, autograph=False)
     if inputs[1].shape[0] == 1:
         only = call(values, tf.nest.map_structure(lambda x: x[0], inputs), step)

@@ -12,7 +12,7 @@ class MeanSquaredError(keras.losses.Loss):
 
     Formula: loss_b = (1 / D) * sum_d (y_bd - f_bd)^2 for D outputs.
 
-    What an own loss must keep to: `call` returns one value for each example, float32[B], never
+    What a custom loss must keep to: `call` returns one value for each example, float32[B], never
     a scalar. The trainer divides by the size of the whole global batch, which no replica sees.
     """
 

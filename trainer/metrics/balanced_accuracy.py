@@ -1,4 +1,4 @@
-"""Balanced accuracy: a worked example of an own metric; copy this file to write yours."""
+"""Balanced accuracy: a worked example of a custom metric; copy this file to write yours."""
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,7 @@ class BalancedAccuracy(keras.metrics.Metric):
     Formula: mean over k with n_k > 0 of c_k / n_k, where n_k is the weight of examples of class
     k and c_k the weight of those classified right.
 
-    What an own metric must keep to: the state starts at zero, and the state of all data is the
+    What a custom metric must keep to: the state starts at zero, and the state of all data is the
     sum of the states of its parts. Then microbatches and replicas can be added in any number. A
     ratio belongs in `result`, not in the state.
 

@@ -13,7 +13,7 @@ def _hits(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("lockstep")
 class BinaryAccuracy(keras.metrics.Mean):
-    """Mean of [y > 1/2] == [z > 0]: Keras' own takes probabilities only.
+    """Mean of [y > 1/2] == [z > 0]: that of Keras takes probabilities only.
 
     State: the weighted sum of hits and the sum of weights; both add up over replicas.
 

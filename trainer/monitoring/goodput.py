@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from common import files
 
 BUCKETS = (
     "step",  # productive: updates that are in the final state
@@ -101,11 +102,9 @@ class Ledger:
         if self._path is None:
             return
         attempts = [dataclasses.asdict(a) for a in (*self._past, self._now())]
-        partial = self._path.with_suffix(".partial")
         # A lost ledger costs a statistic: a full disk is the business of the checkpoints.
         with contextlib.suppress(OSError):
-            partial.write_text(json.dumps(attempts))
-            partial.replace(self._path)
+            files.write_text(self._path, json.dumps(attempts))
 
     def seconds(self, bucket: str) -> float:
         """Seconds of this process under `bucket`."""
@@ -174,13 +173,3 @@ def young_interval(save_secs: float, mean_time_between_failures: float) -> float
     Source: Young, "A first order approximation to the optimum checkpoint interval", 1974.
     """
     return float((2.0 * save_secs * mean_time_between_failures) ** 0.5)
-
-
-def process_started() -> float:
-    """Return the Unix time at which this process was started, to 10 ms."""
-    try:
-        fields = pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        return time.time() - age
-    except (OSError, IndexError, AttributeError):
-        return time.time()

@@ -71,7 +71,11 @@ class TensorBoardWriter:
 
 
 class Writers:
-    """All writers of a run as one."""
+    """All writers of a run as one.
+
+    Attributes:
+        workdir: folder of the run.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class Writers:
         board: TensorBoardWriter | None,
         console: Lines | Bar | None,
     ) -> None:
-        self._workdir = workdir
+        self.workdir = workdir
         self._writers = [*writers, board] if board else writers
         self._board = board
         self._console = console
@@ -92,7 +96,7 @@ class Writers:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Record `values` everywhere; the disk may refuse, see `local_io`."""
-        with _writing(self._workdir):
+        with _writing(self.workdir):
             for writer in self._writers:
                 writer.write(step, values)
         if self._console:
@@ -102,12 +106,12 @@ class Writers:
         """Record what is to be seen, uint8[height, width, channels], for TensorBoard."""
         if self._board:
             pictures = make_pictures()
-            with _writing(self._workdir):
+            with _writing(self.workdir):
                 self._board.draw(step, pictures)
 
     def close(self) -> None:
         """Close all; the disk may refuse, see `local_io`."""
-        with _writing(self._workdir):
+        with _writing(self.workdir):
             for writer in self._writers:
                 writer.close()
         if self._console:

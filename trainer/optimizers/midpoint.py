@@ -37,7 +37,7 @@ def midpoint_update(  # noqa: PLR0917 - state in, state out, in one order
 
 @keras.saving.register_keras_serializable("lockstep")
 class Midpoint(keras.optimizers.Optimizer):
-    """Keras optimizer of `midpoint_update`; the pattern of every own optimizer here.
+    """Keras optimizer of `midpoint_update`; the pattern of every custom optimizer.
 
     The rule is a free function of tensors. The class only reads variables, calls it, and writes
     through `self.assign`, so that the trainer can leave out a step whose numbers are not finite.

@@ -17,7 +17,7 @@ class L2(keras.regularizers.Regularizer):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Return the penalty of the weights x (float[...]), float32[]."""
-        return self.factor * tf.reduce_sum(tf.square(tf.cast(x, tf.float32)))
+        return self.factor * tf.reduce_sum(tf.square(x))
 
     def get_config(self) -> dict[str, float]:
         """Return the arguments of the constructor."""

@@ -1,1 +1,1 @@
-"""One run: the outer loop and what happens at the boundaries of the inner one."""
+"""One run: what was asked for, the loop, and its effects at the boundaries of the inner loop."""

@@ -1,11 +1,46 @@
-"""At which steps the loop has something to do besides training; pure arithmetic."""
+"""The boundaries of the inner loop: where they lie, what is due at one, and who stops there."""
 
+import dataclasses
+
+from trainer import failpoints
+from trainer.cluster.consensus import Consensus
 from trainer.config import TrainConfig
+from trainer.monitoring.phases import StepTimes
+from trainer.monitoring.stop import StopSignal
 from trainer.plan import Plan
 
 CALL_SECS = 2.0
 """Longest call of the inner loop that is aimed at, so that a signal acts quickly."""
 _STEPS_TO_MEASURE = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Boundary:
+    """What all workers settle at a boundary, in one small message.
+
+    Attributes:
+        stop: the signals of this process.
+        consensus: of the workers.
+        times: of the calls of the inner loop, which may differ from worker to worker.
+    """
+
+    stop: StopSignal
+    consensus: Consensus
+    times: StepTimes
+
+    def asked_to_stop(self, step: int) -> bool:
+        """Return whether a signal reached any worker; all of them get the same answer.
+
+        They agree on the time of a step as well: the next call has to be as long on every worker.
+        """
+        failpoints.reach("loop.boundary")
+        times, phases = self.times, self.times.phases
+        phases.ledger.beat(step)
+        asked, secs = self.stop.requested(), times.secs_per_step
+        with phases.phase("peers"):
+            stopped, agreed = self.consensus.at_boundary(stop=asked, secs_per_step=secs or 0.0)
+        times.secs_per_step = None if secs is None else agreed
+        return stopped
 
 
 def next_boundary(config: TrainConfig, plan: Plan, step: int, max_steps: int) -> int:

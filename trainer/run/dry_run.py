@@ -1,31 +1,54 @@
 """`--dry_run`: what a run would take, said before it takes it."""
 
+import json
 import math
 import os
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from common.cluster_description import Cluster
 from common.exit_codes import ExitCode, RunError
 from trainer import build
-from trainer.config import TrainConfig
+from trainer.cluster import strategy
+from trainer.config import experiment_file
 from trainer.data.augment import preprocess
-from trainer.data.info import DatasetInfo
 from trainer.data.serving import input_pipeline
 from trainer.engine import flops, step
-from trainer.plan import Plan, microbatches_per_replica
+from trainer.plan import microbatches_per_replica
+from trainer.run.request import Request
 from trainer.task import Task
 
 Row = tuple[str, str]
 
 
-def rows(
-    config: TrainConfig, info: DatasetInfo, plan: Plan, num_replicas: int, cluster: Cluster
-) -> list[Row]:
+def lines(request: Request, *, workdir: str, experiment: str, topology: str) -> list[str]:
+    """Return what `--dry_run` prints; nothing is written, and no card's memory is taken.
+
+    Args:
+        request: what would be trained.
+        workdir: folder of the run, which may have begun; empty: none.
+        experiment: name or file of the config.
+        topology: of the TPU to compile for; empty: none.
+
+    Raises:
+        RunError: where the run would be refused.
+    """
+    num_replicas = strategy.count_replicas(request.placement)
+    strategy.let_memory_grow()
+    found = rows(request, num_replicas)
+    found.append(("time", expected_time(workdir, experiment, request.plan.total_steps)))
+    if topology:
+        found += check_tpu(request, topology)
+    return [f"{name:30}{value}" for name, value in found]
+
+
+def rows(request: Request, num_replicas: int) -> list[Row]:
     """Return the plan as (name, value) rows; builds the task on the CPU."""
-    task = _build(config, info, plan)
+    config, info, plan = request.config, request.info, request.plan
+    task = _build(request)
     num_microbatches = microbatches_per_replica(config.virtual_replicas, num_replicas)
     weights = sum(_num_bytes(m.weights) for m in task.models.values())
     slots = sum(_num_bytes(o.variables) for o in task.optimizers.values())
@@ -37,7 +60,7 @@ def rows(
         ("data", f"{info.source}"),
         ("training examples", f"{plan.examples_per_epoch:,}"),
         ("evaluation examples", f"{plan.eval_examples:,}"),
-        ("served", _served(config, info, num_replicas, cluster)),
+        ("served", _served(request, num_replicas)),
         ("data fingerprint", info.fingerprint()[:16]),
         ("replicas", f"{num_replicas}"),
         (
@@ -59,7 +82,7 @@ def rows(
     ]
 
 
-def check_tpu(config: TrainConfig, info: DatasetInfo, plan: Plan, topology: str) -> list[Row]:
+def check_tpu(request: Request, topology: str) -> list[Row]:
     """Compile one microbatch with XLA, as a TPU would have it, for the chips of `topology`.
 
     No TPU is needed and none is touched: what is shown is that every shape is static and every
@@ -68,13 +91,14 @@ def check_tpu(config: TrainConfig, info: DatasetInfo, plan: Plan, topology: str)
     Raises:
         RunError: BAD_CONFIG with the operation that stands in the way.
     """
+    config, plan = request.config, request.plan
     num_replicas = _chips(topology)
     microbatches_per_replica(config.virtual_replicas, num_replicas)
-    task = _build(config, info, plan)
+    task = _build(request)
     for model in task.models.values():
         _refuse_dynamic_shapes(flops.forward_graph(model, plan.microbatch_size), model.name)
     train = step.make_train_step(task, build.step_plan(config))
-    features = preprocess.seen_features(info.features, config.augment)
+    features = preprocess.seen_features(request.info.features, config.augment)
     shape = [1, plan.microbatch_size]
     batch = {n: tf.zeros([*shape, *f.shape], f.dtype) for n, f in features.items()}
     microbatches = step.Microbatches(
@@ -95,19 +119,48 @@ def check_tpu(config: TrainConfig, info: DatasetInfo, plan: Plan, topology: str)
     ]
 
 
-def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
-    features = preprocess.seen_features(info.features, config.augment)
+def expected_time(workdir: str, experiment: str, total_steps: int) -> str:
+    """Return what is known of the time that is left.
+
+    Args:
+        workdir: folder of the run, which may have begun; its own pace is the best guess.
+        experiment: name or file, whose docstring may say what the whole run took elsewhere.
+        total_steps: updates in the whole run.
+    """
+    if pace := _pace(Path(workdir) / "goodput.json"):
+        step, secs_per_step = pace
+        left = max(0, total_steps - step)
+        return f"{left * secs_per_step:.0f} s for {left:,} steps, at the pace of this workdir"
+    if said := re.search(
+        r"^Time: (.+)$", experiment_file.docstring(experiment), flags=re.MULTILINE
+    ):
+        return f"{said[1]} (so the experiment says)"
+    return "not known: nothing has run in --workdir yet"
+
+
+def _pace(path: Path) -> tuple[int, float] | None:
+    """Return the step that was reached and seconds a step; None where no step was made."""
+    try:
+        attempts = json.loads(path.read_text())
+        made = [a for a in attempts if a["last_step"] > a["first_step"]]
+        steps = sum(a["last_step"] - a["first_step"] for a in made)
+        secs = sum(a["seconds"].get(b, 0.0) for a in made for b in ("step", "data"))
+        return made[-1]["last_step"], secs / steps
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+
+
+def _build(request: Request) -> Task:
+    features = preprocess.seen_features(request.info.features, request.config.augment)
     with tf.device("CPU:0"):  # whatever stands next to it: a dry run takes no card's memory
-        rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
-        return build.build_task(
-            config, features, total_steps=plan.total_steps, rate_scale=rate_scale
-        )
+        return build.build_task(request.config, features, total_steps=request.plan.total_steps)
 
 
-def _served(config: TrainConfig, info: DatasetInfo, num_replicas: int, cluster: Cluster) -> str:
+def _served(request: Request, num_replicas: int) -> str:
+    config, cluster = request.config, request.placement.cluster
     mode = input_pipeline.serve_mode(
         num_replicas // cluster.num_workers,
-        info,
+        request.info,
         config.dataset,
         compiled=config.execution == "xla_loop",
         num_processes=cluster.num_on_host,

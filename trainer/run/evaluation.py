@@ -1,45 +1,79 @@
-"""One pass over the evaluation split, and what follows from its numbers."""
+"""One pass over the evaluation split, its numbers, and what follows from them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Mapping
+
+import keras
+import numpy as np
 
 from trainer import failpoints
 from trainer.config import TrainConfig
 from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine.step_sums import Totals, add
 from trainer.optimizers.plateau import update_plateau
-from trainer.plan import Plan
-from trainer.run.results import results
+from trainer.run import boundaries
+from trainer.run.boundaries import Boundary
 from trainer.run.session import Session
-from trainer.run.state import Progress
+from trainer.run.state import RunState
 
 
-def evaluate(live: Session, plan: Plan, stopped: Callable[[], bool]) -> dict[str, float] | None:
+def is_due(session: Session, state: RunState) -> bool:
+    """Whether this step is to be evaluated and was not; also after a restart."""
+    due = boundaries.evaluation_is_due(session.request.config, session.request.plan, state.step)
+    return due and session.evaluate is not None and state.evaluated_step != state.step
+
+
+def evaluate(session: Session, step: int, boundary: Boundary) -> dict[str, float] | None:
     """Return loss and metrics over the whole split, or None if a signal came meanwhile."""
     totals: Totals | None = None
-    assert live.evaluate is not None  # noqa: S101 - the caller asks only where there is a split
-    for first in range(0, plan.eval_steps, MAX_STEPS_PER_CALL):
+    assert session.evaluate is not None  # noqa: S101 - the caller asks only where there is a split
+    num_steps = session.request.plan.eval_steps
+    for first in range(0, num_steps, MAX_STEPS_PER_CALL):
         failpoints.reach("evaluate.boundary")
-        if first and stopped():
+        if first and boundary.asked_to_stop(step):
             return None
-        totals = add(totals, live.evaluate(first, min(MAX_STEPS_PER_CALL, plan.eval_steps - first)))
+        totals = add(totals, session.evaluate(first, min(MAX_STEPS_PER_CALL, num_steps - first)))
     assert totals is not None  # noqa: S101 - a split is never empty
-    return results(totals, live.task.metrics, plan.eval_steps)
+    return results(totals, session.task.metrics, num_steps)
 
 
-def take_note(config: TrainConfig, progress: Progress, values: dict[str, float]) -> None:
+def results(
+    sums: Totals, metrics: Mapping[str, keras.metrics.Metric], num_steps: int
+) -> dict[str, float]:
+    """Return the mean loss, the value of every metric, and means over steps of the rest.
+
+    Args:
+        sums: of `num_steps` steps.
+        metrics: name -> metric whose state the sums hold.
+        num_steps: steps that were added up.
+    """
+    weight = float(sums["weight"])
+    values = {"loss": float(sums["loss"]) / weight if weight else float("nan")}
+    for name, metric in metrics.items():
+        state = [
+            np.asarray(sums[f"metric/{name}/{i}"], np.float32) for i in range(len(metric.variables))
+        ]
+        values[name] = float(metric.stateless_result(state))
+    for name, value in sums.items():
+        if name.startswith("gradient_norm/"):
+            values[name.replace("/main", "")] = float(value) / max(1, num_steps)
+    if sums.get("skipped"):
+        values["skipped_steps"] = float(sums["skipped"])
+    return values
+
+
+def take_note(config: TrainConfig, state: RunState, values: dict[str, float]) -> None:
     """Keep the numbers of an evaluation, and what drop on plateau and keep-best make of them."""
-    progress.evaluation, progress.evaluated_step = values, progress.step
-    if not progress.step:
+    state.evaluation, state.evaluated_step = values, state.step
+    if not state.step:
         return  # how a run is watched must not change what it computes or keeps
     if rule := config.plateau.metric:
-        value = values[rule]
         arguments = {k: v for k, v in dataclasses.asdict(config.plateau).items() if k != "metric"}
-        progress.plateau = update_plateau(progress.plateau, value, **arguments)
+        state.plateau = update_plateau(state.plateau, values[rule], **arguments)
     if config.keep_best_metric:
         value = values[config.keep_best_metric]
-        if _is_better(value, progress.best, config.keep_best_mode):
-            progress.best, progress.best_step = value, progress.step
+        if _is_better(value, state.best, config.keep_best_mode):
+            state.best, state.best_step = value, state.step
 
 
 def _is_better(value: float, best: float | None, mode: str) -> bool:

@@ -1,28 +1,31 @@
-"""Quick checks of an experiment: two steps through every code path, or few batches to overfit."""
+"""`--fast_dev_run`: two steps through every code path, and a restore between them."""
 
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer.config import TrainConfig
-from trainer.data.info import DatasetInfo, Split
-from trainer.plan import Plan, make_plan
+from trainer.data.info import DatasetInfo
+from trainer.monitoring.phases import Phases
+from trainer.monitoring.stop import StopSignal
+from trainer.plan import make_plan
+from trainer.run import loop
+from trainer.run.request import Request, first_examples
 
-Run = Callable[[TrainConfig, DatasetInfo, Plan, str], dict[str, Any]]
 STEPS = 2
 
 
-def fast_dev_run(config: TrainConfig, info: DatasetInfo, run: Run) -> dict[str, Any]:
+def fast_dev_run(request: Request, *, stop: StopSignal, phases: Phases) -> dict[str, Any]:
     """Train, log, evaluate and save two steps; then restore the first and make the second again.
 
     Args:
-        config: of the experiment; its lengths and intervals are cut to single steps.
-        info: of its data; the evaluation split is cut to two batches.
-        run: (config, info, plan, workdir) -> summary.
+        request: lengths and intervals of its config are cut to single steps, its evaluation split
+            to two batches.
+        stop: signals of this process.
+        phases: of this process.
 
     Returns:
         The summary of two steps.
@@ -30,13 +33,14 @@ def fast_dev_run(config: TrainConfig, info: DatasetInfo, run: Run) -> dict[str, 
     Raises:
         RunError: BAD_CONFIG where the second step does not come out the same again.
     """
-    config, info = _two_steps(config), _two_evaluations(info, config.global_batch_size)
-    plan = make_plan(config, info)
+    config = _two_steps(request.config)
+    info = _two_evaluations(request.info, config.global_batch_size)
+    short = dataclasses.replace(request, config=config, info=info, plan=make_plan(config, info))
     with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
-        whole = run(config, info, plan, folder)
+        whole = loop.run(short, folder, stop=stop, phases=phases)
         newest = max((Path(folder) / "checkpoints").glob("step_*"))
         shutil.rmtree(newest)
-        again = run(config, info, plan, folder)
+        again = loop.run(short, folder, stop=stop, phases=phases)
     if whole["train"].get("skipped_steps"):
         raise RunError(
             ExitCode.BUG,
@@ -51,23 +55,6 @@ def fast_dev_run(config: TrainConfig, info: DatasetInfo, run: Run) -> dict[str, 
             "that are not made of microbatch.seed(); keep it in a variable of one of them",
         )
     return whole
-
-
-def few_batches(info: DatasetInfo, num_batches: int, batch_size: int) -> DatasetInfo:
-    """Return the data cut to its first batches, which are evaluated on as well.
-
-    Raises:
-        RunError: BAD_FLAG where there are not so many.
-    """
-    train = info.train
-    if num_batches * batch_size > train.num_examples:
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"--overfit_batches={num_batches}: split {train.name!r} holds "
-            f"{train.num_examples // batch_size} batches of {batch_size}",
-        )
-    cut = _first(train, num_batches * batch_size)
-    return dataclasses.replace(info, train=cut, evaluation=cut)
 
 
 def _two_steps(config: TrainConfig) -> TrainConfig:
@@ -87,8 +74,4 @@ def _two_steps(config: TrainConfig) -> TrainConfig:
 def _two_evaluations(info: DatasetInfo, batch_size: int) -> DatasetInfo:
     if info.evaluation is None:
         return info
-    return dataclasses.replace(info, evaluation=_first(info.evaluation, STEPS * batch_size))
-
-
-def _first(split: Split, count: int) -> Split:
-    return dataclasses.replace(split, stop=min(split.stop, split.start + count))
+    return dataclasses.replace(info, evaluation=first_examples(info.evaluation, STEPS * batch_size))

@@ -1,43 +1,37 @@
-"""A run, top to bottom: open, restore, train, leave."""
+"""A run, read from top to bottom: open, restore, the loop, finish.
+
+Between two boundaries the host does nothing: one call of the inner loop makes many steps. Whatever
+has an effect happens at a boundary, in the order that is numbered in `train`. `RunState` says of
+each effect at which step it was done, so that what a signal or a kill cut off is still due after a
+restart, and nothing is done twice.
+"""
 
 import contextlib
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
-from common.exit_codes import ExitCode, RunError
-from trainer import checkpoint, failpoints
+from trainer import failpoints
 from trainer.cluster import peers
 from trainer.cluster.consensus import Consensus
-from trainer.cluster.strategy import Placement
-from trainer.config import TrainConfig
-from trainer.data.info import DatasetInfo
-from trainer.monitoring import metric_writer
-from trainer.monitoring.phases import Phases
+from trainer.monitoring.metric_writer import Writers, make_writers
+from trainer.monitoring.phases import Phases, StepTimes
 from trainer.monitoring.profile import Profiler
 from trainer.monitoring.stop import StopSignal, stopped
-from trainer.plan import Plan
-from trainer.report import write as page
-from trainer.report.samples import make_samples
-from trainer.run import nonfinite, session, summary, workdir
-from trainer.run.outer_loop import OuterLoop
-from trainer.run.restore import restore
-from trainer.run.saves import Saves
-from trainer.run.state import Progress
-from trainer.run.training import Training
+from trainer.run import evaluation, steps, summary, workdir
+from trainer.run.boundaries import Boundary
+from trainer.run.checkpoints import Checkpoints, open_checkpoints
+from trainer.run.request import Request
+from trainer.run.session import Session, open_session
+from trainer.run.state import RunState
 
 
-def run(
-    config: TrainConfig,
-    info: DatasetInfo,
-    plan: Plan,
-    placement: Placement,
-    where: str,
-    *,
-    stop: StopSignal,
-    phases: Phases,
-) -> dict[str, Any]:
+def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> dict[str, Any]:
     """Train to the last step, or go on from the newest checkpoint in the workdir `where`.
+
+    Args:
+        request: what to train, and on what.
+        where: folder of the run, or its URL.
+        stop: signals of this process.
+        phases: deadlines and booked seconds of this process.
 
     Returns:
         What `summary.json` says.
@@ -45,126 +39,115 @@ def run(
     Raises:
         RunError: with the exit code of the process.
     """
-    if not placement.cluster.is_chief:
+    is_chief, total_steps = request.is_chief, request.plan.total_steps
+    if not is_chief:
         # Its steps also wait for what the chief alone does: saves that wait for an upload.
         phases.watchdog.never_learn("step", "compile")
     with contextlib.ExitStack() as stack:
-        run = _Run(config, info, plan, placement, stop, phases, stack)
+        # Open. The folder first: the workdir of another run is refused before a device is used.
         with phases.phase("start"):
-            place = run.open(where)
+            folder = stack.enter_context(workdir.opened(where))
+            with folder.claimed(request.config, is_chief=is_chief):
+                if is_chief:
+                    phases.ledger.open(folder.path / "goodput.json")
+                    stack.callback(phases.ledger.write)
+                failpoints.reach("strategy.before")
+                session = open_session(request)
+            consensus = Consensus(session.strategy, request.placement.cluster)
+            # Until here there was nothing to save, and a signal ended the process at once.
             stop.defer()
+
+        # Restore. All workers have to stand at one step before the chief clears away what is later.
+        checkpoints = open_checkpoints(request, folder, phases)
+        stack.callback(checkpoints.saver.close)
         with phases.phase("restore"):
-            progress = run.restore(place)
-        phases.ledger.begin(progress.step)
-        loop = run.make_loop(place, progress)
-        loop.run()
-        with phases.watchdog.watch("end"), phases.ledger.spend("save"):
-            report = run.say_how_it_ended(place, loop)
-        with phases.watchdog.watch("leave"), phases.ledger.spend("peers"):
-            place.consensus.wait_for_all()
-            peers.wait_until_gone(placement.cluster)
-        if report is None:
-            raise stopped(loop.training.progress.step, plan.total_steps, place.folder.shown)
-        return report
+            restored = checkpoints.restore(session)
+            state = restored or RunState()
+            consensus.same_step(state.step)
+            if is_chief:
+                folder.rewind(state.step if restored else -1)
+                checkpoints.saver.store.sweep()
+
+        # Train. Seconds are booked as training from here on.
+        phases.ledger.begin(state.step)
+        writers = make_writers(folder.path, total_steps, is_chief=is_chief)
+        stack.callback(writers.close)
+        profiler = Profiler(request.profile, folder.path / "tensorboard")
+        stack.callback(profiler.close)
+        boundary = Boundary(stop, consensus, StepTimes(phases))
+        state = train(session, state, checkpoints, boundary, writers=writers, profiler=profiler)
+
+        # Finish. The save before the summary: a summary vouches for a state that can be restored.
+        failpoints.reach("loop.before_last_save")
+        checkpoints.save_last(session, state)
+        report = None
+        with phases.phase("end", book="save"):
+            if state.step == total_steps and not evaluation.is_due(session, state):
+                report = summary.summarize(session, state, boundary.times)
+            if report is not None and is_chief:
+                summary.publish(report, session, folder, writers)
+            if is_chief:
+                folder.publish()
+        # Leave together: the chief hosts the service whose end the others would complain about.
+        with phases.phase("leave", book="peers"):
+            consensus.wait_for_all()
+            peers.wait_until_gone(request.placement.cluster)
+    if report is None:
+        raise stopped(state.step, total_steps, folder.shown)
+    return report
 
 
-@dataclasses.dataclass(frozen=True)
-class _Place:
-    """Where a run happens: its folder, its devices, its peers."""
+def train(
+    session: Session,
+    state: RunState,
+    checkpoints: Checkpoints,
+    boundary: Boundary,
+    *,
+    writers: Writers,
+    profiler: Profiler,
+) -> RunState:
+    """Go from boundary to boundary, until the last step or a signal; return the state there."""
+    request, times, phases = session.request, boundary.times, boundary.times.phases
+    while True:
+        # 1. Ask for a stop. First, so that a signal costs no more than the call it came in. All
+        #    workers get one answer and leave after the same step.
+        if boundary.asked_to_stop(state.step):
+            return state
 
-    folder: workdir.Workdir
-    store: checkpoint.Store
-    live: session.Session
-    consensus: Consensus
+        # 2. Log. Before the evaluation: a metric of it may move the rate that this line shows.
+        if summary.log_is_due(session, state):
+            writers.write(state.step, summary.log_line(session, state, times))
 
+        # 3. Evaluate. Before the save, which then holds what follows from the numbers: the best
+        #    step, and the rate. A signal ends it half way; after the restart it is still due.
+        if evaluation.is_due(session, state):
+            with phases.phase("evaluate"):
+                values = evaluation.evaluate(session, state.step, boundary)
+            if values is None:
+                return state
+            evaluation.take_note(request.config, state, values)
+            session.rate_scale.assign(state.plateau.scale)
+            writers.write(state.step, {f"eval/{name}": v for name, v in values.items()})
+            writers.draw(state.step, session.pictures)
 
-@dataclasses.dataclass(frozen=True)
-class _Run:
-    """The stages of a run; what they open is closed with `stack`, last first."""
+        # 4. Save. After all that changes the state at this step, so that nothing is done twice.
+        checkpoints.save_if_due(session, state)
 
-    config: TrainConfig
-    info: DatasetInfo
-    plan: Plan
-    placement: Placement
-    stop: StopSignal
-    phases: Phases
-    stack: contextlib.ExitStack
+        # 5. End. Only here: the last step is logged and evaluated like any other.
+        if state.step == request.plan.total_steps:
+            return state
 
-    @property
-    def is_chief(self) -> bool:
-        return self.placement.cluster.is_chief
+        # 6. Train up to the next boundary: the one call in which the devices work.
+        skipped = steps.advance(session, state, times, profiler)
 
-    def open(self, where: str) -> _Place:
-        """Claim the workdir, then create the strategy and all on it."""
-        folder = self.stack.enter_context(workdir.opened(where))
-        is_first = folder.claim(self.config, is_chief=self.is_chief)
-        if self.is_chief:
-            self.phases.ledger.open(folder.path / "goodput.json")
-            self.stack.callback(self.phases.ledger.write)
-        failpoints.reach("strategy.before")
-        try:
-            live = session.open_session(self.config, self.info, self.plan, self.placement)
-        except RunError as error:
-            if self.is_chief and is_first and error.code is ExitCode.BAD_CONFIG:
-                folder.release()  # so that the corrected config may use it
-            raise
-        keep = self.config.keep_checkpoints
-        store = checkpoint.Store(folder.path / "checkpoints", folder.checkpoints_url, keep)
-        return _Place(folder, store, live, Consensus(live.strategy, self.placement.cluster))
+        # 7. Say which steps were left out, before a rollback may end the run for them.
+        if skipped.reasons and request.is_chief:
+            steps.report(skipped.reasons, request, writers.workdir)
+        if skipped.too_many:
+            state = steps.roll_back(session, state, checkpoints, boundary.consensus)
 
-    def restore(self, place: _Place) -> Progress:
-        """Bring back the newest checkpoint on all workers; then clear away what came after it."""
-        restored = restore(place.live, place.store, self.config, self.info)
-        progress = restored or Progress()
-        place.consensus.same_step(progress.step)
-        if self.is_chief:
-            place.folder.rewind(progress.step if restored else -1)
-            place.store.sweep()
-        return progress
-
-    def make_loop(self, place: _Place, progress: Progress) -> OuterLoop:
-        """Open what is written to, and put the loop together."""
-        saver = checkpoint.Saver(place.store, self.phases.watchdog, place.folder.publish)
-        self.stack.callback(saver.close)
-        writers = metric_writer.make_writers(
-            place.folder.path, self.plan.total_steps, is_chief=self.is_chief
-        )
-        self.stack.callback(writers.close)
-        training = self._training(place, saver, progress)
-        saves = Saves(self.config, training, saver, self.is_chief)
-        if progress.step:
-            saves.note_restored()
-        samples = make_samples(place.live.task)
-        return OuterLoop(self.config, training, saves, writers, place.consensus, self.stop, samples)
-
-    def say_how_it_ended(self, place: _Place, loop: OuterLoop) -> dict[str, Any] | None:
-        """Write the summary of a complete run and return it; a run that was stopped has none."""
-        report = summary.summarize(self.config, loop.training) if loop.is_done else None
-        if self.is_chief and report is not None:
-            failpoints.reach("loop.before_summary")
-            summary.write(place.folder.path, report)
-            loop.writers.write(self.plan.total_steps, summary.scalars(report))
-            place.folder.publish()  # the run is done, whatever becomes of its page
-            failpoints.reach("loop.before_report")
-            stage = self.placement.stage
-            drawn = page.write(place.folder.path, place.live.task, self.info, self.plan, stage)
-            loop.writers.draw(self.plan.total_steps, lambda: drawn)
-        if self.is_chief:
-            place.folder.publish()
-        return report
-
-    def _training(self, place: _Place, saver: checkpoint.Saver, progress: Progress) -> Training:
-        def settle() -> None:
-            saver.wait()
-            place.consensus.wait_for_all()
-
-        def report_skipped(skipped: Mapping[int, str]) -> None:
-            if self.is_chief:
-                nonfinite.report(skipped, self.config, self.info, self.plan, place.folder.path)
-
-        profiler = Profiler(self.placement.profile, place.folder.path / "tensorboard")
-        self.stack.callback(profiler.close)
-        return Training(
-            self.config, self.info, self.plan, place.live, place.store, self.phases,
-            settle, report_skipped, profiler, progress,
-        )  # fmt: skip
+        # 8. Show how far the run is. Last, for it shows the state that was just reached.
+        if (loss := state.mean_loss) is not None:
+            writers.progress(state.step, loss, times.steps_per_second)
+        if profiler.has_ended():
+            writers.write(state.step, summary.profile_line(session, times))

@@ -1,4 +1,4 @@
-"""What changes while a run goes on; with the task's variables this is its whole state."""
+"""What changes on the host while a run goes on; with the task's variables, its whole state."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from trainer.optimizers.plateau import PlateauState
 
 
 @dataclasses.dataclass
-class Progress:
+class RunState:
     """Host state of a run, saved with every checkpoint.
 
     Attributes:
@@ -40,6 +40,13 @@ class Progress:
     skipped_in_row: int = 0
     rollbacks: int = 0
 
+    @property
+    def mean_loss(self) -> float | None:
+        """Mean loss since the epoch began; None where no example was counted."""
+        if self.totals is None or not self.totals["weight"]:
+            return None
+        return float(self.totals["loss"] / self.totals["weight"])
+
     def to_plain(self) -> dict[str, Any]:
         """Return it as JSON values; floats keep every bit."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -49,10 +56,10 @@ class Progress:
         return plain
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Progress":
+    def from_plain(cls, plain: Mapping[str, Any]) -> "RunState":
         """Undo `to_plain`."""
-        progress = cls(**plain)
-        progress.plateau = PlateauState(**plain["plateau"])
-        if progress.totals is not None:
-            progress.totals = {n: np.asarray(v) for n, v in plain["totals"].items()}
-        return progress
+        state = cls(**plain)
+        state.plateau = PlateauState(**plain["plateau"])
+        if state.totals is not None:
+            state.totals = {n: np.asarray(v) for n, v in plain["totals"].items()}
+        return state

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from common import files
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import TrainConfig, essential_difference
@@ -62,6 +63,7 @@ class Workdir:
                 f"--workdir={self.shown} holds a run of another config ({'; '.join(changed)}); "
                 "use that config, or another --workdir",
             )
+        # A config.json says whose the files are; without one they may be anybody's.
         if is_chief and old is None and (foreign := self._foreign()):
             raise RunError(
                 ExitCode.BAD_CONFIG,
@@ -71,15 +73,23 @@ class Workdir:
         if is_chief and old != plain:
             with local_io(self.path, "--workdir"):
                 self.path.mkdir(parents=True, exist_ok=True)
-                partial = path.with_suffix(".partial")
-                partial.write_text(json.dumps(plain, indent=2) + "\n")
-                partial.replace(path)
+                files.write_text(path, json.dumps(plain, indent=2) + "\n", durable=True)
         return old is None
 
-    def release(self) -> None:
-        """Take back a first claim: of a config that turned out to fit nothing."""
-        with local_io(self.path, "--workdir"):
-            (self.path / "config.json").unlink(missing_ok=True)
+    @contextlib.contextmanager
+    def claimed(self, config: TrainConfig, *, is_chief: bool) -> Iterator[None]:
+        """Claim the workdir, and take a first claim back where the block refuses the config.
+
+        A config that fits nothing leaves the folder free for the corrected one.
+        """
+        is_first = self.claim(config, is_chief=is_chief)
+        try:
+            yield
+        except RunError as error:
+            if is_chief and is_first and error.code is ExitCode.BAD_CONFIG:
+                with local_io(self.path, "--workdir"):
+                    (self.path / "config.json").unlink(missing_ok=True)
+            raise
 
     def _foreign(self) -> list[str]:
         """Name what is there under a name that a run writes to."""
@@ -106,9 +116,7 @@ class Workdir:
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
         if kept != lines:
             with local_io(path, "--workdir"):
-                partial = path.with_suffix(".partial")
-                partial.write_text("".join(kept))
-                partial.replace(path)
+                files.write_text(path, "".join(kept), durable=True)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,10 @@ A URL is anything fsspec names (`gs://`, `s3://`, `memory://`) or a local path. 
 only ever touches local files.
 """
 
-from trainer.storage.checksum import FileSum, file_sum
+from trainer.storage.checksum import FileSum
 from trainer.storage.failures import MissingError, scrub
 from trainer.storage.filesystems import close, is_remote
-from trainer.storage.listing import RemoteFile, exists, forget, list_files, stat
+from trainer.storage.listing import RemoteFile, forget, list_files, stat
 from trainer.storage.mirror import (
     list_mirrors,
     mirror_delete,
@@ -37,8 +37,6 @@ __all__ = [
     "delete_file",
     "delete_tree",
     "download",
-    "exists",
-    "file_sum",
     "forget",
     "is_remote",
     "list_files",

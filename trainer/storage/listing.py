@@ -7,7 +7,7 @@ from typing import Any
 from common.exit_codes import ExitCode, RunError
 from trainer.storage import checksum, filesystems
 from trainer.storage.checksum import FileSum
-from trainer.storage.failures import MissingError, describe
+from trainer.storage.failures import describe
 from trainer.storage.retry import Retry
 
 MAGIC = re.compile(r"[*?\[]")
@@ -112,15 +112,6 @@ def _info(filesystem: Any, name: str) -> dict[str, Any]:
     if entry["type"] != "file":
         raise FileNotFoundError(name)
     return entry
-
-
-def exists(url: str, *, retry: Retry | None = None) -> bool:
-    """Ask the store whether a file is there now."""
-    try:
-        stat(url, refresh=True, retry=retry)
-    except MissingError:
-        return False
-    return True
 
 
 def forget(url: str = "") -> None:

@@ -25,15 +25,12 @@ MARKER = "MIRRORED.json"
 Manifest = dict[str, FileSum]
 
 
-def mirror_up(
-    local_dir: Path, url: str, marker_name: str = MARKER, *, retry: Retry | None = None
-) -> None:
+def mirror_up(local_dir: Path, url: str, *, retry: Retry | None = None) -> None:
     """Copy a directory up and commit it; repeating an interrupted call sends only what is missing.
 
     Args:
         local_dir: the directory; nobody may write to it meanwhile.
         url: the remote directory that becomes its mirror.
-        marker_name: the file that commits the mirror; not the name of a file in `local_dir`.
         retry: how faults are repeated.
 
     Raises:
@@ -42,26 +39,24 @@ def mirror_up(
     """
     url = url.rstrip("/")
     manifest = _sums(local_dir)
-    if not manifest or marker_name in manifest:
-        raise ValueError(f"{local_dir} is empty or holds a file named {marker_name!r}")
+    if not manifest or MARKER in manifest:
+        raise ValueError(f"{local_dir} is empty or holds a file named {MARKER!r}")
     stored = _stored(url, retry)
     missing = [
         name
         for name, local in manifest.items()
         if name not in stored or stored[name].crc32c is None or not local.agrees(stored[name])
     ]
-    if not missing and read_marker(url, marker_name, retry=retry) == manifest:
+    if not missing and read_marker(url, retry=retry) == manifest:
         return
-    transfer.delete_file(f"{url}/{marker_name}", retry=retry)
+    transfer.delete_file(f"{url}/{MARKER}", retry=retry)
     _in_parallel(
         lambda name: transfer.upload(local_dir / name, f"{url}/{name}", retry=retry), missing
     )
-    transfer.write_bytes(f"{url}/{marker_name}", _encode(manifest), retry=retry)
+    transfer.write_bytes(f"{url}/{MARKER}", _encode(manifest), retry=retry)
 
 
-def mirror_down(
-    url: str, local_dir: Path, marker_name: str = MARKER, *, retry: Retry | None = None
-) -> None:
+def mirror_down(url: str, local_dir: Path, *, retry: Retry | None = None) -> None:
     """Bring a committed mirror here; `local_dir` appears only when all of it is verified.
 
     Several processes of one host may ask for the same directory: one brings it, the others wait
@@ -70,7 +65,6 @@ def mirror_down(
     Args:
         url: the remote directory.
         local_dir: the directory to make.
-        marker_name: the file that commits the mirror.
         retry: how faults are repeated.
 
     Raises:
@@ -78,10 +72,10 @@ def mirror_down(
             from the marker, or `local_dir` is there and differs; and see `Retry.run`.
     """
     url = url.rstrip("/")
-    manifest = read_marker(url, marker_name, retry=retry)
+    manifest = read_marker(url, retry=retry)
     if manifest is None:
         raise RunError(
-            ExitCode.BAD_DATA, f"{describe(url)} is not a committed mirror: no valid {marker_name}"
+            ExitCode.BAD_DATA, f"{describe(url)} is not a committed mirror: no valid {MARKER}"
         )
     with _part_dir(local_dir) as part:
         if local_dir.exists():
@@ -93,26 +87,24 @@ def mirror_down(
             part.rename(local_dir)
 
 
-def read_marker(
-    url: str, marker_name: str = MARKER, *, retry: Retry | None = None
-) -> Manifest | None:
+def read_marker(url: str, *, retry: Retry | None = None) -> Manifest | None:
     """Return what the marker of a mirror names, or None if it is not committed."""
     try:
-        return _decode(transfer.read_bytes(f"{url.rstrip('/')}/{marker_name}", retry=retry))
+        return _decode(transfer.read_bytes(f"{url.rstrip('/')}/{MARKER}", retry=retry))
     except MissingError:
         return None
 
 
-def list_mirrors(url: str, marker_name: str = MARKER, *, retry: Retry | None = None) -> list[str]:
+def list_mirrors(url: str, *, retry: Retry | None = None) -> list[str]:
     """Return the URLs of the directories right below `url` that hold a marker, sorted."""
-    found = list_files(f"{url.rstrip('/')}/*/{marker_name}", refresh=True, retry=retry)
-    return [file.url.removesuffix(f"/{marker_name}") for file in found]
+    found = list_files(f"{url.rstrip('/')}/*/{MARKER}", refresh=True, retry=retry)
+    return [file.url.removesuffix(f"/{MARKER}") for file in found]
 
 
-def mirror_delete(url: str, marker_name: str = MARKER, *, retry: Retry | None = None) -> None:
+def mirror_delete(url: str) -> None:
     """Delete a mirror, its marker first: a half-deleted one is never taken for whole."""
-    transfer.delete_file(f"{url.rstrip('/')}/{marker_name}", retry=retry)
-    transfer.delete_tree(url, retry=retry)
+    transfer.delete_file(f"{url.rstrip('/')}/{MARKER}")
+    transfer.delete_tree(url)
 
 
 def _fetch(url: str, part: Path, manifest: Manifest, retry: Retry, name: str) -> None:

@@ -137,7 +137,7 @@ class StageDir:
         try:
             with local_io(path, FLAG):
                 # Not durable: every process checks the sum of a copy that it finds.
-                transfer.fetch(remote, claim.path, self._retry, durable=False)
+                transfer.fetch(remote, claim.path, self._retry)
             # Who reserves room must not see a file change its name under it, and changing a lock
             # lets go of it for a moment: both are done while the directory is held.
             with self._locked():

@@ -3,14 +3,13 @@
 import collections
 import contextlib
 import functools
-import os
 import shutil
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
+from common import files
 from common.exit_codes import ExitCode, RunError
 from trainer.storage import checksum, filesystems
 from trainer.storage.checksum import FileSum
@@ -69,25 +68,19 @@ def download(
     """
     retry = retry or Retry()
     expected = expected or stat(url, retry=retry)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}.part")
     with local_io(path, "--workdir"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            fetch(expected, partial, retry, durable=True)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        with files.replaced(path, durable=True, contended=True) as partial:
+            fetch(expected, partial, retry)
 
 
-def fetch(expected: RemoteFile, partial: Path, retry: Retry, *, durable: bool) -> None:
+def fetch(expected: RemoteFile, partial: Path, retry: Retry) -> None:
     """Bring the bytes of one file into `partial`, and verify them.
 
     Args:
         expected: the file, and what it must be.
         partial: where the bytes go; what is there is overwritten.
         retry: how faults are repeated. A fault costs one chunk, not the whole file.
-        durable: wait until the disk has them, so that they outlive a loss of power.
 
     Raises:
         OSError: of the local disk.
@@ -98,9 +91,6 @@ def fetch(expected: RemoteFile, partial: Path, retry: Retry, *, durable: bool) -
         with partial.open("r+b" if partial.exists() else "wb") as file:
             got = _fetch_chunks(expected, file, retry)
             file.truncate(got.size)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
         if got.agrees(expected.sum):
             return
     raise RunError(

@@ -55,7 +55,7 @@ class Supervised(Task):
 
     def _losses(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor:
         labels = microbatch[self.label]
-        # Some metrics refuse bfloat16, and a model of one's own may end in it.
+        # Some metrics refuse bfloat16, and a custom model may end in it.
         predictions = tf.cast(self.model(microbatch[self.input], training=training), tf.float32)
         for metric in self.compared:
             metric.update_state(labels, predictions, sample_weight=microbatch.weights)

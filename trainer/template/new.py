@@ -1,4 +1,4 @@
-"""`python -m trainer new DIR`: an experiment of one's own, and its test."""
+"""`python -m trainer new DIR`: a custom experiment and its test."""
 
 import shutil
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ FILES = ("experiment.py", "test_experiment.py")
 
 def main(args: Sequence[str]) -> None:
     """Run the command."""
-    parser = Parser("new", "Write an experiment of your own, and its test, into a folder.")
+    parser = Parser("new", "Write a custom experiment and its test into a folder.")
     parser.add_argument("folder", type=Path, help="created where it does not exist")
     folder: Path = parser.parse_args(args).folder
     write(folder)

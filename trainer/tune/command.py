@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser
-from trainer.config import conversion, experiment_file, field_flags, part_names
+from trainer.config import conversion, experiment_file, parts
+from trainer.config.flags import take_fields
 from trainer.tune.settings import Measured, Setting, candidates, report
 
 _SECS_EACH = 4.0
@@ -26,14 +27,14 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument(
         "--budget_secs", type=float, default=180.0, help="no setting is begun after so long"
     )
-    overrides, others = field_flags.take(args)
+    overrides, others = take_fields(args)
     flags = parser.parse_args(others)
     if not flags.budget_secs > 0:
         raise RunError(
             ExitCode.BAD_FLAG, f"--budget_secs={flags.budget_secs} must be above 0, in seconds"
         )
     config = conversion.override(experiment_file.load(flags.config), overrides)
-    part_names.check(config)
+    parts.check_names(config)
     found, ends = list[Measured](), time.monotonic() + flags.budget_secs
     for setting in candidates(config, len(os.sched_getaffinity(0))):
         left = ends - time.monotonic()

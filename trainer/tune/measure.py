@@ -13,10 +13,9 @@ from typing import Any
 
 from common import redaction
 from common.exit_codes import ExitCode, RunError
+from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig, conversion, experiment_file
-from trainer.data import sources
-from trainer.plan import make_plan
-from trainer.run import boundaries
+from trainer.run.request import make_request
 from trainer.runtime import quiet
 
 InnerLoop = Callable[[int, int], Any]
@@ -27,18 +26,17 @@ def measure(config: TrainConfig, seconds: float) -> dict[str, float]:
 
     No checkpoint, log or evaluation is made; the weights are lost.
     """
-    from trainer.cluster.strategy import Placement
     from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
+    from trainer.run import boundaries
     from trainer.run.session import open_session
 
-    info = sources.describe(config.dataset)
-    plan = make_plan(config, info)
-    live = open_session(config, info, plan, Placement("cpu"))
+    request = make_request(config, Placement("cpu"))
+    live = open_session(request)
     first, rates = _timed(live.train, 0, 1), list[float]()
     secs, done, until = 0.0, 1, time.monotonic() + seconds
     while time.monotonic() < until or len(rates) < 2:
         num_steps = min(
-            boundaries.steps_per_call(secs, MAX_STEPS_PER_CALL), plan.total_steps - done
+            boundaries.steps_per_call(secs, MAX_STEPS_PER_CALL), request.plan.total_steps - done
         )
         if num_steps < 1:
             done, num_steps = 0, 1  # a short run begins again: only its time is of interest

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer import registry
-from trainer.config import PartConfig, part_args
+from trainer.config import PartConfig, parts
 from trainer.data.augment import Batch
 from trainer.data.augment.hashing import fold
 from trainer.data.info import Feature
@@ -91,7 +91,7 @@ def _mixed(features: Mapping[str, Feature], augment: Sequence[PartConfig]) -> li
 def _change(part: PartConfig, index: int, features: Mapping[str, Feature]) -> Change:
     field = f"config.augment[{index}]"
     function = registry.resolve(registry.AUGMENTS, part.name, f"{field}.name")
-    bound = part_args.bind(function, part, field, None, None)
+    bound = parts.bind(function, part, field, None, None)
     bound.apply_defaults()
     name = bound.arguments.get("feature")
     if name is not None and (name not in features or not features[name].is_image):

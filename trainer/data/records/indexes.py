@@ -9,8 +9,6 @@ written nothing is kept.
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import google_crc32c
 
+from common import files
 from trainer import storage
 from trainer.data.info import Shard
 from trainer.data.records import tfrecord
@@ -115,13 +114,8 @@ def _keep(index: Index, place: Path, content: list[Any]) -> None:
     }
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=place.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(fields).encode() + b"\n" + body)
-            Path(part).replace(place)
-        except OSError:
-            Path(part).unlink(missing_ok=True)
+        with files.replaced(place, contended=True) as partial:
+            partial.write_bytes(json.dumps(fields).encode() + b"\n" + body)
 
 
 def _place(url: str, folder: Path, skip_bad: bool) -> Path:

@@ -1,4 +1,4 @@
-"""An experiment file outside the repository trains with parts of its own."""
+"""An experiment file outside the repository trains with custom parts."""
 
 import json
 import pathlib
@@ -6,10 +6,10 @@ import shutil
 
 from tests.processes import summary, trainer
 
-SOURCE = pathlib.Path(__file__).parent / "own_experiment.py"
+SOURCE = pathlib.Path(__file__).parent / "custom_experiment.py"
 
 
-def test_own_model_loss_optimizer_and_metric(tmp_path):
+def test_custom_model_loss_optimizer_and_metric(tmp_path):
     mine = tmp_path / "mine.py"
     shutil.copy(SOURCE, mine)
     one = summary(tmp_path / "one", f"--config={mine}")
@@ -24,7 +24,7 @@ def test_a_subclass_of_a_keras_model_trains_and_is_exported(tmp_path):
     mine.write_text(
         "import keras\n"
         "from trainer.config import OptimizerConfig, PartConfig, TrainConfig\n"
-        "class Own(keras.Model):\n"
+        "class Custom(keras.Model):\n"
         "    def __init__(self, input_shape, num_outputs):\n"
         "        super().__init__()\n"
         "        self.sizes = {'input_shape': list(input_shape), 'num_outputs': num_outputs}\n"
@@ -35,7 +35,7 @@ def test_a_subclass_of_a_keras_model_trains_and_is_exported(tmp_path):
         "    def call(self, x):\n"
         "        return self.dense(self.flatten(x))\n"
         "def get_config():\n"
-        "    model, adam = PartConfig('subclassed:Own'), OptimizerConfig('adam', 0.01)\n"
+        "    model, adam = PartConfig('subclassed:Custom'), OptimizerConfig('adam', 0.01)\n"
         "    return TrainConfig(epochs=3, model=model, optimizer=adam)\n"
     )
     assert summary(run, f"--config={mine}")["eval"]["accuracy"] > 0.5
@@ -46,7 +46,7 @@ def test_a_subclass_of_a_keras_model_trains_and_is_exported(tmp_path):
     assert (card["input_shape"], card["output_shape"]) == ([8, 8, 1], [10])
 
 
-def test_a_scalar_loss_of_ones_own_ends_in_one_line(tmp_path):
+def test_a_custom_scalar_loss_ends_in_one_line(tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(SOURCE.read_text().replace(", axis=-1)\n\n\nclass Sign", ")\n\n\nclass Sign"))
     ended = trainer(f"--config={mine}", f"--workdir={tmp_path / 'run'}")

@@ -41,7 +41,9 @@ def backend_neutral() -> Iterator[None]:
             setattr(_TF, hook, original)
 
 
-def build(optimizer: keras.optimizers.Optimizer, on: Sequence[keras.Variable], field: str) -> None:
+def build_slots(
+    optimizer: keras.optimizers.Optimizer, on: Sequence[keras.Variable], field: str
+) -> None:
     """Make the slots for the variables `on`; call it, and make the optimizer, `backend_neutral`.
 
     Args:
@@ -68,7 +70,7 @@ def build(optimizer: keras.optimizers.Optimizer, on: Sequence[keras.Variable], f
             optimizer._track_variable(variable)
 
 
-def apply(
+def update(
     optimizer: keras.optimizers.Optimizer,
     grads: Sequence[tf.Tensor],
     to: Sequence[keras.Variable],

@@ -1,4 +1,4 @@
-"""Steps of one's own keep every promise, and do what their papers say."""
+"""Custom steps keep every promise, and do what their papers say."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests.processes import ROOT
 from tests.template.worked_examples import LONG, QUICK
-from trainer.engine.pure_optimizer import make_pure
+from trainer.engine.optimizer import make_pure
 from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.task import Parts
 from trainer.tasks.distillation import soft_loss

@@ -1,8 +1,8 @@
-"""The classic classifier with an own optimizer, an own loss and an own regularizer.
+"""The classic classifier with a custom optimizer, loss and regularizer.
 
 Source: the parts are `trainer/optimizers/midpoint.py`, `trainer/losses/focal.py` and
-`trainer/regularizers/l2.py`; docs/guide/own_parts.md goes through them line by line.
-Command: python -m trainer --config=digits_own_parts --workdir=runs/own_parts
+`trainer/regularizers/l2.py`; docs/guide/custom_parts.md goes through them line by line.
+Command: python -m trainer --config=digits_custom_parts --workdir=runs/custom_parts
 Time: 28 s of CPU on 2 shared cores (AMD EPYC, AVX-512), 2026-11-25.
 Result: held-out accuracy 0.9899 after 1,408 steps (293 of 296 images), focal loss 0.0129, state
 3a6898e84460707b.

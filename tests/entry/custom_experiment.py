@@ -1,4 +1,4 @@
-"""A user's own experiment: own model, loss class, optimizer class and metric, in one file."""
+"""A custom experiment: model, loss class, optimizer class and metric in one file."""
 
 import keras
 import tensorflow as tf

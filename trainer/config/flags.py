@@ -1,10 +1,14 @@
-"""The trainer's flags: where and how a run happens, never what is trained. And its `--help`."""
+"""The trainer's flags: where and how a run happens, and the fields of the config that it changes.
+
+What is trained is said by the config alone: `--config.FIELD=VALUE` is a value of it, not a flag.
+"""
 
 import textwrap
+from collections.abc import Sequence
 
 from absl import flags
 
-from trainer import commands
+from common.exit_codes import ExitCode, RunError
 
 FLAGS = flags.FLAGS
 
@@ -48,15 +52,39 @@ GROUPS = {
     "data and traces": ("stage_dir", "stage_bytes", "compile_cache", "log_examples", "profile"),
     "deadlines": ("startup_deadline_secs", "hang_deadline_secs"),
 }
+_FIELD = "--config."
+_UNITS = ("train_steps", "epochs")
 _WIDTH, _INDENT = 80, 27
 
 
-def help_text() -> str:
-    """Return what `--help` prints: it fits a screen, and names every flag."""
+def take_fields(args: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return what is asked of the config, for `conversion.override`, and all other arguments.
+
+    The length of a run is given in one of two units: one that is asked for takes the other back.
+
+    Raises:
+        RunError: BAD_FLAG where a value is missing.
+    """
+    settings = [arg.removeprefix(_FIELD) for arg in args if arg.startswith(_FIELD)]
+    for setting in settings:
+        if "=" not in setting:
+            raise RunError(ExitCode.BAD_FLAG, f"{_FIELD}{setting}: write --config.FIELD=VALUE")
+    pairs = [(name, value) for name, _, value in (s.partition("=") for s in settings)]
+    if len(given := {name for name, _ in pairs if name in _UNITS}) == 1:
+        pairs += [(unit, "0") for unit in _UNITS if unit not in given]
+    return pairs, [arg for arg in args if not arg.startswith(_FIELD)]
+
+
+def help_text(commands: str) -> str:
+    """Return what `--help` prints: it fits a screen, and names every flag.
+
+    Args:
+        commands: the verbs, one a line.
+    """
     groups = "".join(f"\n{title}:\n{''.join(map(_line, names))}" for title, names in GROUPS.items())
     return (
         "python -m trainer --config=NAME_OR_FILE --workdir=DIR [--config.FIELD=VALUE ...]\n\n"
-        f"or one of these, each with --help:\n{commands.usage()}{groups}\n"
+        f"or one of these, each with --help:\n{commands}{groups}\n"
         "  --version                of Lockstep and what it runs on\n"
     )
 

@@ -1,0 +1,109 @@
+"""Refuses what no field may hold: values out of their range, and secrets."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from common.exit_codes import ExitCode, RunError
+from common.redaction import find_secret, holds_secret
+
+if TYPE_CHECKING:  # the fields are checked while they are made
+    from trainer.config.fields import OptimizerConfig, TrainConfig
+
+_CARRIES = (
+    "carries a password, a token or a signature, which config.json and logs would repeat; "
+    "leave it out and give the credentials to the environment"
+)
+_AT_LEAST_ONE = (
+    "global_batch_size",
+    "virtual_replicas",
+    "intra_op_threads",
+    "log_every_steps",
+    "keep_checkpoints",
+)
+_NOT_NEGATIVE = (
+    "train_steps",
+    "epochs",
+    "eval_every_steps",
+    "checkpoint_every_steps",
+    "max_skipped_steps",
+    "max_rollbacks",
+)
+# Field, value, whether it is allowed, and what is.
+Rule = tuple[str, Any, bool, str]
+
+
+def refuse_secrets(argv: Sequence[str], config: Mapping[str, Any]) -> None:
+    """Refuse a command line or a config that would leave a secret in the workdir.
+
+    Args:
+        argv: the command line.
+        config: the config as plain values.
+
+    Raises:
+        RunError: BAD_FLAG or BAD_CONFIG, naming the flag or field and never its value.
+    """
+    for arg in argv:
+        if holds_secret(arg):
+            raise RunError(ExitCode.BAD_FLAG, f"{arg.partition('=')[0]} {_CARRIES}")
+    if name := find_secret("config", config):
+        raise RunError(ExitCode.BAD_CONFIG, f"{name} {_CARRIES}")
+
+
+def check_ranges(config: "TrainConfig") -> None:
+    """Refuse the first value that is out of its range, or that another one contradicts.
+
+    Raises:
+        RunError: BAD_CONFIG naming the field, its value and what is allowed.
+    """
+    for field, value, is_allowed, allowed in _rules(config):
+        if not is_allowed:
+            raise RunError(ExitCode.BAD_CONFIG, f"config.{field}={value} must {allowed}")
+    if bool(config.train_steps) == bool(config.epochs):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.train_steps={config.train_steps} and config.epochs={config.epochs}: "
+            "give exactly one of them, above zero",
+        )
+    batch, microbatches = config.global_batch_size, config.virtual_replicas
+    if batch % microbatches:
+        allowed = ", ".join(str(d) for d in range(1, batch + 1) if batch % d == 0)
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.virtual_replicas={microbatches} does not divide "
+            f"config.global_batch_size={batch}; allowed: {allowed}",
+        )
+
+
+def _rules(config: "TrainConfig") -> Iterator[Rule]:
+    for name in _AT_LEAST_ONE:
+        yield name, (value := getattr(config, name)), value >= 1, "be at least 1"
+    for name in _NOT_NEGATIVE:
+        yield name, (value := getattr(config, name)), value >= 0, "not be negative"
+    seed, decay, spike = config.seed, config.ema_decay, config.loss_spike
+    yield "seed", seed, 0 <= seed < 2**31, f"be in 0..{2**31 - 1}"
+    yield "ema_decay", decay, 0 <= decay < 1, "be in [0, 1); 0: no average"
+    yield "loss_spike", spike, spike == 0 or 1 < spike < math.inf, "be above 1, or 0 for off"
+    secs = config.checkpoint_every_secs
+    yield (
+        "checkpoint_every_secs",
+        secs,
+        secs == "auto" or (isinstance(secs, int | float) and 0 <= secs < math.inf),
+        "be seconds, 0 for saves by steps only, or auto",
+    )
+    yield "epochs", config.epochs, config.epochs < math.inf, "be finite"
+    yield from _optimizer_rules("optimizer", config.optimizer)
+    for role, optimizer in config.optimizers.items():
+        yield from _optimizer_rules(f"optimizers.{role}", optimizer)
+    factor = config.plateau.factor
+    yield "plateau.factor", factor, 0 < factor < 1, "be between 0 and 1"
+    for name in ("holdout", "shuffle_window"):
+        value = getattr(config.dataset, name)
+        yield f"dataset.{name}", value, value >= 0, "not be negative"
+
+
+def _optimizer_rules(field: str, optimizer: "OptimizerConfig") -> Iterator[Rule]:
+    rate, norm, warmup = optimizer.learning_rate, optimizer.clip_norm, optimizer.warmup_steps
+    yield f"{field}.learning_rate", rate, 0 < rate < math.inf, "be above 0, and finite"
+    yield f"{field}.clip_norm", norm, 0 <= norm < math.inf, "be a norm, or 0 for none"
+    yield f"{field}.warmup_steps", warmup, 0 <= warmup < 2**62, "be in 0..2**62 - 1"

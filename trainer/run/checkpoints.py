@@ -1,0 +1,161 @@
+"""The checkpoints of a run: when one is written, what it says, and the way back from one."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from common.exit_codes import ExitCode, RunError
+from trainer import checkpoint, failpoints
+from trainer.config import essential_difference
+from trainer.config.conversion import to_plain
+from trainer.monitoring.goodput import young_interval
+from trainer.monitoring.phases import Phases
+from trainer.run.request import Request
+from trainer.run.session import Session
+from trainer.run.state import RunState
+from trainer.run.workdir import Workdir
+
+Save = Callable[[checkpoint.State, checkpoint.Meta, Iterable[int]], None]
+LEAST_SECS = 10.0
+"""Of an interval that is worked out; also until the first save has shown what one costs."""
+
+
+@dataclasses.dataclass
+class Checkpoints:
+    """Saves a run and restores it. Every worker reads; only the chief writes.
+
+    Attributes:
+        request: of the run.
+        saver: writes in the background, or at once.
+        phases: of the process.
+        clock: monotonic seconds.
+    """
+
+    request: Request
+    saver: checkpoint.Saver
+    phases: Phases
+    clock: Callable[[], float] = time.monotonic
+    _saved: checkpoint.Meta | None = None
+    """What was last written or restored."""
+    _is_durable: bool = False
+    """Whether that was read back."""
+    _saved_at: float = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self._saved_at = self.clock()
+
+    @property
+    def every_secs(self) -> float:
+        """Seconds between saves; 0: saves do not follow the clock."""
+        asked = self.request.config.checkpoint_every_secs
+        if asked != "auto":
+            return asked
+        mtbf = self.phases.ledger.mean_time_between_failures
+        return max(LEAST_SECS, young_interval(self.saver.save_secs, mtbf))
+
+    def restore(
+        self, session: Session, usable: Callable[[int], bool] = lambda _: True
+    ) -> RunState | None:
+        """Bring back the newest valid checkpoint; None if there is none.
+
+        Args:
+            session: whose variables are written.
+            usable: which steps may be gone back to.
+
+        Raises:
+            RunError: BAD_DATA where all are damaged, BAD_CONFIG where one does not fit.
+        """
+        failpoints.reach("restore.before")
+        path, skipped = self.saver.store.newest_valid(usable)
+        for reason in skipped:
+            print(f"skipped a damaged checkpoint: {reason}", file=sys.stderr, flush=True)
+        if path is None:
+            return None
+        variables, meta = checkpoint.read(path)
+        # All checks come before the first write: what is refused leaves nothing half restored.
+        checkpoint.match(variables, session.task.state(), str(path))
+        self._check_meta(meta, path)
+        session.write_state(variables)
+        state = RunState.from_plain(meta.progress)
+        session.rate_scale.assign(state.plateau.scale)
+        # It is whole, and must not be written over by a save of the same.
+        self._saved, self._is_durable = self._meta(state), True
+        print(f"restored {path.name}", file=sys.stderr, flush=True)
+        return state
+
+    def save_if_due(self, session: Session, state: RunState) -> None:
+        """Save in the background what must not be lost, and notice a save that failed."""
+        self.saver.raise_if_failed()
+        is_complete = state.step == self.request.plan.total_steps  # the last save is coming
+        # Step 0 is what any start makes: nothing is lost with it.
+        if not self.request.is_chief or not state.step or is_complete:
+            return
+        every = self.request.config.checkpoint_every_steps
+        is_best = state.best_step == state.step
+        if (every and state.step % every == 0) or is_best or self._time_has_come():
+            self._save(session, state, self.saver.start)
+
+    def save_last(self, session: Session, state: RunState) -> None:
+        """Save at once and verified; returns when the state is durable."""
+        if self.request.is_chief:
+            self._save(session, state, self.saver.finish, durable=True)
+
+    def _save(
+        self, session: Session, state: RunState, save: Save, *, durable: bool = False
+    ) -> None:
+        meta = self._meta(state)
+        if meta == self._saved and (self._is_durable or not durable):
+            return
+        with self.phases.phase("save"):
+            # A copy on the host: what the thread writes, no later step changes.
+            save(session.read_state(), meta, self._also_keep(state))
+        self._saved, self._is_durable, self._saved_at = meta, durable, self.clock()
+
+    def _also_keep(self, state: RunState) -> list[int]:
+        """Return the regular saves that a rollback may need, and the best."""
+        # The newest regular save may lie in a bad stretch: keep the one before it too.
+        every = self.request.config.checkpoint_every_steps
+        good = state.step - state.skipped_in_row
+        regular = [step // every * every for step in (state.step, good)] if every else []
+        return [step for step in (*regular, state.best_step) if step]
+
+    def _time_has_come(self) -> bool:
+        every = self.every_secs
+        return 0 < every <= self.clock() - self._saved_at
+
+    def _meta(self, state: RunState) -> checkpoint.Meta:
+        return checkpoint.Meta(
+            step=state.step,
+            config=to_plain(self.request.config),
+            data=self.request.info.fingerprint(),
+            progress=state.to_plain(),
+            seconds=self.phases.ledger.report()["total_seconds"],
+        )
+
+    def _check_meta(self, meta: checkpoint.Meta, path: Path) -> None:
+        """Refuse the checkpoint of another config, or of other data."""
+        if changed := essential_difference(dict(meta.config), to_plain(self.request.config)):
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{path} was written with another config ({'; '.join(changed)}); use that config, "
+                "or another --workdir",
+            )
+        info = self.request.info
+        if meta.data != info.fingerprint():
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{path} was trained on other data (fingerprint {meta.data[:16]}) than "
+                f"config.dataset is now (fingerprint {info.fingerprint()[:16]}): {info.source}; "
+                "bring back the same files, or use another --workdir",
+            )
+
+
+def open_checkpoints(request: Request, folder: Workdir, phases: Phases) -> Checkpoints:
+    """Return the checkpoints in a workdir; each save mirrors the rest of the workdir as well."""
+    store = checkpoint.Store(
+        folder.path / "checkpoints", folder.checkpoints_url, request.config.keep_checkpoints
+    )
+    saver = checkpoint.Saver(store, phases.watchdog, after_save=folder.publish)
+    return Checkpoints(request, saver, phases)

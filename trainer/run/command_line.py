@@ -1,0 +1,61 @@
+"""From the command line to a request: flags, the cluster's description, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+
+from absl import flags
+
+from common.cluster_description import read_cluster
+from common.exit_codes import ExitCode, RunError
+from trainer.cluster.placement import Placement, check_modes
+from trainer.config import TrainConfig, checks, conversion, experiment_file
+from trainer.config.flags import FLAGS, take_fields
+from trainer.data.records.files import Stage
+from trainer.monitoring import profile
+from trainer.run.request import Request, make_request
+
+
+def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
+    """Check all that can be checked before TensorFlow is imported.
+
+    Raises:
+        RunError: with the first thing that is wrong.
+    """
+    config = _parse(argv)
+    # Before any other check: what the others say may repeat a secret.
+    checks.refuse_secrets(argv, conversion.to_plain(config))
+    placement = _placement(environment)
+    check_modes(
+        placement,
+        assume_topology=FLAGS.assume_topology,
+        is_dry_run=FLAGS.dry_run,
+        is_fast_dev_run=FLAGS.fast_dev_run,
+    )
+    request = make_request(
+        config,
+        placement,
+        overfit_batches=FLAGS.overfit_batches,
+        log_examples=FLAGS.log_examples,
+        profile=profile.parse(FLAGS.profile),
+    )
+    if not (FLAGS.workdir or FLAGS.dry_run or FLAGS.fast_dev_run):
+        raise RunError(ExitCode.BAD_FLAG, "--workdir is missing: the folder of the run")
+    return request
+
+
+def _parse(argv: Sequence[str]) -> TrainConfig:
+    """Return the config that the command line asks for; the flags of the run stay in FLAGS."""
+    settings, others = take_fields(argv)
+    try:
+        rest = FLAGS(others)
+    except flags.Error as error:
+        raise RunError(ExitCode.BAD_FLAG, str(error)) from error
+    if len(rest) > 1:
+        raise RunError(ExitCode.BAD_FLAG, f"{rest[1]!r} is not a flag; flags begin with --")
+    return conversion.override(experiment_file.load(FLAGS.config), settings)
+
+
+def _placement(environment: Mapping[str, str]) -> Placement:
+    cluster = read_cluster(environment)
+    # Every process of this host reads two splits at a time, through one folder.
+    stage = Stage(FLAGS.stage_dir, FLAGS.stage_bytes, 2 * cluster.num_on_host)
+    return Placement(FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.tpu, cluster, stage)

@@ -1,0 +1,95 @@
+"""A run that was asked for, from the command line or from Python, and checked to fit together.
+
+All of it comes before TensorFlow is imported, so that a mistake costs half a second.
+"""
+
+import dataclasses
+import sys
+
+from common.exit_codes import ExitCode, RunError
+from trainer.cluster import placement as placements
+from trainer.cluster.placement import Placement
+from trainer.config import TrainConfig, parts
+from trainer.data.info import DatasetInfo, Split
+from trainer.monitoring.profile import NOTHING, Span
+from trainer.plan import Plan, make_plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to train, and where; nothing below this is written back into it.
+
+    Attributes:
+        config: what is trained; it alone decides the result.
+        info: of the data that the config names.
+        plan: numbers that follow from both.
+        placement: where.
+        log_examples: file that lists the examples of every step; empty: none.
+        profile: steps that are traced.
+    """
+
+    config: TrainConfig
+    info: DatasetInfo
+    plan: Plan
+    placement: Placement
+    log_examples: str = ""
+    profile: Span = NOTHING
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes: all workers hold the same state."""
+        return self.placement.cluster.is_chief
+
+
+def make_request(
+    config: TrainConfig,
+    placement: Placement,
+    *,
+    overfit_batches: int = 0,
+    log_examples: str = "",
+    profile: Span = NOTHING,
+) -> Request:
+    """Check that config, placement and data fit together.
+
+    Args:
+        config: what to train.
+        placement: where.
+        overfit_batches: train and evaluate on so many batches only; 0: on all data.
+        log_examples: see `Request`.
+        profile: see `Request`.
+
+    Raises:
+        RunError: with the first thing that is wrong.
+    """
+    placements.check(placement, config.virtual_replicas)
+    parts.check_names(config)
+    from trainer.data import sources  # NumPy starts threads; signals have to be blocked by then
+
+    info = sources.describe(config.dataset, placement.stage)
+    for line in info.skipped:
+        print(f"skipped: {line}", file=sys.stderr)
+    if overfit_batches:
+        info = _few_batches(info, overfit_batches, config.global_batch_size)
+    return Request(config, info, make_plan(config, info), placement, log_examples, profile)
+
+
+def first_examples(split: Split, count: int) -> Split:
+    """Return the split cut to its first `count` examples."""
+    return dataclasses.replace(split, stop=min(split.stop, split.start + count))
+
+
+def _few_batches(info: DatasetInfo, num_batches: int, batch_size: int) -> DatasetInfo:
+    """Return the data cut to its first batches, which are evaluated on as well.
+
+    Raises:
+        RunError: BAD_FLAG where there are not so many.
+    """
+    train = info.train
+    if num_batches * batch_size > train.num_examples:
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"--overfit_batches={num_batches}: split {train.name!r} holds "
+            f"{train.num_examples // batch_size} batches of {batch_size}",
+        )
+    cut = first_examples(train, num_batches * batch_size)
+    return dataclasses.replace(info, train=cut, evaluation=cut)
