@@ -11,7 +11,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer import registry
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
-from trainer.engine.optimizer import make_pure
+from trainer.engine.optimizer import backend_neutral, build_slots
 from trainer.engine.step import StepPlan
 from trainer.losses.from_keras import adapted
 from trainer.optimizers import schedules
@@ -129,9 +129,10 @@ def _optimizer(
     if config.warmup_steps:
         rate = schedules.warmup(rate, config.warmup_steps)
     part = PartConfig(config.name, config.args)
-    optimizer = _call(registry.OPTIMIZERS, part, field, schedules.Schedule(rate, rate_scale))
-    optimizer.build(model.trainable_variables)
-    return make_pure(optimizer)
+    with backend_neutral():
+        optimizer = _call(registry.OPTIMIZERS, part, field, schedules.Schedule(rate, rate_scale))
+        build_slots(optimizer, model.trainable_variables, field)
+    return optimizer
 
 
 def _loss(part: PartConfig) -> Any:

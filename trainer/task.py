@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from trainer import ownership
 from trainer.data.info import Feature
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.weight_average import WeightAverage
@@ -37,15 +38,18 @@ class Microbatch:
 
 
 LossFn = Callable[[Microbatch], tf.Tensor]
-Gradients = Sequence[tf.Tensor]
+Gradients = Sequence[tf.Tensor | None]
 Variables = Sequence[keras.Variable]
 
 
 class Replica(Protocol):
     """What a step may ask of the replica it runs on."""
 
-    def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor]:
-        """Return d(mean loss over the global batch) / d(variables), the same on every replica."""
+    def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor | None]:
+        """Return d(mean loss over the global batch) / d(variables), the same on every replica.
+
+        As `tf.GradientTape` does, it returns None for a variable that the loss does not depend on.
+        """
 
     def apply(self, optimizer: keras.optimizers.Optimizer, grads: Gradients, to: Variables) -> None:
         """Clip `grads` by the optimizer's `clip_norm` and let it update the variables `to`."""
@@ -77,8 +81,10 @@ class Parts:
 class Task:
     """A training problem; subclass it and write `model_shapes`, `train_step` and `eval_step`.
 
-    Everything in `models`, `optimizers` and `metrics` is state: it is checkpointed, digested, and
-    may be read and assigned inside `train_step` as in any Keras loop. Anything else is constant.
+    As in a Keras layer, what is assigned to an attribute is tracked: models, layers, optimizers,
+    metrics, seed generators and `keras.Variable`, also in lists and dictionaries. It is state:
+    checkpointed, digested, and may be read and assigned inside `train_step` as in any Keras loop.
+    What a step uses besides is refused before the first one (`ownership`).
 
     Attributes:
         models: role -> built model.
@@ -96,6 +102,8 @@ class Task:
         self.regularizer = parts.regularizer
         self.average = parts.average
         self.loss_spike = parts.loss_spike
+        # Draws of `keras.random` without a seed; set anew in every step, so it is no state.
+        self.unseeded = keras.random.SeedGenerator(0, name="unseeded")
 
     @classmethod
     def model_shapes(cls, features: Mapping[str, Feature]) -> dict[str, tuple[Any, int]]:
@@ -126,19 +134,42 @@ class Task:
         kernels = [v for v in variables if len(v.shape) > 1] if self.regularizer else []
         # Cast before the sum: one in bfloat16 stops growing at 256.
         terms = [self.regularizer(tf.cast(v.value, tf.float32)) for v in kernels]  # type: ignore[misc]
-        terms += [loss for model in self.models.values() for loss in model.losses]
+        layers = [part for _, part in self.owned() if isinstance(part, keras.Layer)]
+        terms += [loss for layer in layers for loss in layer.losses]
         return tf.add_n([tf.cast(t, tf.float32) for t in terms]) if terms else tf.constant(0.0)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Take a metric that is assigned to an attribute for one of `metrics`, as Keras does."""
+        super().__setattr__(name, value)
+        if isinstance(value, keras.metrics.Metric):
+            self.metrics.setdefault(value.name, value)
 
     def state(self) -> dict[str, keras.Variable]:
         """Name every variable that a checkpoint holds, in the order of the digest."""
         return dict(self._named_state())
 
+    def readable(self) -> Iterator[keras.Variable]:
+        """Yield all variables that a step may read: the state, and what begins anew in each."""
+        yield from self.state().values()
+        yield self.unseeded.state
+        for metric in self.metrics.values():
+            yield from metric.variables
+
+    def owned(self) -> Iterator[tuple[str, Any]]:
+        """Name the models, and the layers, variables and seed generators that the task holds."""
+        yield from self.models.items()
+        known = {id(v) for model in self.models.values() for v in model.variables}
+        named = {*(field.name for field in dataclasses.fields(Parts)), "unseeded"}
+        others = {n: value for n, value in vars(self).items() if n not in named}
+        for name, thing in ownership.held(others, "task"):
+            # An alias such as `self.model = self.models["main"]` holds nothing new.
+            if not known.issuperset(id(v) for _, v in ownership.named_variables(name, thing)):
+                yield name, thing
+
     def _named_state(self) -> Iterator[tuple[str, keras.Variable]]:
-        parts: dict[str, Any] = {**self.models}
-        parts |= {f"optimizer/{role}": o for role, o in self.optimizers.items()}
-        for role, part in parts.items():
-            for index, variable in enumerate(part.variables):
-                yield f"{role}/{index:03d}/{variable.path}", variable
+        optimizers = {f"optimizer/{role}": o for role, o in self.optimizers.items()}
+        for name, part in {**self.models, **optimizers, **dict(self.owned())}.items():
+            yield from ownership.named_variables(name, part)
         for name, variable in self.average.state() if self.average else ():
             yield f"average/{name}", variable
         for name, variable in self.loss_spike.state() if self.loss_spike else ():

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 from common import redaction
-from common.exit_codes import ExitCode
+from common.exit_codes import ExitCode, RunError
 
 _OURS = [Path(__file__).parent, Path(__file__).parents[1] / "common"]
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
@@ -28,6 +28,13 @@ def place_of(error: BaseException) -> str:
     return users[-1] if users else ""
 
 
+def calling_line() -> str:
+    """Return the innermost line of the user's on the way to the caller: "file.py:12", or ""."""
+    frames = [(f.filename, f.lineno) for f in traceback.extract_stack()]
+    users = [f"{name}:{line}" for name, line in frames if _is_users(Path(name))]
+    return users[-1] if users else ""
+
+
 def reason_of(error: BaseException) -> str:
     """Return what went wrong as one line: the end of a message that tells a whole stack."""
     text = _COLOR.sub("", str(error))
@@ -39,12 +46,25 @@ def reason_of(error: BaseException) -> str:
 
 def tell(error: Exception) -> ExitCode:
     """Print the stack of an error that nobody foresaw, and its last line; returns its exit code."""
+    if (refusal := _refusal_inside(error)) is not None:
+        redaction.complain(refusal.code.last_line(refusal.reason))
+        return refusal.code
     redaction.complain("".join(traceback.format_exception(error)).rstrip())
     reason = reason_of(error)
     if place := place_of(error):
         reason = f"{place}: {reason}"
     redaction.complain(ExitCode.BUG.last_line(f"{reason}; the stack is above"))
     return ExitCode.BUG
+
+
+def _refusal_inside(error: BaseException) -> RunError | None:
+    """Return the refusal that Keras repeats as an error of its own, with the layer's arguments."""
+    context = error.__context__
+    while context is not None:
+        if isinstance(context, RunError) and context.reason in " ".join(str(error).split()):
+            return context
+        context = context.__context__
+    return None
 
 
 def _is_users(path: Path) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.exit_codes import ExitCode, RunError
 from tests.engine import numpy_step as independent
-from trainer.engine.optimizer import make_pure
+from trainer.engine import optimizer as engine_optimizer
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.task import Parts, Task
 
@@ -49,8 +49,8 @@ def task():
     layers = [keras.layers.Dropout(0.5) for _ in range(GENERATORS)]
     model = keras.Sequential([keras.Input((1,)), *layers])
     optimizer = keras.optimizers.SGD(0.1)
-    optimizer.build([])
-    return Listening(Parts({"main": model}, {"main": make_pure(optimizer)}, {}, None, None))
+    engine_optimizer.build_slots(optimizer, [], "config.optimizer")
+    return Listening(Parts({"main": model}, {"main": optimizer}, {}, None, None))
 
 
 @pytest.fixture

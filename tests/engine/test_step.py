@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
+from trainer.engine import optimizer as engine_optimizer
 from trainer.engine.inner_loop import InnerLoop
-from trainer.engine.optimizer import make_pure
 from trainer.engine.reduction import subtree_sums, sum_over_microbatches, tree_sum
 from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.engine.step_sums import add
@@ -23,9 +23,10 @@ def per_example(labels, outputs):
 def build(loss=per_example, layers=(), optimizer=keras.optimizers.Adam, kind=Supervised):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
-    made = optimizer(0.1)
-    made.build(model.trainable_variables)
-    parts = Parts({"main": model}, {"main": make_pure(made)}, {}, loss, None)
+    with engine_optimizer.backend_neutral():
+        made = optimizer(0.1)
+        engine_optimizer.build_slots(made, model.trainable_variables, "config.optimizer")
+    parts = Parts({"main": model}, {"main": made}, {}, loss, None)
     return kind(parts, input="x", label="y")
 
 
@@ -139,8 +140,8 @@ class Counting(keras.layers.Layer):
         return x
 
 
-def test_integer_state_changed_by_the_forward_pass_is_refused():
-    with pytest.raises(RunError, match=r"calls.*float32"):
+def test_state_that_the_forward_pass_counts_up_is_refused_without_an_aggregation():
+    with pytest.raises(RuntimeError, match=r"calls.*aggregation='mean'"):
         run(build(layers=[Counting()]), np.arange(8.0))
 
 

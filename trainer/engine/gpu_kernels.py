@@ -7,13 +7,12 @@ Source: every message of TensorFlow 2.21.0's GPU library that says so ("Determin
 supported ...", "A deterministic GPU implementation of ... is not currently available").
 """
 
-import pathlib
 from collections.abc import Callable, Iterator
 
-import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
+from trainer.engine import graphs
 from trainer.engine.step import Microbatches, Sums
 
 INSTEAD = {
@@ -54,9 +53,6 @@ _ONLY_IF: dict[str, Callable[[tf.Operation], bool]] = {
     "FusedBatchNormGradV3": lambda op: not op.get_attr("is_training"),
     "Svd": lambda op: op.inputs[0].shape[-1] == 1,
 }
-_LIBRARIES = tuple(
-    str(pathlib.Path(path).parent) for path in (tf.__file__, keras.__file__, __file__)
-)
 
 
 def checked(step_fn: Callable[[Microbatches], Sums]) -> Callable[[Microbatches], Sums]:
@@ -79,39 +75,15 @@ def refuse(graph: tf.Graph) -> None:
     for op in without_kernel(graph):
         raise RunError(
             ExitCode.BAD_CONFIG,
-            f"{op.type} has no deterministic kernel on a GPU ({op.name}, made by {_made_by(op)}); "
-            f"use {INSTEAD[op.type]}, or make it under tf.device('CPU:0'), or compile with "
-            "config.execution='xla_loop'",
+            f"{op.type} has no deterministic kernel on a GPU ({op.name}, made by "
+            f"{graphs.made_by(op)}); use {INSTEAD[op.type]}, or make it under "
+            "tf.device('CPU:0'), or compile with config.execution='xla_loop'",
         )
 
 
 def without_kernel(graph: tf.Graph) -> Iterator[tf.Operation]:
     """Yield the operations of a graph, and of the functions it calls, that a GPU has to refuse."""
-    for op in _operations(graph, set()):
+    for op in graphs.operations(graph):
         asked_for = op.type in INSTEAD and "CPU" not in op.device
         if asked_for and _ONLY_IF.get(op.type, lambda _: True)(op):
             yield op
-
-
-def _operations(graph: tf.Graph, seen: set[str]) -> Iterator[tf.Operation]:
-    for op in graph.get_operations():
-        yield op
-        for name in _functions(op) - seen:
-            seen.add(name)
-            # The public library of functions knows no lines of code.
-            if (function := graph._get_function(name)) is not None:
-                yield from _operations(function.graph, seen)
-
-
-def _functions(op: tf.Operation) -> set[str]:
-    attributes = op.node_def.attr.values()
-    functions = [f for a in attributes for f in (a.func, *a.list.func)]
-    return {function.name for function in functions if function.name}
-
-
-def _made_by(op: tf.Operation) -> str:
-    """Return the innermost line outside the libraries and the engine."""
-    for frame in reversed(op.traceback):
-        if not frame.filename.startswith(_LIBRARIES):
-            return f"{frame.filename}:{frame.lineno}"
-    return "TensorFlow"

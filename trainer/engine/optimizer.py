@@ -14,31 +14,60 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
+
 Kept = dict[int, tuple[tf.Tensor, tf.Tensor]]
 """id of a value -> (the value, the condition under which it differs from the old one)."""
-_WRITES = ("assign", "assign_add", "assign_sub")
-_HOOKS = (
-    *_WRITES,
-    "_apply_weight_decay",
-    "_backend_update_step",
-    "_var_key",
-)
 _BASE = next(c for c in keras.optimizers.Optimizer.__mro__ if c.__name__ == "BaseOptimizer")
 _TF = next(c for c in keras.optimizers.Optimizer.__mro__ if c.__name__ == "TFOptimizer")
+_WRITES = ("assign", "assign_add", "assign_sub")
+_HOOKS = (*_WRITES, "_apply_weight_decay", "_backend_update_step", "_var_key")
 
 
-def make_pure(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Let a built optimizer's `apply` work inside `keras.StatelessScope`.
+@contextlib.contextmanager
+def backend_neutral() -> Iterator[None]:
+    """Let optimizers that are made, built or applied meanwhile work inside `keras.StatelessScope`.
 
-    Methods that a subclass overrides stay as they are.
+    The class is changed and not the object, so that a subclass that overrides a method and calls
+    `super()`, as Nadam does, gets the neutral one too.
     """
+    originals = {hook: vars(_TF)[hook] for hook in _HOOKS}
     for hook in _HOOKS:
-        if getattr(type(optimizer), hook) is getattr(_TF, hook):
-            setattr(optimizer, hook, getattr(_BASE, hook).__get__(optimizer))
-    # The slots were filed under the TensorFlow variables, which are plain tensors in the scope.
-    places = {id(v): i for i, v in enumerate(optimizer._trainable_variables)}
-    optimizer._trainable_variables_indices = places
-    return optimizer
+        setattr(_TF, hook, vars(_BASE)[hook])
+    try:
+        yield
+    finally:
+        for hook, original in originals.items():
+            setattr(_TF, hook, original)
+
+
+def build_slots(
+    optimizer: keras.optimizers.Optimizer, on: Sequence[keras.Variable], field: str
+) -> None:
+    """Make the slots for the variables `on`; call it, and make the optimizer, `backend_neutral`.
+
+    Args:
+        optimizer: to build.
+        on: the variables that it updates.
+        field: of the config, for the message.
+
+    Raises:
+        RunError: BAD_CONFIG for an optimizer around others: they would write past the finite guard.
+    """
+    inner = [v for v in vars(optimizer).values() if isinstance(v, keras.optimizers.Optimizer)]
+    if inner or isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{field} is a {type(optimizer).__name__}, which applies other optimizers by itself; "
+            "name one optimizer for each model (config.optimizers), without a loss scale: "
+            "config.precision='bfloat16' needs none",
+        )
+    optimizer.build(on)
+    known = {id(variable) for variable in optimizer.variables}
+    # Nadam keeps a product of its own that it does not count among its variables.
+    for variable in vars(optimizer).values():
+        if isinstance(variable, keras.Variable) and id(variable) not in known:
+            optimizer._track_variable(variable)
 
 
 def update(
@@ -66,8 +95,15 @@ def update(
         "assign_add": lambda variable, value: assign(variable, variable + value),
         "assign_sub": lambda variable, value: assign(variable, variable - value),
     }
-    with _replaced(optimizer, writes):
-        optimizer.apply(list(grads), list(to))
+    with backend_neutral():
+        own = [name for name in writes if getattr(type(optimizer), name) is vars(_BASE)[name]]
+        for name in own:
+            setattr(optimizer, name, writes[name])
+        try:
+            optimizer.apply(list(grads), list(to))
+        finally:
+            for name in own:
+                delattr(optimizer, name)
     return kept
 
 
@@ -77,15 +113,3 @@ def choose(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
     `tf.where` would spread the condition over every element: 48 us for 100,352 of them, not 2.
     """
     return tf.raw_ops.Select(condition=condition, x=new, y=old)
-
-
-@contextlib.contextmanager
-def _replaced(optimizer: keras.optimizers.Optimizer, writes: dict[str, Any]) -> Iterator[None]:
-    own = {name: vars(optimizer)[name] for name in writes if name in vars(optimizer)}
-    for name in own:
-        setattr(optimizer, name, writes[name])
-    try:
-        yield
-    finally:
-        for name, hook in own.items():
-            setattr(optimizer, name, hook)

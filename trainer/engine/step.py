@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
-from trainer.engine import virtual_replica
+from trainer import ownership
+from trainer.engine import scopes, virtual_replica
 from trainer.engine.norm import global_norm
 from trainer.engine.optimizer import Kept, choose, update
 from trainer.engine.reduction import Reduction, sum_over_microbatches
@@ -43,6 +44,10 @@ class StepPlan:
         """Whether XLA computes the microbatches."""
         return self.execution != "graph"
 
+    def stream(self, call: int) -> tf.Tensor:
+        """Return the int64 scalar that tells apart the random numbers of seeds and calls."""
+        return tf.constant(self.seed * _MAX_CALLS + call, tf.int64)
+
 
 @dataclasses.dataclass(frozen=True)
 class Microbatches:
@@ -68,7 +73,7 @@ class Microbatches:
         """
         numbers = self.first + tf.range(self.weights.shape[0], dtype=tf.int64)
         place = self.step * plan.virtual_replicas + numbers
-        stream = tf.fill(place.shape, tf.constant(plan.seed * _MAX_CALLS + call, tf.int64))
+        stream = tf.fill(place.shape, plan.stream(call))
         return dict(self.batch), self.weights, tf.stack([stream, place], axis=1)
 
 
@@ -85,7 +90,7 @@ class ReplicaStep:
         self._norms: dict[str, list[tf.Tensor]] = {}
         self._kept: Kept = {}
 
-    def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor]:
+    def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor | None]:
         """See `task.Replica`; also counts the metrics and moves the BatchNorm statistics.
 
         Raises:
@@ -106,28 +111,32 @@ class ReplicaStep:
         total = _reduce(rows, self._plan.reduction)
         # Every microbatch moved the same statistics by its own batch. Their mean, in the order of
         # the tree, is what no number of replicas can change.
-        for index, value in total["moving"].items():
-            state.frozen[index].assign(value / self._plan.virtual_replicas)
+        state.settle(total["moving"], self._plan.virtual_replicas)
         self._add(total["sums"])
         # A loss may be finite although the statistics overflowed on the way to it.
         checked = [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"].values()]
         self.accepted &= tf.math.is_finite(tf.add_n([total["sums"]["loss"], *checked]))
         # A product with one number is folded into whatever reads it; a quotient is stored first.
         share = 1.0 / total["sums"]["weight"]
-        return [g * tf.cast(share, g.dtype) for g in total["grads"]]
+        grads = {i: g * tf.cast(share, g.dtype) for i, g in total["grads"].items()}
+        return [grads.get(i) for i in range(len(variables))]
 
     def apply(self, optimizer: keras.optimizers.Optimizer, grads: Gradients, to: Variables) -> None:
         """See `task.Replica`; a norm that is not finite leaves the whole step out."""
         role = next(r for r, o in self._task.optimizers.items() if o is optimizer)
+        # As in Keras: a weight without a gradient is not updated, nor decayed.
+        to = [v for g, v in zip(grads, to, strict=True) if g is not None]
+        present = [g for g in grads if g is not None]
+        _check_update(role, optimizer, to)
         # After the reduction: `clipnorm` of Keras clips what one replica has, and a sum of clipped
         # gradients is not the clipped sum.
-        norm = global_norm(grads, in_program=self._plan.execution == "xla_loop")
+        norm = global_norm(present, in_program=self._plan.execution == "xla_loop")
         self._norms.setdefault(role, []).append(norm)
         self.accepted &= tf.math.is_finite(norm)
         if (limit := self._plan.clip_norms.get(role)) is not None:
             scale = limit / tf.maximum(norm, limit)
-            grads = [g * tf.cast(scale, g.dtype) for g in grads]
-        self._kept |= update(optimizer, grads, to, self.accepted)
+            present = [g * tf.cast(scale, g.dtype) for g in present]
+        self._kept |= update(optimizer, present, to, self.accepted)
 
     def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
         """Return the new value of a variable if the whole step is accepted, else the old one.
@@ -166,8 +175,11 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
 
     def train_step(microbatches: Microbatches) -> Sums:
         step = ReplicaStep(task, plan, microbatches)
-        with keras.StatelessScope() as scope:
-            task.train_step(step)
+        # Places of evaluation, whose stream this is, begin at 0.
+        place = tf.stack([plan.stream(_MAX_CALLS - 1), -1 - microbatches.step])
+        with scopes.step_scope(task, place) as scope:
+            with ownership.unchanged_numbers(task):
+                task.train_step(step)
             step.judge_loss()
             if task.average:
                 task.average.update(microbatches.step)
@@ -208,6 +220,22 @@ def zero_sums(task: Task, *, training: bool) -> Sums:
         shapes["skipped"] = []
         shapes |= {"spike": []} if task.loss_spike else {}
     return {name: tf.zeros(shape) for name, shape in shapes.items()}
+
+
+def _check_update(role: str, optimizer: keras.optimizers.Optimizer, variables: Variables) -> None:
+    """Refuse an update of nothing, and of variables that the optimizer has no slots for."""
+    built = {id(v) for v in optimizer._trainable_variables}
+    unknown = [v.path for v in variables if id(v) not in built]
+    if unknown or not variables:
+        why = (
+            f"{unknown[0]} is not among the variables of its model"
+            if unknown
+            else "the loss depends on none of the variables; look for stop_gradient, a frozen "
+            "model, or a loss that does not use the model"
+        )
+        raise RunError(
+            ExitCode.BAD_CONFIG, f"config.task: optimizer {role!r} was applied, but {why}"
+        )
 
 
 def _check_calls(count: int) -> None:

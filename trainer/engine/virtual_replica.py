@@ -4,15 +4,17 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer.engine.hashed_random import hashed_dropout, hashed_seeds
+from trainer.engine.scopes import MicrobatchScope, philox_seeds, unseeded_draws
+from trainer.ownership import named_variables, rules
 from trainer.task import LossFn, Microbatch, Task, Variables
 
 Inputs = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]
 Outputs = dict[str, Any]
+_SEED = "seed_generator_state"
 MicrobatchFn = Callable[[list[tf.Tensor], Inputs, tf.Tensor], Outputs]
 
 
@@ -21,27 +23,30 @@ class VirtualReplicaState:
 
     Attributes:
         carried: read by every microbatch as they stood before the step.
-        frozen: those of `carried` that are not trained. A forward pass may move them (BatchNorm
-            statistics): each microbatch proposes a value and the mean over microbatches is kept.
         seeds: states of seed generators; set anew for every microbatch, so never carried.
         counters: metric states; every microbatch starts from zero, and their states are added up.
+        rules: id of a variable -> how it may change (`ownership.Rule`).
     """
 
     def __init__(self, task: Task) -> None:
-        variables = [v for model in task.models.values() for v in model.variables]
-        self.seeds = [v for v in variables if v.path.endswith("seed_generator_state")]
-        self.carried = [v for v in variables if not v.path.endswith("seed_generator_state")]
-        self.frozen = [v for v in self.carried if not v.trainable]
+        owned = dict(task.owned())
+        variables = dict(v for name, part in owned.items() for v in named_variables(name, part))
+        distinct = {id(v): v for v in variables.values()}.values()
+        seeds = [v for v in distinct if v.path.endswith(_SEED)]
+        self.carried = [v for v in distinct if not v.path.endswith(_SEED)]
+        self.seeds = [*seeds, task.unseeded.state]
+        self.rules = {k: rule for part in owned.values() for k, rule in rules(part).items()}
         self.counters = {
             f"metric/{name}/{index}": variable
             for name, metric in task.metrics.items()
             for index, variable in enumerate(metric.variables)
         }
+        self._unseeded = task.unseeded
 
     @contextlib.contextmanager
     def scope(
         self, values: Sequence[tf.Tensor], key: tf.Tensor, *, hashed: bool
-    ) -> Iterator[keras.StatelessScope]:
+    ) -> Iterator[MicrobatchScope]:
         """Open the scope in which a microbatch runs: carried `values`, own seeds, metrics at zero.
 
         Args:
@@ -50,39 +55,48 @@ class VirtualReplicaState:
             hashed: take the seeds, and the units that are dropped, from a hash.
         """
         # A seed state that was carried on would depend on which microbatch ran before.
-        seeds = hashed_seeds(key, len(self.seeds)) if hashed else _seeds(key, len(self.seeds))
+        seeds = hashed_seeds(key, len(self.seeds)) if hashed else philox_seeds(key, len(self.seeds))
         mapping = list(zip(self.carried, values, strict=True))
         mapping += [(v, tf.cast(seeds[i], v.dtype)) for i, v in enumerate(self.seeds)]
         mapping += [(v, tf.zeros(v.shape, v.dtype)) for v in self.counters.values()]
+        opened = MicrobatchScope(mapping, self.rules)
         dropout = hashed_dropout() if hashed else contextlib.nullcontext()
-        with dropout, keras.StatelessScope(mapping, collect_losses=True) as opened:
+        with dropout, unseeded_draws(self._unseeded), opened:
             yield opened
 
-    def counted(self, scope: keras.StatelessScope) -> dict[str, tf.Tensor]:
+    def counted(self, scope: MicrobatchScope) -> dict[str, tf.Tensor]:
         """Return what the microbatch added to each metric state."""
         return {name: scope.get_current_value(v) for name, v in self.counters.items()}
 
-    def moved(
-        self, scope: keras.StatelessScope, values: Mapping[int, tf.Tensor]
-    ) -> dict[int, tf.Tensor]:
-        """Return what the microbatch proposes: index in `frozen` -> value, where it changed."""
-        now = {i: scope.get_current_value(v) for i, v in enumerate(self.frozen)}
-        changed = {i: x for i, x in now.items() if x is not values[id(self.frozen[i])]}
-        for variable in (self.frozen[i] for i in changed):
-            if not tf.as_dtype(variable.dtype).is_floating:
-                raise RunError(
-                    ExitCode.BAD_CONFIG,
-                    f"the forward pass changes {variable.path} ({variable.dtype}): virtual "
-                    "replicas can only average floating-point state; make it float32",
-                )
-        return changed
+    def moved(self, scope: MicrobatchScope, values: Sequence[tf.Tensor]) -> dict[int, tf.Tensor]:
+        """Return what the microbatch proposes: index in `carried` -> value, where it assigned one.
+
+        Of a variable that is summed it is what the microbatch added.
+        """
+        proposed = {}
+        for index, (variable, old) in enumerate(zip(self.carried, values, strict=True)):
+            new = scope.get_current_value(variable)
+            if new is not old and scope.was_assigned(variable):
+                is_sum = self.rules[id(variable)] == "sum"
+                proposed[index] = new - old if is_sum else new
+        return proposed
+
+    def settle(self, moved: Mapping[int, tf.Tensor], num_microbatches: int) -> None:
+        """Assign what all microbatches together made of the state, from their summed proposals."""
+        for index, total in moved.items():
+            variable = self.carried[index]
+            if self.rules[id(variable)] == "sum":
+                variable.assign_add(total)
+            else:
+                variable.assign(total / num_microbatches)
 
 
 def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool) -> MicrobatchFn:
     """Return the function of a microbatch in training; `hashed`: see `VirtualReplicaState.scope`.
 
-    It returns sums over its examples, never means: "grads" (one for each of `trained`),
-    "moving", and "sums" with "loss", "weight" and the metric states.
+    It returns sums over its examples, never means: "grads" (index in `trained` -> gradient, of
+    those that the loss depends on), "moving", and "sums" with "loss", "weight" and the metric
+    states.
     """
     state = VirtualReplicaState(task)
 
@@ -93,18 +107,22 @@ def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool
         with (
             state.scope(values, key, hashed=hashed) as scope,
             # In the scope a variable is the tensor of `values`: only tensors are there to watch.
-            tf.GradientTape(watch_accessed_variables=False) as tape,
+            tf.GradientTape(watch_accessed_variables=False) as scope.tape,
         ):
-            tape.watch(watched)
+            scope.tape.watch(watched)
             losses = _per_example(loss_fn(Microbatch(batch, weights, step, key)), weights)
             weight = tf.reduce_sum(weights)
             # A penalty belongs to the mean loss. Times the weight here, divided by the sum of all
             # weights later, it is added once however many microbatches there are.
             loss = tf.reduce_sum(losses * weights) + task.penalty(trained) * weight
-        grads = tape.gradient(loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # A weight that its layer replaced on the way has two values, and the gradients of both.
+        values_of = [list({id(x): x for x in (w, scope.get_current_value(v))}.values())
+                     for v, w in zip(trained, watched, strict=True)]  # fmt: skip
+        grads = enumerate(scope.tape.gradient(loss, values_of))
+        connected = {i: [tf.convert_to_tensor(g) for g in gs if g is not None] for i, gs in grads}
         return {
-            "grads": [tf.convert_to_tensor(g) for g in grads],
-            "moving": state.moved(scope, current),
+            "grads": {i: tf.add_n(gs) for i, gs in connected.items() if gs},
+            "moving": state.moved(scope, values),
             "sums": {"loss": loss, "weight": weight, **state.counted(scope)},
         }
 
@@ -119,6 +137,12 @@ def eval_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
         batch, weights, key = inputs
         with state.scope(values, key, hashed=hashed) as scope:
             losses = _per_example(task.eval_step(Microbatch(batch, weights, step, key)), weights)
+        for index in state.moved(scope, values):
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"evaluation assigns {state.carried[index].path}: how often a run is evaluated "
+                "must not change what it computes; assign it where training=True only",
+            )
         weight = tf.reduce_sum(weights)
         # A padded example may have any loss, even an infinite one: leave it out, do not scale it.
         loss = tf.reduce_sum(tf.where(weights > 0, losses * weights, 0.0))
@@ -159,13 +183,6 @@ def map_microbatches(
     signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, traced.structured_outputs)
     return tf.map_fn(
         lambda microbatch: call(values, microbatch, step), inputs, fn_output_signature=signature
-    )
-
-
-def _seeds(key: tf.Tensor, count: int) -> tf.Tensor:
-    """Return int64[count, 2], a key for each of `count` generators."""
-    return tf.random.stateless_uniform(
-        [count, 2], key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
     )
 
 

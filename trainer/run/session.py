@@ -1,7 +1,7 @@
 """The objects of a run, built once: strategy, task, input pipelines, compiled loops."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from trainer.cluster import strategy
 from trainer.data.augment import preprocess
 from trainer.data.info import Split
 from trainer.data.serving.input_pipeline import make_pipeline
-from trainer.engine import gpu_kernels
+from trainer.engine import audit, gpu_kernels
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import make_eval_step, make_train_step, zero_sums
 from trainer.plan import microbatches_per_replica
@@ -76,10 +76,11 @@ def open_session(request: Request) -> Session:
             rate_scale=rate_scale,
         )
     _check_watched(request, task)  # before anything is compiled: it may take minutes
-    train = _loop(request, distribution, task, info.train, training=True)
+    state = [*task.readable(), rate_scale]
+    train = _loop(request, distribution, task, state, info.train, training=True)
     evaluate = None
     if info.evaluation:
-        evaluate = _loop(request, distribution, task, info.evaluation, training=False)
+        evaluate = _loop(request, distribution, task, state, info.evaluation, training=False)
     return Session(request, distribution, task, train, evaluate, rate_scale, make_samples(task))
 
 
@@ -87,6 +88,7 @@ def _loop(
     request: Request,
     distribution: tf.distribute.Strategy,
     task: Task,
+    state: Sequence[keras.Variable],
     split: Split,
     *,
     training: bool,
@@ -115,11 +117,13 @@ def _loop(
     # XLA has a deterministic kernel for all that it compiles; TensorFlow has not, on a GPU.
     if config.execution == "graph" and strategy.uses_gpu():
         step_fn = gpu_kernels.checked(step_fn)
+    # Augmentations are the user's code as well as the step is.
+    augment = preprocess.make_preprocess(info.features, config.augment, seed=seed)
     return InnerLoop(
         distribution,
-        step_fn,
+        audit.audited(step_fn, state),
         pipeline,
-        preprocess.make_preprocess(info.features, config.augment, seed=seed),
+        audit.audited(augment, state),
         microbatches_per_replica=config.virtual_replicas // distribution.num_replicas_in_sync,
         zero=zero_sums(task, training=training),
         compiled=compiled,

@@ -26,6 +26,7 @@ class Supervised(Task):
         self.label = label
         self.model = self.models["main"]
         self.optimizer = self.optimizers["main"]
+        self.compared = tuple(parts.metrics.values())  # those that take labels and predictions
         if isinstance(self.loss, keras.losses.Loss):
             self.loss.reduction = "none"
 
@@ -56,6 +57,6 @@ class Supervised(Task):
         labels = microbatch[self.label]
         # Some metrics refuse bfloat16, and a custom model may end in it.
         predictions = tf.cast(self.model(microbatch[self.input], training=training), tf.float32)
-        for metric in self.metrics.values():
+        for metric in self.compared:
             metric.update_state(labels, predictions, sample_weight=microbatch.weights)
         return self.loss(labels, predictions)

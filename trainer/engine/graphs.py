@@ -1,0 +1,50 @@
+"""A traced graph: its operations, those of the functions it calls, and the lines they are from."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import keras
+import tensorflow as tf
+
+_LIBRARIES = tuple(
+    str(pathlib.Path(path).parent) for path in (tf.__file__, keras.__file__, __file__)
+)
+
+
+def operations(graph: tf.Graph) -> Iterator[tf.Operation]:
+    """Yield the operations of a graph and of the functions it calls, each function once."""
+    for each in _graphs(graph, set()):
+        yield from each.get_operations()
+
+
+def users(graph: tf.Graph, captured: Sequence[tf.Tensor]) -> Iterator[tf.Operation]:
+    """Yield the operations, also in functions, that take one of the captured tensors."""
+    wanted = {id(tensor) for tensor in captured}
+    for each in _graphs(graph, set()):
+        for external, internal in getattr(each, "captures", ()):
+            if id(external) in wanted:
+                yield from internal.consumers()
+
+
+def _graphs(graph: tf.Graph, seen: set[str]) -> Iterator[tf.Graph]:
+    yield graph
+    names = {name for op in graph.get_operations() for name in _functions(op)}
+    for name in sorted(names - seen):
+        seen.add(name)
+        # The public library of functions knows no lines of code.
+        if (function := graph._get_function(name)) is not None:
+            yield from _graphs(function.graph, seen)
+
+
+def _functions(op: tf.Operation) -> set[str]:
+    attributes = op.node_def.attr.values()
+    functions = [f for a in attributes for f in (a.func, *a.list.func)]
+    return {function.name for function in functions if function.name}
+
+
+def made_by(op: tf.Operation) -> str:
+    """Return the innermost line outside the libraries and the engine: "file.py:12"."""
+    for frame in reversed(op.traceback):
+        if not frame.filename.startswith(_LIBRARIES):
+            return f"{frame.filename}:{frame.lineno}"
+    return "TensorFlow"

@@ -1,0 +1,118 @@
+"""The scopes in which the user's code runs: what it assigns is recorded, joined, or refused."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from common.exit_codes import ExitCode, RunError
+from trainer import user_code
+from trainer.ownership import Rule
+from trainer.task import Task
+
+_HOLD = "assign it to an attribute of the task, or make it with add_weight of a layer"
+_OUTSIDE = "assign it in train_step, outside of gradient()"
+_DECLARE = (
+    "make it with trainable=False and aggregation='mean' (the mean of what the microbatches assign "
+    "is kept) or 'sum' (what they add is added), or assign it in train_step, outside of gradient()"
+)
+
+
+class MicrobatchScope(keras.StatelessScope):
+    """Records what a microbatch assigns, and refuses what could not be joined with the others."""
+
+    def __init__(
+        self, mapping: Sequence[tuple[keras.Variable, tf.Tensor]], rules: Mapping[int, Rule]
+    ) -> None:
+        super().__init__(mapping, collect_losses=True)
+        self._known = frozenset(id(variable) for variable, _ in mapping)
+        self._rules = rules
+        self._assigned: set[int] = set()
+        self.tape: tf.GradientTape | None = None
+
+    def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
+        """See the base class.
+
+        Raises:
+            RunError: BAD_CONFIG where the assignment has no meaning for several virtual replicas.
+        """
+        variable, value = update
+        if id(variable) not in self._known:
+            raise _refusal(variable, "which is no state of the run", _HOLD)
+        rule = self._rules.get(id(variable))  # seeds and metrics have none
+        if rule == "read":
+            raise _refusal(variable, "and each microbatch would assign another value", _DECLARE)
+        if rule == "trained":
+            raise _refusal(variable, "which is trained: by gradients only", _OUTSIDE)
+        if rule == "mean" and not tf.as_dtype(variable.dtype).is_floating:
+            raise _refusal(variable, f"whose {variable.dtype} has no mean", _DECLARE)
+        if rule == "normalized" and self.tape:
+            # As in TensorFlow, where an assignment ends the way of a gradient: from here on it is
+            # that of the new value.
+            value = tf.stop_gradient(value)
+            self.tape.watch(value)
+        if rule:
+            self._assigned.add(id(variable))
+        super().add_update((variable, value))
+
+    def was_assigned(self, variable: keras.Variable) -> bool:
+        """Whether the microbatch assigned the variable, which is neither a seed nor a metric."""
+        return id(variable) in self._assigned
+
+
+def _refusal(variable: keras.Variable, why: str, instead: str) -> RunError:
+    line = user_code.calling_line()
+    return RunError(
+        ExitCode.BAD_CONFIG,
+        f"{line + ': ' if line else ''}the step assigns {variable.path}, {why}; {instead}",
+    )
+
+
+class StepScope(keras.StatelessScope):
+    """Records what a step assigns, and refuses what is no state of the run."""
+
+    def __init__(self, task: Task, mapping: Sequence[tuple[keras.Variable, tf.Tensor]]) -> None:
+        super().__init__(mapping)
+        self._known = {id(v) for v in (*task.state().values(), task.unseeded.state)}
+        self._counted = {id(v) for metric in task.metrics.values() for v in metric.variables}
+
+    def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
+        """See the base class; raises RunError, BAD_CONFIG."""
+        if id(update[0]) in self._counted:
+            raise _refusal(update[0], "a metric, outside of gradient()", "update it in the loss")
+        if id(update[0]) not in self._known:
+            raise _refusal(update[0], "which is no state of the run", _HOLD)
+        super().add_update(update)
+
+
+@contextlib.contextmanager
+def step_scope(task: Task, key: tf.Tensor) -> Iterator[keras.StatelessScope]:
+    """Open the scope in which `Task.train_step` runs; `key` is int64[2], unique to the step."""
+    seed = tf.cast(philox_seeds(key, 1)[0], task.unseeded.state.dtype)
+    scope = StepScope(task, [(task.unseeded.state, seed)])
+    with unseeded_draws(task.unseeded), scope:
+        yield scope
+
+
+@contextlib.contextmanager
+def unseeded_draws(generator: keras.random.SeedGenerator) -> Iterator[None]:
+    """Let `keras.random` without a seed draw from `generator`, not from its global one.
+
+    The global one would be a constant of the graph: the same numbers in every step.
+    """
+    state = keras.src.backend.common.global_state
+    name = keras.src.random.seed_generator.GLOBAL_SEED_GENERATOR
+    original = state.get_global_attribute(name)
+    state.set_global_attribute(name, generator)
+    try:
+        yield
+    finally:
+        state.set_global_attribute(name, original)
+
+
+def philox_seeds(key: tf.Tensor, count: int) -> tf.Tensor:
+    """Return int64[count, 2], a key for each of `count` generators."""
+    return tf.random.stateless_uniform(
+        [count, 2], key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
+    )
