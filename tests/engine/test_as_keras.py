@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from common.exit_codes import RunError
 from tests.engine.test_step import build, per_example, run
-from trainer.engine import optimizer as engine_optimizer
+from trainer.engine.optimizer import build_slots
 
 INPUTS = [np.linspace(-1.0, 1.0 + i, 4) for i in range(6)]
 
@@ -90,7 +90,7 @@ def test_the_same_weights_as_in_keras(name):
 def test_an_optimizer_around_another_is_refused_by_name(around):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     with pytest.raises(RunError, match=r"config.optimizer is a (LossScale|Multi)Optimizer"):
-        engine_optimizer.build_slots(
+        build_slots(
             around(keras.optimizers.SGD(0.1)), model.trainable_variables, "config.optimizer"
         )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.exit_codes import ExitCode, RunError
 from tests.engine import numpy_step as independent
-from trainer.engine import optimizer as engine_optimizer
+from trainer.engine.optimizer import build_slots
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.task import Parts, Task
 
@@ -49,7 +49,7 @@ def task():
     layers = [keras.layers.Dropout(0.5) for _ in range(GENERATORS)]
     model = keras.Sequential([keras.Input((1,)), *layers])
     optimizer = keras.optimizers.SGD(0.1)
-    engine_optimizer.build_slots(optimizer, [], "config.optimizer")
+    build_slots(optimizer, [], "config.optimizer")
     return Listening(Parts({"main": model}, {"main": optimizer}, {}, None, None))
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.engine import numpy_step as independent
 from tests.parts import reference
-from trainer.engine import optimizer as engine_optimizer
+from trainer.engine.optimizer import build_slots
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.task import Parts
 from trainer.tasks.gan import Gan
@@ -61,9 +61,8 @@ def build():
         "main": keras.optimizers.SGD(0.2, momentum=0.9),
         "discriminator": keras.optimizers.AdamW(0.1, epsilon=EPSILON, weight_decay=DECAY),
     }
-    with engine_optimizer.backend_neutral():
-        for role, optimizer in optimizers.items():
-            engine_optimizer.build_slots(optimizer, models[role].trainable_variables, role)
+    for role, optimizer in optimizers.items():
+        build_slots(optimizer, models[role].trainable_variables, role)
     parts = Parts(models, optimizers, {}, None, lambda w: PENALTY * tf.reduce_sum(w**2))
     return Spoilt(parts, latent=LATENT, real="image", smoothing=SMOOTHING)
 

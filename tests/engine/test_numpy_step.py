@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.engine import numpy_step as independent
 from tests.parts import reference
-from trainer.engine import optimizer as engine_optimizer
+from trainer.engine.optimizer import build_slots
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.optimizers.midpoint import Midpoint
 from trainer.optimizers.weight_average import WeightAverage
@@ -62,8 +62,7 @@ def build(optimizer):
             keras.layers.Dense(CLASSES),
         ]
     )
-    with engine_optimizer.backend_neutral():
-        engine_optimizer.build_slots(optimizer, model.trainable_variables, "config.optimizer")
+    build_slots(optimizer, model.trainable_variables, "config.optimizer")
     parts = Parts(
         {"main": model},
         {"main": optimizer},

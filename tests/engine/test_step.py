@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
-from trainer.engine import optimizer as engine_optimizer
 from trainer.engine.inner_loop import InnerLoop
+from trainer.engine.optimizer import build_slots
 from trainer.engine.reduction import subtree_sums, sum_over_microbatches, tree_sum
 from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.engine.step_sums import add
@@ -23,9 +23,8 @@ def per_example(labels, outputs):
 def build(loss=per_example, layers=(), optimizer=keras.optimizers.Adam, kind=Supervised):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
-    with engine_optimizer.backend_neutral():
-        made = optimizer(0.1)
-        engine_optimizer.build_slots(made, model.trainable_variables, "config.optimizer")
+    made = optimizer(0.1)
+    build_slots(made, model.trainable_variables, "config.optimizer")
     parts = Parts({"main": model}, {"main": made}, {}, loss, None)
     return kind(parts, input="x", label="y")
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from tests.parts import reference
 from trainer import registry
-from trainer.engine.optimizer import make_pure
+from trainer.engine.optimizer import build_slots, update
 from trainer.optimizers.schedules import Schedule, cosine
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
 
@@ -38,12 +38,12 @@ def test_hundred_steps_match_float64_reference(name):
 def test_update_in_a_stateless_scope_equals_the_update_in_place(name):
     gradients = [tf.constant(g, tf.float32) for g in reference.gradients(steps=5)]
     in_place, optimizer = reference.build(resolve(name)(1e-2))
-    scoped, other = reference.build(resolve(name)(1e-2))
-    make_pure(other)
+    scoped, other = keras.Variable(in_place), resolve(name)(1e-2)
+    build_slots(other, [scoped], "config.optimizer")
     for gradient in gradients:
         optimizer.apply([gradient], [in_place])
         with keras.StatelessScope() as scope:
-            other.apply([gradient], [scoped])
+            update(other, [gradient], [scoped], tf.constant(True))
         for variable in [scoped, *other.variables]:
             if (value := scope.get_current_value(variable)) is not None:
                 variable.assign(value)

@@ -147,7 +147,7 @@ def _run_of_others(folder: Path, dataset: dict[str, object]) -> Path:
     plain = to_plain(digits.get_config())
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({**plain, "dataset": dataset}))
-    checkpoint.write(folder / "checkpoints", 1, {"w": np.zeros(1)}, {})
+    checkpoint.write(folder / "checkpoints", {"w": np.zeros(1)}, checkpoint.Meta(1))
     return folder
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests.processes import ROOT
 from tests.template.worked_examples import LONG, QUICK
-from trainer.engine.optimizer import make_pure
+from trainer.engine.optimizer import build_slots
 from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.task import Parts
 from trainer.tasks.distillation import soft_loss
@@ -43,8 +43,8 @@ def test_sharpness_aware_step_matches_numpy() -> None:
     # One weight, loss (w x - y)^2: every number of the step can be written down.
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     optimizer = keras.optimizers.SGD(0.1)
-    optimizer.build(model.trainable_variables)
-    parts = Parts({"main": model}, {"main": make_pure(optimizer)}, {}, squared_error, None)
+    build_slots(optimizer, model.trainable_variables, "config.optimizer")
+    parts = Parts({"main": model}, {"main": optimizer}, {}, squared_error, None)
     task = SharpnessAware(parts, rho=0.5, input="x", label="y")
     x, y, w = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 0.0, 2.0, 1.0]), 0.25
     model.set_weights([np.array([[w]], np.float32)])
@@ -67,8 +67,8 @@ def test_sharpness_aware_step_keeps_the_statistics_of_its_first_pass_alone() -> 
     norm = keras.layers.BatchNormalization(momentum=0.5)
     model = keras.Sequential([keras.Input((2,)), norm, keras.layers.Dense(1)])
     optimizer = keras.optimizers.SGD(0.1)
-    optimizer.build(model.trainable_variables)
-    parts = Parts({"main": model}, {"main": make_pure(optimizer)}, {}, squared_error, None)
+    build_slots(optimizer, model.trainable_variables, "config.optimizer")
+    parts = Parts({"main": model}, {"main": optimizer}, {}, squared_error, None)
     task = SharpnessAware(parts, rho=0.5, input="x", label="y")
     x = np.array([[[1.0, 2.0], [3.0, -2.0]], [[5.0, 0.0], [-1.0, 8.0]]], np.float32)
 

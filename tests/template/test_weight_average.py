@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests.processes import SHORT, summary
-from trainer.engine.optimizer import make_pure
+from trainer.engine.optimizer import build_slots
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts
@@ -27,9 +27,9 @@ def one_weight() -> Supervised:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.set_weights([np.array([[1.0]], np.float32)])
     optimizer = keras.optimizers.SGD(0.1)
-    optimizer.build(model.trainable_variables)
+    build_slots(optimizer, model.trainable_variables, "config.optimizer")
     average = WeightAverage({"main": model}, decay=0.15)
-    parts = Parts({"main": model}, {"main": make_pure(optimizer)}, {}, squared_error, None, average)
+    parts = Parts({"main": model}, {"main": optimizer}, {}, squared_error, None, average)
     return Supervised(parts, input="x", label="y")
 
 

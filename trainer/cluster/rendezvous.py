@@ -127,12 +127,12 @@ class _Meeting:
     def _bind(self) -> socket.socket:
         address = self._cluster.workers[self._cluster.index]
         port = _host_and_port(address)[1]
-        patience = min(time.monotonic() + _BUSY_SECS, self._deadline)
+        until = min(time.monotonic() + _BUSY_SECS, self._deadline)
         while True:
             try:
                 return socket.create_server(("", port))
             except OSError as error:
-                if error.errno != errno.EADDRINUSE or time.monotonic() > patience:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > until:
                     raise RunError(
                         ExitCode.BAD_CONFIG,
                         f"{self._name(self._cluster.index)} (this one): port {port}: "

@@ -44,7 +44,7 @@ def backend_neutral() -> Iterator[None]:
 def build_slots(
     optimizer: keras.optimizers.Optimizer, on: Sequence[keras.Variable], field: str
 ) -> None:
-    """Make the slots for the variables `on`; call it, and make the optimizer, `backend_neutral`.
+    """Make the slots for the variables `on`.
 
     Args:
         optimizer: to build.
@@ -62,7 +62,8 @@ def build_slots(
             "name one optimizer for each model (config.optimizers), without a loss scale: "
             "config.precision='bfloat16' needs none",
         )
-    optimizer.build(on)
+    with backend_neutral():
+        optimizer.build(on)
     known = {id(variable) for variable in optimizer.variables}
     # Nadam keeps a product of its own that it does not count among its variables.
     for variable in vars(optimizer).values():
