@@ -361,6 +361,8 @@ def main(replicas, execution):
             outcomes[name] = outcome(name, distribution, execution)
         except RunError as error:
             outcomes[name] = f"{error.code.value}: {error.reason}"
+        except ValueError as error:  # of TensorFlow, where a variable is made on two replicas
+            outcomes[name] = str(error)
     print(json.dumps(outcomes))
 
 

@@ -67,7 +67,9 @@ def test_every_case_is_judged(found):
 
 
 def test_two_replicas_say_the_same(found):
-    assert outcomes(2) == found
+    there = outcomes(2)
+    assert "aggregation=MEAN and a non-floating" in there.pop("MeanOfIntegers")
+    assert there == {name: value for name, value in found.items() if name != "MeanOfIntegers"}
 
 
 @pytest.mark.slow

@@ -234,7 +234,7 @@ def _check_update(role: str, optimizer: keras.optimizers.Optimizer, variables: V
             "model, or a loss that does not use the model"
         )
         raise RunError(
-            ExitCode.BAD_CONFIG, f"config.task: optimizer {role!r} was applied, but {why}"
+            ExitCode.BAD_CONFIG, f"config.task: optimizer {role!r} is applied, but {why}"
         )
 
 
