@@ -110,8 +110,8 @@ def unchanged_numbers(task: object) -> Iterator[None]:
         if repr(before.get(name, value)) != repr(value):  # nan is not equal to itself
             raise RunError(
                 ExitCode.BAD_CONFIG,
-                f"config.task: train_step changes the Python number self.{name} from "
-                f"{before[name]} to {value}: Python runs once, when the step is traced; write "
+                f"config.task: train_step changes the Python number self.{name}, which was "
+                f"{before[name]}: Python runs once, when the step is traced; write "
                 f"self.{name} = keras.Variable({before[name]}, trainable=False)",
             )
 

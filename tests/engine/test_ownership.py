@@ -19,7 +19,7 @@ REFUSED = {
     "TensorFlowGenerator": "owned.py:.*Rng.*draw with keras.random",
     "GlobalRandom": "owned.py:.*RandomUniform.*microbatch.seed",
     "PythonInside": "owned.py:.*PyFunc.*data function",
-    "PythonCounter": "self.count from 0 to 1.*self.count = keras.Variable",
+    "PythonCounter": "self.count, which was 0.*self.count = keras.Variable",
     "AssignsATrainedWeight": "owned.py:.*dense/kernel, which is trained",
     "AssignsPastKeras": "owned.py:.*AssignVariableOp.*keras.Variable.assign",
     "UndeclaredState": "owned.py:.*aggregation='mean'.*'sum'",
