@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.engine.hashed_random import hashed_bits, hashed_dropout, hashed_seeds
-from trainer.engine.norm import global_norm
+from trainer.engine.reduction import global_norm
 
 KEYS = [[0, 0], [0, 1], [1, 0], [64, 1 << 33], [-1, 7]]
 

@@ -10,9 +10,8 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership
 from trainer.engine import scopes, virtual_replica
-from trainer.engine.norm import global_norm
 from trainer.engine.optimizer import Kept, choose, update
-from trainer.engine.reduction import Reduction, sum_over_microbatches
+from trainer.engine.reduction import Reduction, global_norm, sum_over_microbatches
 from trainer.task import Gradients, LossFn, Task, Variables
 
 Execution = Literal["graph", "xla_step", "xla_loop"]
