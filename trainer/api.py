@@ -59,13 +59,15 @@ def train(
     placement = Placement(strategy, cpu_replicas, tpu)
     request = make_request(config, placement, overfit_batches=overfit_batches)
     _configure_runtime(config)
+    from trainer.cluster import peers
     from trainer.run import fast_dev_run as quick
     from trainer.run import loop
 
     stop, phases = StopSignal(), unwatched()
-    if fast_dev_run:
-        return quick.fast_dev_run(request, stop=stop, phases=phases)
-    return loop.run(request, workdir, stop=stop, phases=phases)
+    with peers.naming_lost(placement.cluster):
+        if fast_dev_run:
+            return quick.fast_dev_run(request, stop=stop, phases=phases)
+        return loop.run(request, workdir, stop=stop, phases=phases)
 
 
 def _configure_runtime(config: TrainConfig) -> None:
