@@ -1,6 +1,8 @@
 """Which line of the user's code an error comes from."""
 
+import functools
 import re
+import site
 import sys
 import sysconfig
 import traceback
@@ -9,7 +11,7 @@ from pathlib import Path
 from common import redaction
 from common.exit_codes import ExitCode, RunError
 
-_OURS = [Path(__file__).parent, Path(__file__).parents[1] / "common"]
+_OURS = [Path(__file__).parents[1] / package for package in ("trainer", "common", "launch")]
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST = 300
@@ -24,14 +26,14 @@ def place_of(error: BaseException) -> str:
     frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     # A compiled step fails far from the code that it was made of; its message tells where that is.
     frames += _FRAME.findall(str(error))
-    users = [f"{name}:{line}" for name, line in frames if _is_users(Path(name))]
+    users = [f"{name}:{line}" for name, line in frames if is_users(name)]
     return users[-1] if users else ""
 
 
 def calling_line() -> str:
     """Return the innermost line of the user's on the way to the caller: "file.py:12", or ""."""
     frames = [(f.filename, f.lineno) for f in traceback.extract_stack()]
-    users = [f"{name}:{line}" for name, line in frames if _is_users(Path(name))]
+    users = [f"{name}:{line}" for name, line in frames if is_users(name)]
     return users[-1] if users else ""
 
 
@@ -67,10 +69,19 @@ def _refusal_inside(error: BaseException) -> RunError | None:
     return None
 
 
-def _is_users(path: Path) -> bool:
+@functools.cache
+def is_users(file: str) -> bool:
     """Whether a file was written by the user; generated code was not."""
-    if not path.is_file() or path.name.startswith("__autograph_generated"):
+    path = Path(file)
+    if path.name.startswith("__autograph_generated") or file.startswith(_others()):
         return False
+    return path.is_file() and not str(path.resolve()).startswith(_others())
+
+
+@functools.cache
+def _others() -> tuple[str, ...]:
+    """Return the folders whose files are not the user's."""
     installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")]
-    others = [*_OURS, *map(Path, installed), Path(sys.prefix) / "lib"]
-    return not any(path.resolve().is_relative_to(other.resolve()) for other in others)
+    installed += [*site.getsitepackages(), site.getusersitepackages()]
+    folders = [*_OURS, *map(Path, installed), Path(sys.prefix) / "lib"]
+    return tuple(f"{folder}/" for each in folders for folder in (each, each.resolve()))

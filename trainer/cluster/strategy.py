@@ -3,6 +3,7 @@
 import socket
 
 import tensorflow as tf
+from tensorflow.python.framework import config as framework_config
 
 from common.exit_codes import ExitCode, RunError
 from trainer.cluster.placement import Placement
@@ -30,7 +31,9 @@ def configure_runtime(intra_op_threads: int, *, compiled: bool) -> None:
         {"arithmetic_optimization": False, "remapping": False}
     )
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if not compiled:
+    if compiled:
+        framework_config.disable_op_determinism()  # a run before in this process has turned it on
+    else:
         tf.config.experimental.enable_op_determinism()
     let_memory_grow()
 
