@@ -170,9 +170,7 @@ def test_edited_code_then_the_same_command(tmp_path) -> None:
     refused = trainer(*command)
     assert refused.code == 78
     assert "(changed since: late.py)" in refused.last_line
-    accepted = trainer(
-        *command, "--accept_code_change", environment={"TF_ENABLE_ONEDNN_OPTS": "0"}
-    )
+    accepted = trainer(*command, "--accept_code_change", environment={"TF_ENABLE_ONEDNN_OPTS": "0"})
     assert accepted.code == 0, accepted.stderr
     summary = read_run(run).summary
     assert summary["code"]["files"].keys() == {

@@ -179,9 +179,9 @@ def refuse_idle(state: RunState, config: TrainConfig) -> None:
     if state.step - state.updated_step >= window:
         raise RunError(
             ExitCode.BUG,
-            f"every update after step {state.updated_step} of {state.step} was left out, because "
-            f"loss or gradient were not finite{_or_spike(config)}: the weights are those of step "
-            f"{state.updated_step}; {_WAYS_OUT}",
+            f"every update after step {state.updated_step} of {state.step} was left out: loss, "
+            f"gradient or batch statistics were not finite{_or_spike(config)}; look for log(0), "
+            "0/0 and too large a learning rate, and at the examples named above (skipped.jsonl)",
         )
 
 
@@ -189,7 +189,7 @@ def diverged(state: RunState, config: TrainConfig) -> RunError:
     """Return the end of a run whose rollbacks are spent."""
     return RunError(
         ExitCode.BUG,
-        f"loss or gradient not finite{_or_spike(config)} in "
+        f"loss or gradient not finite{_or_spike(config)}{',' * bool(config.loss_spike)} in "
         f"{state.skipped_in_row} steps in a row up to step "
         f"{state.step}, after {state.rollbacks} rollbacks (config.max_rollbacks="
         f"{config.max_rollbacks}, config.checkpoint_every_steps={config.checkpoint_every_steps}); "
@@ -198,4 +198,4 @@ def diverged(state: RunState, config: TrainConfig) -> RunError:
 
 
 def _or_spike(config: TrainConfig) -> str:
-    return ", or a loss spike," if config.loss_spike else ""
+    return ", or a loss spike" if config.loss_spike else ""
