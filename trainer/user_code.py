@@ -130,7 +130,7 @@ def calling_line() -> str:
 def reason_of(error: BaseException) -> str:
     """Return what went wrong as one line: the end of a message that tells a whole stack."""
     text = _COLOR.sub("", str(error))
-    if isinstance(error, RuntimeError) and text.startswith("Random ops require a seed"):
+    if isinstance(error, RuntimeError) and "Random ops require a seed" in text:
         return GLOBAL_DRAW
     if text == "None values not supported.":
         text += " Does a function of yours end without `return`?"
