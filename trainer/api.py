@@ -22,6 +22,7 @@ def train(
     tpu: str = "",
     fast_dev_run: bool = False,
     overfit_batches: int = 0,
+    accept_code_change: bool = False,
 ) -> dict[str, Any]:
     """Train as `python -m trainer` does: the same config, the same state; no flags are read.
 
@@ -36,6 +37,7 @@ def train(
         tpu: `local`, or `grpc://host:8470`.
         fast_dev_run: make two steps through every code path in a temporary folder.
         overfit_batches: train and evaluate on so many batches only; 0: on all data.
+        accept_code_change: go on from a checkpoint that other code has written.
 
     Returns:
         What `summary.json` says.
@@ -57,15 +59,22 @@ def train(
     # Neither the cluster's description nor a signal is ours: TF_CONFIG may be of another program,
     # and in a notebook no thread may take signals or end the process.
     placement = Placement(strategy, cpu_replicas, tpu)
-    request = make_request(config, placement, overfit_batches=overfit_batches)
+    request = make_request(
+        config,
+        placement,
+        overfit_batches=overfit_batches,
+        accept_code_change=accept_code_change,
+    )
     _configure_runtime(config)
+    from trainer.cluster import peers
     from trainer.run import fast_dev_run as quick
     from trainer.run import loop
 
     stop, phases = StopSignal(), unwatched()
-    if fast_dev_run:
-        return quick.fast_dev_run(request, stop=stop, phases=phases)
-    return loop.run(request, workdir, stop=stop, phases=phases)
+    with peers.naming_lost(placement.cluster):
+        if fast_dev_run:
+            return quick.fast_dev_run(request, stop=stop, phases=phases)
+        return loop.run(request, workdir, stop=stop, phases=phases)
 
 
 def _configure_runtime(config: TrainConfig) -> None:

@@ -1,4 +1,4 @@
-"""Which Lockstep this is, and what it runs on; TensorFlow is not imported for it."""
+"""Which Lockstep this is, and what it runs on; only `kernels` asks TensorFlow."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 VERSION = "0.1.0"
 # One TensorFlow comes as one of several distributions: the images have those of their hardware.
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
+_CHOOSING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 
 
 def environment() -> dict[str, str]:
@@ -30,6 +31,38 @@ def _version(*names: str) -> str:
         with contextlib.suppress(metadata.PackageNotFoundError):
             return metadata.version(name)
     return "not installed"
+
+
+def kernels() -> dict[str, str]:
+    """Return what decides which kernels compute, and with them the last bits of a result.
+
+    Call it once TensorFlow is imported and its devices are chosen.
+    """
+    import tensorflow as tf
+    from tensorflow.python.util import _pywrap_util_port
+
+    details = tf.config.experimental.get_device_details
+    cards = {details(card).get("device_name", "?") for card in tf.config.get_visible_devices("GPU")}
+    return {
+        "tensorflow": tf.__version__,
+        "keras": _version("keras"),
+        "onednn": "on" if _pywrap_util_port.IsMklEnabled() else "off",
+        "cpu": kind_of_cpu(),
+        **({"gpu": ", ".join(sorted(cards))} if cards else {}),
+    }
+
+
+def kind_of_cpu(file: Path = Path("/proc/cpuinfo")) -> str:
+    """Return what decides which kernels run and how they cut their work.
+
+    Make and model stand for the sizes of the caches, by which Eigen and oneDNN cut products; the
+    flags are those by which TensorFlow turns oneDNN on, and by which oneDNN and XLA choose code.
+    """
+    lines = file.read_text().splitlines() if file.is_file() else []
+    values = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
+    known = [values.get(key, "?") for key in ("vendor_id", "cpu family", "model")]
+    able = values.get("flags", values.get("Features", "")).split()  # ARM has "Features"
+    return " ".join([*known, *([f for f in _CHOOSING if f in able] or ["other"])])
 
 
 def processor() -> str:

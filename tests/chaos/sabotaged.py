@@ -4,9 +4,11 @@ python -m tests.chaos.sabotaged NAME --workdir=...
 """
 
 import dataclasses
+import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 
 def forgets_optimizer() -> None:
@@ -231,6 +233,51 @@ def trusts_the_bucket() -> None:
 
     Store._bring = bring
     folder.damage = lambda _: None
+
+
+def _fails_on_worker(raised: Callable[[], Exception], index: str) -> None:
+    """Raise in the call of the inner loop, from step 8 on, on one worker or on all."""
+    from trainer.engine.inner_loop import InnerLoop
+
+    task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
+    if index not in ("all", str(task.get("index", 0))):
+        return
+    real = InnerLoop.__call__
+
+    def call(self, first_step, num_steps):
+        if first_step >= 8:
+            raise raised()
+        return real(self, first_step, num_steps)
+
+    InnerLoop.__call__ = call
+
+
+def has_a_broken_card(index: str = "all") -> None:
+    """No bug: what a device with an uncorrectable memory error raises."""
+
+    def raised() -> Exception:
+        import tensorflow as tf
+
+        text = "CUDA error: CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error encountered"
+        return tf.errors.InternalError(None, None, text)
+
+    _fails_on_worker(raised, index)
+
+
+def has_a_broken_card_on_worker_1() -> None:
+    has_a_broken_card("1")
+
+
+def does_not_compile() -> None:
+    """No bug: what XLA raises for a program that it cannot compile, on every worker."""
+
+    def raised() -> Exception:
+        import tensorflow as tf
+
+        text = "during context [pre-optimization]: RET_CHECK failure (hlo_verifier.cc:1) shape"
+        return tf.errors.InternalError(None, None, text)
+
+    _fails_on_worker(raised, "all")
 
 
 if __name__ == "__main__":

@@ -85,6 +85,14 @@ def _hang(workdir: Path) -> Worker:
     return run(workdir, "--hang_deadline_secs=15", failpoint="evaluate.boundary:hang")
 
 
+def _broken_card(workdir: Path) -> Worker:
+    return run(workdir, sabotage="has_a_broken_card")
+
+
+def _uncompiled(workdir: Path) -> Worker:
+    return run(workdir, sabotage="does_not_compile")
+
+
 def _interrupted(workdir: Path) -> Worker:
     with ended(Worker(workdir, *ENDLESS)) as worker:
         worker.wait_for("step 5/")
@@ -108,6 +116,8 @@ FAILURES: dict[str, tuple[Callable[[Path], Worker], ExitCode, str]] = {
     "interrupted": (_interrupted, ExitCode.STOPPED, "the same command goes on"),
     "lost peer": (_lost_peer, ExitCode.PEER_LOST, "worker 1 of 2"),
     "missing peer": (_missing_peer, ExitCode.HANG, "worker 1 of 2"),
+    "broken card": (_broken_card, ExitCode.TRANSIENT, "CUDA_ERROR_ECC_UNCORRECTABLE"),
+    "not compiled": (_uncompiled, ExitCode.BUG, "RET_CHECK failure"),
     "hang": (_hang, ExitCode.HANG, "--hang_deadline_secs"),
 }
 

@@ -60,6 +60,24 @@ def test_sabotage_a_loss_that_names_nobody_is_caught(tmp_path: Path) -> None:
         _check_named(tmp_path / "run", 1, sabotage="names_nobody")
 
 
+def test_a_worker_whose_device_fails_says_so_and_is_named_by_the_other(tmp_path: Path) -> None:
+    with pair(tmp_path / "run", sabotage="has_a_broken_card_on_worker_1") as workers:
+        assert [worker.wait() for worker in workers] == [201, 200], workers[1].output
+    lost, failed = (worker.last_line for worker in workers)
+    assert lost.startswith("peer_lost (201): worker 1 of 2"), lost
+    assert failed.startswith("transient (200): worker 1 of 2"), failed
+    assert "CUDA_ERROR_ECC_UNCORRECTABLE" in failed
+
+
+@pytest.mark.slow
+def test_what_does_not_compile_is_a_bug_on_every_worker(tmp_path: Path) -> None:
+    with pair(tmp_path / "run", sabotage="does_not_compile") as workers:
+        assert [worker.wait() for worker in workers] == [70, 70], workers[1].output
+    for index, worker in enumerate(workers):
+        assert worker.last_line.startswith(f"bug (70): worker {index} of 2"), worker.output
+        assert "RET_CHECK failure" in worker.last_line
+
+
 def _check_lost_and_restarted(workdir: Path, digest: str, **options: str) -> None:
     with pair(workdir, failpoints=("", "loop.boundary:kill@8")) as workers:
         assert [worker.wait() for worker in workers] == [201, 137]

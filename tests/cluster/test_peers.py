@@ -125,3 +125,70 @@ def test_the_chief_waits_no_longer_than_it_should(monkeypatch):
     monkeypatch.setattr(peers, "_LEAVE_SECS", 0.2)
     with workers(3, set()) as addresses:
         peers.wait_until_gone(Cluster(addresses, 0))
+
+
+FAULTS = [
+    "CUDA error: CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error encountered",
+    "Failed to launch CUDA kernel: fusion_12: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal access",
+    "failed to synchronous memcpy; Could not synchronize CUDA stream: CUDA_ERROR_LAUNCH_FAILED",
+    "Blas xGEMM launch failed : a.shape=[1,2], b.shape=[1,2], m=2, n=2, k=2",
+    "CUDNN_STATUS_EXECUTION_FAILED in tensorflow/stream_executor/cuda/cuda_dnn.cc(1)",
+    "NCCL: unhandled system error (run with NCCL_DEBUG=INFO for details)",
+]
+UNCOMPILED = [
+    "during context [pre-optimization]: RET_CHECK failure (xla/service/hlo_verifier.cc:1) shape",
+    "libdevice not found at ./libdevice.10.bc",
+    "ptxas exited with non-zero error code 65280, CUDA error in the log of the compiler",
+    "Failed to load PTX text as a module: CUDA_ERROR_NO_BINARY_FOR_GPU",
+    "No PTX compilation provider is available; XLA compilation failed for CUDA",
+]
+
+
+def ended_by(cluster: Cluster, error: Exception) -> RunError:
+    with pytest.raises(RunError) as caught, peers.naming_lost(cluster):
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize("message", FAULTS)
+@pytest.mark.parametrize(
+    "kind", [tf.errors.InternalError, tf.errors.UnknownError, tf.errors.AbortedError]
+)
+def test_a_device_that_fails_is_another_start_and_counted(message, kind):
+    alone = ended_by(Cluster(), kind(None, None, message))
+    with workers(3, set()) as addresses:
+        one_of_three = ended_by(Cluster(addresses, 1), kind(None, None, message))
+    assert alone.code is one_of_three.code is ExitCode.TRANSIENT
+    assert message[:20] in alone.reason
+    assert one_of_three.reason.startswith(f"worker 1 of 3 ({addresses[1]}): a device failed: ")
+
+
+@pytest.mark.parametrize("message", UNCOMPILED)
+def test_what_does_not_compile_is_no_lost_worker_and_no_fault_of_a_device(message):
+    error = tf.errors.InternalError(None, None, message)
+    with pytest.raises(tf.errors.InternalError), peers.naming_lost(Cluster()):
+        raise error  # what nobody foresaw: 70, with its stack
+    with workers(2, set()) as addresses:
+        ended = ended_by(Cluster(addresses, 0), error)
+    assert ended.code is ExitCode.BUG
+    assert ended.reason.startswith(f"worker 0 of 2 ({addresses[0]}): InternalError: ")
+
+
+def test_the_word_of_a_device_of_another_worker_names_the_other():
+    with workers(2, set()) as addresses:
+        reason = said(Cluster(addresses, 0), f"Collective ops is aborted by: {FAULTS[0]}", LOST[4])
+    assert reason.startswith(named(addresses, 1))
+
+
+def test_an_internal_error_with_all_peers_there_is_its_own():
+    with workers(2, set()) as addresses:
+        ended = ended_by(Cluster(addresses, 1), tf.errors.InternalError(None, None, "x"))
+    assert (ended.code, ended.reason[:13]) == (ExitCode.BUG, "worker 1 of 2")
+
+
+@pytest.mark.parametrize(
+    "message", ["failed to allocate: CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"]
+)
+def test_a_full_card_is_full_again_at_the_next_start(message):
+    with pytest.raises(tf.errors.InternalError), peers.naming_lost(Cluster()):
+        raise tf.errors.InternalError(None, None, message)

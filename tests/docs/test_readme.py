@@ -9,12 +9,13 @@ import pytest
 from tests.docs import pages
 from tests.golden import record
 from tests.processes import ROOT
+from trainer import version
 
 README = (ROOT / "README.md").read_text()
 TABLE = (ROOT / "docs" / "guide" / "distribution.md").read_text()
 COMMANDS = [command.text for command in pages.commands(ROOT / "README.md")]
 RUN = [command for command in COMMANDS if command.startswith("python -m ")]
-IS_KNOWN_CPU = record.kind_of_cpu() == record.KIND_OF_PAGES
+IS_KNOWN_CPU = version.kind_of_cpu() == record.KIND_OF_PAGES
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 from tests.processes import ROOT
+from trainer.version import kind_of_cpu
 
 CURVES = pathlib.Path(__file__).parent / "curves.json"
 EXPERIMENTS = {
@@ -18,21 +19,7 @@ EXPERIMENTS = {
 }
 KIND_OF_PAGES = "AuthenticAMD 26 2 avx2 avx512f avx512_vnni avx512_bf16"
 """The processor whose digests stand on the pages."""
-_CHOOSING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 _NAMES = ("train/loss", "train/gradient_norm", "eval/loss", "learning_rate")
-
-
-def kind_of_cpu(file: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
-    """Return what decides which kernels run and how they cut their work.
-
-    Make and model stand for the sizes of the caches, by which Eigen and oneDNN cut products; the
-    flags are those by which TensorFlow turns oneDNN on, and by which oneDNN and XLA choose code.
-    """
-    lines = file.read_text().splitlines() if file.is_file() else []
-    values = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-    known = [values.get(key, "?") for key in ("vendor_id", "cpu family", "model")]
-    able = values.get("flags", values.get("Features", "")).split()  # ARM has "Features"
-    return " ".join([*known, *([f for f in _CHOOSING if f in able] or ["other"])])
 
 
 def measure(experiment: str) -> dict[str, object]:

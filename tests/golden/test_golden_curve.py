@@ -9,6 +9,7 @@ import pytest
 
 from tests.golden import record
 from tests.golden.smooth import get_config
+from trainer.version import kind_of_cpu
 
 RECORDED = json.loads(record.CURVES.read_text())
 AGREES = {"digits": 0.05, "smooth": 1e-5}
@@ -26,7 +27,7 @@ def measured() -> dict[str, Any]:
 
 
 def test_hundred_steps_are_what_they_were(measured: Mapping[str, Any]) -> None:
-    kind = record.kind_of_cpu()
+    kind = kind_of_cpu()
     if kind in RECORDED:
         assert measured == RECORDED[kind]
     else:
@@ -65,4 +66,4 @@ def test_any_machine_is_of_some_kind(text, kind, tmp_path: pathlib.Path):
     # It is asked while tests are collected.
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)
-    assert record.kind_of_cpu(tmp_path / "cpuinfo") == kind
+    assert kind_of_cpu(tmp_path / "cpuinfo") == kind

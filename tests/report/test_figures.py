@@ -8,6 +8,7 @@ import pytest
 
 from tests.golden import record
 from tests.processes import ROOT, trainer
+from trainer import version
 from trainer.config import experiment_file
 
 STATES = {
@@ -29,7 +30,7 @@ def test_every_example_has_its_digest_and_its_row() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(
-    record.kind_of_cpu() != record.KIND_OF_PAGES,
+    version.kind_of_cpu() != record.KIND_OF_PAGES,
     reason=f"the digests are those of another CPU: {record.KIND_OF_PAGES}",
 )
 @pytest.mark.parametrize("name", STATES)

@@ -24,13 +24,18 @@ class Meta:
         config: of the run, as `conversion.to_plain` makes it.
         data: fingerprint of the data.
         progress: host state of the run, as `RunState.to_plain` makes it.
-        seconds: since the run first began; two saves of one state differ in nothing else.
+        code: file -> digest, of the sources that had been loaded; see `lineage.Code`.
+        kernels: what chose them; see `version.kernels`.
+        seconds: since the run first began. Two saves of one state differ in nothing but the last
+            three: a module may be loaded late.
     """
 
     step: int
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     data: str = ""
     progress: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    kernels: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
     seconds: float = dataclasses.field(default=0.0, compare=False)
 
     def to_json(self) -> str:

@@ -1,4 +1,4 @@
-"""A worker that is gone: who it was; and leaving together when all is done."""
+"""A worker or a device that is gone: which it was; and leaving together when all is done."""
 
 import contextlib
 import re
@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from common.cluster_description import Cluster
 from common.exit_codes import ExitCode, RunError
+from trainer import user_code
+from trainer.cluster import device_faults
 
 _TASK = re.compile(r"/job:worker/(?:replica:0/)?task:(\d+)")
 _LOST = (
@@ -25,16 +27,32 @@ _LEAVE_SECS = 5.0
 
 @contextlib.contextmanager
 def naming_lost(cluster: Cluster) -> Iterator[None]:
-    """Turn what TensorFlow raises when a worker is gone into one line that names the worker.
+    """Turn what TensorFlow raises when a device fails or a worker is gone into one line.
 
     Raises:
-        RunError: PEER_LOST.
+        RunError: TRANSIENT where a device of this worker failed: another start may get another
+            card, and starts are counted, so that one that is broken for good does not go on for
+            ever. BUG where the step does not compile, which every worker finds by itself.
+            PEER_LOST where another worker is gone, which is named.
     """
     try:
         yield
-    except _LOST as error:
-        if cluster.num_workers == 1:
+    except tf.errors.OpError as error:
+        is_alone, said = cluster.num_workers == 1, user_code.reason_of(error)
+        cause = device_faults.origin(error, is_alone=is_alone)
+        if cause == "device":
+            raise RunError(
+                ExitCode.TRANSIENT,
+                f"{_me(cluster)}a device failed: {said}; the same command goes on from the newest "
+                "checkpoint; have the device looked at if it fails again",
+            ) from error
+        if is_alone or not isinstance(error, _LOST):
             raise
+        # Who lost a worker finds that it does not answer, or is told so; an internal error of one
+        # whose peers are all there is its own.
+        is_own = isinstance(error, tf.errors.InternalError) and cause != "peer"
+        if cause == "compiler" or (is_own and not _silent(cluster)):
+            raise RunError(ExitCode.BUG, f"{_me(cluster)}{said}") from error
         raise RunError(
             ExitCode.PEER_LOST,
             f"{_who(cluster, str(error))} is gone: {type(error).__name__} on "
@@ -53,12 +71,27 @@ def wait_until_gone(cluster: Cluster) -> None:
             time.sleep(0.05)
 
 
+def _me(cluster: Cluster) -> str:
+    return f"{_names(cluster, [cluster.index])}: " if cluster.num_workers > 1 else ""
+
+
 def _who(cluster: Cluster, message: str) -> str:
-    others = [i for i in range(cluster.num_workers) if i != cluster.index]
-    silent = [i for i in others if not _listens(cluster.workers[i])]
+    others = _others(cluster)
     named = [i for i in map(int, _TASK.findall(message)) if i in others]
-    lost = silent or sorted(set(named)) or others
-    return ", ".join(f"worker {i} of {cluster.num_workers} ({cluster.workers[i]})" for i in lost)
+    return _names(cluster, _silent(cluster) or sorted(set(named)) or others)
+
+
+def _names(cluster: Cluster, workers: list[int]) -> str:
+    named = (f"worker {i} of {cluster.num_workers} ({cluster.workers[i]})" for i in workers)
+    return ", ".join(named)
+
+
+def _silent(cluster: Cluster) -> list[int]:
+    return [i for i in _others(cluster) if not _listens(cluster.workers[i])]
+
+
+def _others(cluster: Cluster) -> list[int]:
+    return [i for i in range(cluster.num_workers) if i != cluster.index]
 
 
 def _listens(address: str) -> bool:

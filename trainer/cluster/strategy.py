@@ -3,6 +3,7 @@
 import socket
 
 import tensorflow as tf
+from tensorflow.python.framework import config as framework_config
 
 from common.exit_codes import ExitCode, RunError
 from trainer.cluster.placement import Placement
@@ -25,12 +26,15 @@ def configure_runtime(intra_op_threads: int, *, compiled: bool) -> None:
     the first even where it does not work. TensorFloat-32 would round the operands of float32
     products to 10 bits, on newer cards only and in XLA's programs as well: float32 is float32.
     """
+    quiet.several_runs()
     tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
     tf.config.optimizer.set_experimental_options(
         {"arithmetic_optimization": False, "remapping": False}
     )
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if not compiled:
+    if compiled:
+        framework_config.disable_op_determinism()  # a run before in this process has turned it on
+    else:
         tf.config.experimental.enable_op_determinism()
     let_memory_grow()
 
@@ -76,6 +80,11 @@ def count_replicas(placement: Placement) -> int:
         return max(1, placement.cpu_replicas) * placement.cluster.num_workers
     split = [tf.config.get_logical_device_configuration(gpu) or [gpu] for gpu in _visible_gpus()]
     return max(1, sum(map(len, split))) * placement.cluster.num_workers
+
+
+def is_cpu(placement: Placement) -> bool:
+    """Whether `create` would compute on this CPU alone."""
+    return _chosen(placement) == "cpu"
 
 
 def uses_gpu() -> bool:
@@ -138,6 +147,18 @@ def _mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
     # the same start: a second run in one process would meet the shapes of the first.
     tf.distribute.MirroredStrategy._collective_key_base += _KEYS_OF_A_STRATEGY
     return tf.distribute.MirroredStrategy(devices)
+
+
+def split_cpu(count: int) -> bool:
+    """Make so many devices of the CPU, for replicas to come; whether it is split so now.
+
+    TensorFlow does it once in a process, before its first use.
+    """
+    try:
+        _split_cpu(count)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _split_cpu(count: int) -> None:

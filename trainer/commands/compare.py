@@ -7,6 +7,7 @@ from typing import Any
 
 from trainer.commands import Parser
 from trainer.config.conversion import difference
+from trainer.lineage import Change
 from trainer.report import page
 from trainer.report.run_files import RunFiles, read_run
 from trainer.storage.failures import local_io
@@ -23,6 +24,7 @@ def main(args: Sequence[str]) -> None:
     runs = _named_apart([read_run(folder) for folder in flags.workdirs], flags.workdirs)
     _print("run", runs, results(runs))
     _print("config", runs, differences(runs))
+    _print("code and kernels", runs, lineages(runs))
     if flags.html:
         with local_io(flags.html, "--html"):
             flags.html.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +48,26 @@ def differences(runs: Sequence[RunFiles]) -> list[Row]:
     return [(f, *(_show(_at(run.config, f)) for run in runs)) for f in sorted(fields)]
 
 
+def lineages(runs: Sequence[RunFiles]) -> list[Row]:
+    """Return a row for each file and each fact of the kernels in which the runs differ.
+
+    A run that has not ended, or an older one, does not say; a change under a run is always shown.
+    """
+    known = [{**_files(run), **run.summary.get("kernels", {})} for run in runs]
+    names = sorted({name for facts in known for name in facts})
+    rows = [(name, *(facts.get(name, "-") for facts in known)) for name in names]
+    changed = [[str(Change.from_plain(c)) for c in run.summary.get("changes", [])] for run in runs]
+    most = max(map(len, changed))
+    rows += [
+        ("change", *((lines[i : i + 1] or ["-"])[0] for lines in changed)) for i in range(most)
+    ]
+    return [row for row in rows if row[0] == "change" or len(set(row[1:])) > 1]
+
+
+def _files(run: RunFiles) -> dict[str, str]:
+    return dict(run.summary.get("code", {}).get("files", {}))
+
+
 def render(runs: Sequence[RunFiles]) -> str:
     """Return the page with tables and curves."""
     names = [run.name for run in runs]
@@ -54,6 +76,7 @@ def render(runs: Sequence[RunFiles]) -> str:
         [
             page.section("Results", page.table(results(runs), ("", *names))),
             page.section("Differences of the configs", page.table(differences(runs), ("", *names))),
+            page.section("Code and kernels", page.table(lineages(runs), ("", *names))),
             page.section("Curves", page.curves(runs)),
         ],
     )

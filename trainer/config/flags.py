@@ -14,6 +14,7 @@ FLAGS = flags.FLAGS
 
 flags.DEFINE_string("config", "digits", "a name in trainer/configs/, or a Python file")
 flags.DEFINE_string("workdir", "", "folder of the run; the same one goes on")
+flags.DEFINE_bool("accept_code_change", False, "go on though the code is not the checkpoint's")
 
 flags.DEFINE_bool("dry_run", False, "print the plan and stop")
 flags.DEFINE_bool("fast_dev_run", False, "two steps through every code path; leaves nothing")
@@ -46,7 +47,7 @@ flags.DEFINE_float("startup_deadline_secs", 600, "until workers meet, and traini
 flags.DEFINE_float("hang_deadline_secs", 1800, "longest that any later phase may take", 1)
 
 GROUPS = {
-    "what": ("config", "workdir"),
+    "what": ("config", "workdir", "accept_code_change"),
     "try it first": ("dry_run", "fast_dev_run", "overfit_batches", "assume_topology"),
     "where": ("strategy", "cpu_replicas", "tpu"),
     "data and traces": ("stage_dir", "stage_bytes", "compile_cache", "log_examples", "profile"),

@@ -28,23 +28,25 @@ def users(graph: tf.Graph, captured: Sequence[tf.Tensor]) -> Iterator[tf.Operati
 
 def _graphs(graph: tf.Graph, seen: set[str]) -> Iterator[tf.Graph]:
     yield graph
-    names = {name for op in graph.get_operations() for name in _functions(op)}
-    for name in sorted(names - seen):
+    # In the order of their use: names count all functions that were made before.
+    for name in [name for op in graph.get_operations() for name in _functions(op)]:
+        if name in seen:
+            continue
         seen.add(name)
         # The public library of functions knows no lines of code.
         if (function := graph._get_function(name)) is not None:
             yield from _graphs(function.graph, seen)
 
 
-def _functions(op: tf.Operation) -> set[str]:
-    attributes = op.node_def.attr.values()
+def _functions(op: tf.Operation) -> list[str]:
+    attributes = [value for _, value in sorted(op.node_def.attr.items())]
     functions = [f for a in attributes for f in (a.func, *a.list.func)]
-    return {function.name for function in functions if function.name}
+    return [function.name for function in functions if function.name]
 
 
 def made_by(op: tf.Operation) -> str:
     """Return the innermost line outside the libraries and the engine: "file.py:12"."""
-    for frame in reversed(op.traceback):
+    for frame in reversed(op.traceback or ()):  # of some captures there is none
         if not frame.filename.startswith(_LIBRARIES):
             return f"{frame.filename}:{frame.lineno}"
     return "TensorFlow"

@@ -86,6 +86,15 @@ class InnerLoop:
         """Return the seconds so far that steps waited for their examples."""
         return self._pipeline.waited()
 
+    def trace_anew(self) -> tf.Graph:
+        """Return the graph of a call, traced again; nothing is run."""
+        numbers = (tf.constant(0, tf.int64), tf.constant(1))
+        function = tf.function(self._steps, autograph=False)
+        graph: tf.Graph = function.get_concrete_function(
+            *numbers, self._pipeline.prepare(0, 1)
+        ).graph
+        return graph
+
     def _trace(self) -> None:
         # The cache of programs knows them by a name that counts all that was made before: trace
         # while that is the same at every start.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from common import redaction
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
+from trainer.lineage import Change
 from trainer.plan import Plan
 from trainer.report import page
 from trainer.report.run_files import RunFiles, read_run
@@ -63,6 +64,7 @@ def render(
         f"Run {run.name}",
         [
             page.note(f"{run.summary.get('status', 'running')} · state {_digest(run)}"),
+            *map(page.note, map(str, _changes(run))),
             page.tiles(_first_numbers(run)),
             page.code(command),
             page.section("Curves", page.curves([run])),
@@ -71,11 +73,23 @@ def render(
             page.section("Where the time went", _time(run)),
             page.sides(
                 page.section("Plan", page.table(plan)),
-                page.section("Environment", page.table(list(machine.items()))),
+                page.section("Environment", page.table(_lineage(run, machine))),
             ),
             page.section("Config", page.columns(page.table(page.flat(run.config)))),
         ],
     )
+
+
+def _lineage(run: RunFiles, machine: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what the result depends on besides the config."""
+    code, kernels = run.summary.get("code", {}), run.summary.get("kernels", {})
+    rows = list(machine.items()) + [("oneDNN", kernels[k]) for k in ("onednn",) if k in kernels]
+    rows += [("code", code["digest"])] if code else []
+    return rows + [(f"code of {name}", digest) for name, digest in code.get("files", {}).items()]
+
+
+def _changes(run: RunFiles) -> list[Change]:
+    return [Change.from_plain(plain) for plain in run.summary.get("changes", [])]
 
 
 def _digest(run: RunFiles) -> str:

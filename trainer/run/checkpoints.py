@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
-from trainer import checkpoint, failpoints
+from trainer import checkpoint, failpoints, lineage, version
 from trainer.config import essential_difference
 from trainer.config.conversion import to_plain
+from trainer.lineage import Change, Code
 from trainer.monitoring.goodput import young_interval
 from trainer.monitoring.phases import Phases
 from trainer.run.request import Request
@@ -18,6 +19,7 @@ from trainer.run.state import RunState
 from trainer.run.workdir import Workdir
 
 Save = Callable[[checkpoint.State, checkpoint.Meta, Iterable[int]], None]
+_SHOWN = 8
 LEAST_SECS = 10.0
 """Of an interval that is worked out; also until the first save has shown what one costs."""
 
@@ -30,12 +32,14 @@ class Checkpoints:
         request: of the run.
         saver: writes in the background, or at once.
         phases: of the process.
+        code: of this process.
         clock: monotonic seconds.
     """
 
     request: Request
     saver: checkpoint.Saver
     phases: Phases
+    code: Code = dataclasses.field(default_factory=Code)
     clock: Callable[[], float] = time.monotonic
     _saved: checkpoint.Meta | None = None
     """What was last written or restored."""
@@ -77,8 +81,9 @@ class Checkpoints:
         # All checks come before the first write: what is refused leaves nothing half restored.
         checkpoint.match(variables, session.task.state(), str(path))
         self._check_meta(meta, path)
-        session.write_state(variables)
         state = RunState.from_plain(meta.progress)
+        state.changes += self._changes(meta, path)
+        session.write_state(variables)
         session.rate_scale.assign(state.plateau.scale)
         # It is whole, and must not be written over by a save of the same.
         self._saved, self._is_durable = self._meta(state), True
@@ -131,8 +136,36 @@ class Checkpoints:
             config=to_plain(self.request.config),
             data=self.request.info.fingerprint(),
             progress=state.to_plain(),
+            code=self.code.files(),
+            kernels=version.kernels(),
             seconds=self.phases.ledger.report()["total_seconds"],
         )
+
+    def _changes(self, meta: checkpoint.Meta, path: Path) -> list[Change]:
+        """Return what is not as it was when the checkpoint was written; each worker looks itself.
+
+        Raises:
+            RunError: BAD_CONFIG for other code that was not accepted.
+        """
+        changed = self.code.changed(meta.code)
+        if changed and not self.request.accept_code_change:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{path} was written by other code (changed since: {_listed(changed)}); bring "
+                "that code back, use another --workdir, or go on with --accept_code_change, which "
+                "checkpoint, summary and report will say",
+            )
+        moved = lineage.differences(meta.kernels, version.kernels())
+        found = (
+            Change(meta.step, "code", tuple(changed)),
+            Change(meta.step, "kernels", tuple(moved)),
+        )
+        changes = [change for change in found if change.names]
+        if self.request.is_chief:
+            lines = [] if meta.code else [f"{path.name} does not say by which code: not compared"]
+            for line in (*lines, *changes):
+                print(line, file=sys.stderr, flush=True)
+        return changes
 
     def _check_meta(self, meta: checkpoint.Meta, path: Path) -> None:
         """Refuse the checkpoint of another config, or of other data."""
@@ -150,6 +183,11 @@ class Checkpoints:
                 f"config.dataset is now (fingerprint {info.fingerprint()[:16]}): {info.source}; "
                 "bring back the same files, or use another --workdir",
             )
+
+
+def _listed(names: list[str]) -> str:
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + rest
 
 
 def open_checkpoints(request: Request, folder: Workdir, phases: Phases) -> Checkpoints:

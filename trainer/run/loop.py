@@ -78,12 +78,14 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         state = train(session, state, checkpoints, boundary, writers=writers, profiler=profiler)
 
         # Finish. The save before the summary: a summary vouches for a state that can be restored.
+        if state.step == total_steps:
+            steps.refuse_idle(state, request.config)
         failpoints.reach("loop.before_last_save")
         checkpoints.save_last(session, state)
         report = None
         with phases.phase("end", book="save"):
             if state.step == total_steps and not evaluation.is_due(session, state):
-                report = summary.summarize(session, state, boundary.times)
+                report = summary.summarize(session, state, boundary.times, checkpoints.code)
             if report is not None and is_chief:
                 summary.publish(report, session, folder, writers)
             if is_chief:

@@ -26,6 +26,7 @@ class Request:
         placement: where.
         log_examples: file that lists the examples of every step; empty: none.
         profile: steps that are traced.
+        accept_code_change: go on from a checkpoint that other code has written.
     """
 
     config: TrainConfig
@@ -34,6 +35,7 @@ class Request:
     placement: Placement
     log_examples: str = ""
     profile: Span = NOTHING
+    accept_code_change: bool = False
 
     @property
     def is_chief(self) -> bool:
@@ -48,6 +50,7 @@ def make_request(
     overfit_batches: int = 0,
     log_examples: str = "",
     profile: Span = NOTHING,
+    accept_code_change: bool = False,
 ) -> Request:
     """Check that config, placement and data fit together.
 
@@ -57,6 +60,7 @@ def make_request(
         overfit_batches: train and evaluate on so many batches only; 0: on all data.
         log_examples: see `Request`.
         profile: see `Request`.
+        accept_code_change: see `Request`.
 
     Raises:
         RunError: with the first thing that is wrong.
@@ -70,7 +74,8 @@ def make_request(
         print(f"skipped: {line}", file=sys.stderr)
     if overfit_batches:
         info = _few_batches(info, overfit_batches, config.global_batch_size)
-    return Request(config, info, make_plan(config, info), placement, log_examples, profile)
+    plan = make_plan(config, info)
+    return Request(config, info, plan, placement, log_examples, profile, accept_code_change)
 
 
 def first_examples(split: Split, count: int) -> Split:

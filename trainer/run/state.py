@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from trainer.engine.step_sums import Totals
+from trainer.lineage import Change
 from trainer.optimizers.plateau import PlateauState
 
 
@@ -26,6 +27,8 @@ class RunState:
         best_step: its step.
         skipped_in_row: updates that were just left out, one after another.
         rollbacks: times that the run went back to an earlier checkpoint.
+        updated_step: after the last update that was not left out.
+        changes: of code and kernels, under which the run went on.
     """
 
     step: int = 0
@@ -39,6 +42,8 @@ class RunState:
     best_step: int = 0
     skipped_in_row: int = 0
     rollbacks: int = 0
+    updated_step: int = 0
+    changes: list[Change] = dataclasses.field(default_factory=list)
 
     @property
     def mean_loss(self) -> float | None:
@@ -51,6 +56,7 @@ class RunState:
         """Return it as JSON values; floats keep every bit."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain["plateau"] = dataclasses.asdict(self.plateau)
+        plain["changes"] = [dataclasses.asdict(change) for change in self.changes]
         if self.totals is not None:
             plain["totals"] = {n: np.asarray(v).tolist() for n, v in self.totals.items()}
         return plain
@@ -58,7 +64,10 @@ class RunState:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "RunState":
         """Undo `to_plain`."""
-        state = cls(**plain)
+        # Of an older checkpoint: what was left out right before it is all that it knows.
+        updated = plain["step"] - plain["skipped_in_row"]
+        state = cls(**{"updated_step": updated, **plain})
+        state.changes = [Change.from_plain(change) for change in plain.get("changes", [])]
         state.plateau = PlateauState(**plain["plateau"])
         if state.totals is not None:
             state.totals = {n: np.asarray(v) for n, v in plain["totals"].items()}

@@ -27,6 +27,10 @@ from trainer.run.state import RunState
 from trainer.storage.failures import local_io
 
 _SHOWN = 8
+_WAYS_OUT = (
+    "lower config.optimizer.learning_rate, set config.optimizer.clip_norm, or look at the examples "
+    "in skipped.jsonl"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +81,9 @@ def advance(session: Session, state: RunState, times: StepTimes, profiler: Profi
     skipped = Skipped(reasons(sums, state.step), too_many=streak.end is not None)
     state.totals = add(state.totals, sums)
     state.skipped_in_row = streak.in_row
+    made = [int(i) for i in (sums.each["skipped"] == 0).nonzero()[0]]
+    if made:
+        state.updated_step = state.step + made[-1] + 1
     state.step += sums.num_steps
     return skipped
 
@@ -162,14 +169,33 @@ def report(reasons: Mapping[int, str], request: Request, workdir: Path) -> None:
             )
 
 
+def refuse_idle(state: RunState, config: TrainConfig) -> None:
+    """Refuse to call a run done that has made no update in its last logging window, or in all.
+
+    Raises:
+        RunError: BUG; too few steps in a row for a rollback are no success either.
+    """
+    window = min(state.step, config.log_every_steps)
+    if state.step - state.updated_step >= window:
+        raise RunError(
+            ExitCode.BUG,
+            f"every update after step {state.updated_step} of {state.step} was left out: loss, "
+            f"gradient or batch statistics were not finite{_or_spike(config)}; look for log(0), "
+            "0/0 and too large a learning rate, and at the examples named above (skipped.jsonl)",
+        )
+
+
 def diverged(state: RunState, config: TrainConfig) -> RunError:
     """Return the end of a run whose rollbacks are spent."""
     return RunError(
         ExitCode.BUG,
-        f"loss or gradient not finite{', or a loss spike,' if config.loss_spike else ''} in "
+        f"loss or gradient not finite{_or_spike(config)}{',' * bool(config.loss_spike)} in "
         f"{state.skipped_in_row} steps in a row up to step "
         f"{state.step}, after {state.rollbacks} rollbacks (config.max_rollbacks="
         f"{config.max_rollbacks}, config.checkpoint_every_steps={config.checkpoint_every_steps}); "
-        "lower config.optimizer.learning_rate, set config.optimizer.clip_norm, or look at the "
-        "examples in skipped.jsonl",
+        f"{_WAYS_OUT}",
     )
+
+
+def _or_spike(config: TrainConfig) -> str:
+    return ", or a loss spike" if config.loss_spike else ""

@@ -1,11 +1,12 @@
 """What a run says of itself in numbers: a line of the log, a profile, and the end."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 from common import files
-from trainer import checkpoint, failpoints
+from trainer import checkpoint, failpoints, lineage, version
 from trainer.engine import exchange, flops
 from trainer.monitoring.metric_writer import Writers
 from trainer.monitoring.phases import StepTimes
@@ -79,7 +80,9 @@ def profile_line(session: Session, times: StepTimes) -> dict[str, float]:
     return {f"profile/{name}": value for name, value in values.items()}
 
 
-def summarize(session: Session, state: RunState, times: StepTimes) -> dict[str, Any]:
+def summarize(
+    session: Session, state: RunState, times: StepTimes, code: lineage.Code
+) -> dict[str, Any]:
     """Return what `summary.json` says."""
     request, ledger = session.request, times.phases.ledger
     goodput = ledger.report()
@@ -98,6 +101,9 @@ def summarize(session: Session, state: RunState, times: StepTimes) -> dict[str, 
             "train": times.seconds,
         },
         "goodput": goodput,
+        "code": lineage.summarized(code.files()),
+        "kernels": version.kernels(),
+        "changes": [dataclasses.asdict(change) for change in state.changes],
     }
 
 

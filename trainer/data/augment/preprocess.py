@@ -66,6 +66,11 @@ def scale_pixels(values: tf.Tensor, feature: Feature) -> tf.Tensor:
 
 
 def _refuse_other_shapes(before: Batch, after: Batch, field: str) -> None:
+    if not isinstance(after, Mapping):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{field} returned {type(after).__name__}; return the batch, feature -> tensor",
+        )
     for name, value in before.items():
         shape = after[name].shape if name in after else None
         if shape != value.shape:
