@@ -66,6 +66,7 @@ def build_task(
         task,
         features,
         config.global_batch_size // config.virtual_replicas,
+        virtual_replicas=config.virtual_replicas,
         evaluated=bool(config.dataset.eval_split or config.dataset.holdout),
     )
     return task

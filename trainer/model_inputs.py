@@ -17,6 +17,17 @@ def shapes(given: Any) -> Any:
     return _mapped(given, lambda _, leaf: leaf.shape if isinstance(leaf, Feature) else leaf)
 
 
+def reads(model: keras.Model) -> Any:
+    """Return what a built model reads, a tensor or a list or dictionary of them."""
+    # A Sequential that was built and not called has no `input`.
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def gives(model: keras.Model) -> Any:
+    """Return what a built model gives, as `reads` does."""
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+
+
 def with_inputs(
     model: keras.Model, given: Any, features: Mapping[str, Feature], field: str
 ) -> keras.Model:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership
 from trainer.data.info import Feature
+from trainer.losses.shapes import WeightedLosses
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.weight_average import WeightAverage
 
@@ -64,19 +65,6 @@ def weights_in_use(weights: tf.Tensor) -> Iterator[None]:
         yield
     finally:
         _weights_in_use.reset(token)
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightedLosses:
-    """Losses of which each counts differently, for what only the loss itself knows: a mask.
-
-    Attributes:
-        values: float[b], the loss of each example; the mean over the positions that count.
-        counts: float[b], how many these are; multiplied by the example's weight.
-    """
-
-    values: tf.Tensor
-    counts: tf.Tensor
 
 
 LossFn = Callable[[Microbatch], tf.Tensor | WeightedLosses]
@@ -155,6 +143,7 @@ class Task:
         The input is a feature, or a shape without the batch; of a model with several inputs a list
         or dictionary of these. The model function is given the shapes, and the second as it is.
         """
+        del features
         raise _unwritten(
             cls,
             "model_shapes(cls, features) as a classmethod, which returns role -> (input, number of "
@@ -163,6 +152,7 @@ class Task:
 
     def train_step(self, replica: Replica) -> None:
         """Do one update: `replica.gradient` of a per-microbatch loss, then `replica.apply`."""
+        del replica
         raise _unwritten(
             type(self),
             "train_step(self, replica): grads = replica.gradient(loss, variables), then "
@@ -171,6 +161,7 @@ class Task:
 
     def eval_step(self, microbatch: Microbatch) -> tf.Tensor | WeightedLosses:
         """Return the loss of each example, float[b], and update the metrics."""
+        del microbatch
         raise _unwritten(
             type(self),
             "eval_step(self, microbatch), which returns the loss of each example; or set "
@@ -244,4 +235,6 @@ class Task:
 
 
 def _unwritten(kind: type[Task], what: str) -> RunError:
-    return RunError(ExitCode.BAD_CONFIG, f"config.task: {kind.__name__} has no method; write {what}")
+    return RunError(
+        ExitCode.BAD_CONFIG, f"config.task: {kind.__name__} has no method; write {what}"
+    )

@@ -16,7 +16,7 @@ from trainer import build
 from trainer.cluster import strategy
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature, Shard, Split
-from trainer.data.serving.order import SequentialOrder
+from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.resident import ResidentPipeline
 from trainer.engine.audit import audited
 from trainer.engine.inner_loop import InnerLoop
@@ -338,9 +338,8 @@ def outcome(name, distribution, execution):
 
 def loop(step_fn, task, distribution, training):
     order = SequentialOrder(Split("train", (Shard("unused", BATCH * STEPS),), 0, BATCH * STEPS))
-    pipeline = ResidentPipeline(
-        distribution, examples(), order, batch_size=BATCH, microbatch_size=BATCH // V, rows=STEPS
-    )
+    batches = Batches(order, BATCH, BATCH // V, range(BATCH))
+    pipeline = ResidentPipeline(distribution, examples(), batches, STEPS)
     return InnerLoop(
         distribution,
         step_fn,

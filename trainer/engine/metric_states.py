@@ -108,7 +108,7 @@ class _Trial:
                 self._attempt(self._metric.update_state, first)
         self._refuse_other_start()
         # A scalar of a microbatch cannot be cut into examples.
-        if all(x.shape.rank for x in tensors):
+        if tensors and all(x.shape.rank for x in tensors):
             try:
                 self._refuse_if_not_additive(first, second)
             except tf.errors.OpError:
@@ -160,7 +160,7 @@ class _Trial:
         flat = [x for x in tf.nest.flatten((zeros, drawn)) if isinstance(x, tf.Tensor)]
         return [np.asarray(x) for x in tf.nest.flatten(traced(*flat))]
 
-    def _result(self, drawn: Any) -> list[np.ndarray]:
+    def _result(self, drawn: Any) -> list[float]:
         return list(values(self._name, self._metric, self._state(drawn)).values())
 
     def _attempt(self, function: Any, call: Any) -> Any:
@@ -183,12 +183,7 @@ class _Trial:
         return self._with_weights(drawn, None)
 
     def _draw_one(self, spec: Any) -> Any:
-        if not isinstance(spec, tf.TensorSpec):
-            return spec
-        shape = [d or _ROWS_IF_UNKNOWN for d in spec.shape]
-        is_whole = spec.dtype.is_integer or spec.dtype.is_bool
-        drawn = self._rng.integers(0, 2, shape) if is_whole else self._rng.uniform(size=shape)
-        return tf.cast(tf.constant(drawn), spec.dtype)
+        return random_values(spec, self._rng) if isinstance(spec, tf.TensorSpec) else spec
 
     def _with_weights(self, drawn: Any, factor: float | None) -> Any:
         """Return the arguments with other weights: times `factor`, or drawn."""
@@ -204,6 +199,14 @@ class _Trial:
             return args, {**kwargs, "sample_weight": new}
         place = names.index("sample_weight")
         return (*args[:place], new, *args[place + 1 :]), kwargs
+
+
+def random_values(spec: tf.TensorSpec, rng: np.random.Generator) -> tf.Tensor:
+    """Return values in [0, 1), whole numbers 0 and 1; an unknown size is 2."""
+    shape = [d or _ROWS_IF_UNKNOWN for d in spec.shape]
+    is_whole = spec.dtype.is_integer or spec.dtype.is_bool
+    drawn = rng.integers(0, 2, shape) if is_whole else rng.uniform(size=shape)
+    return tf.cast(tf.constant(drawn), spec.dtype)
 
 
 def _joined(first: Any, second: Any) -> Any:

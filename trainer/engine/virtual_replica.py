@@ -10,8 +10,9 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer.engine.hashed_random import hashed_dropout, hashed_seeds
 from trainer.engine.scopes import MicrobatchScope, philox_seeds, unseeded_draws
+from trainer.losses.shapes import WeightedLosses
 from trainer.ownership import named_variables, rules
-from trainer.task import LossFn, Microbatch, Task, Variables, WeightedLosses, weights_in_use
+from trainer.task import LossFn, Microbatch, Task, Variables, weights_in_use
 
 Inputs = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]
 Outputs = dict[str, Any]
@@ -111,7 +112,7 @@ def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool
             tf.GradientTape(watch_accessed_variables=False) as scope.tape,
         ):
             scope.tape.watch(watched)
-            _, losses, counts = asked(task, loss_fn, Microbatch(batch, weights, step, key))
+            losses, counts = asked(task, loss_fn, Microbatch(batch, weights, step, key))
             weight = tf.reduce_sum(counts)
             # A penalty belongs to the mean loss. Times the weight here, divided by the sum of all
             # weights later, it is added once however many microbatches there are.
@@ -138,7 +139,7 @@ def eval_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
         batch, weights, key = inputs
         with state.scope(values, key, hashed=hashed) as scope:
             given = Microbatch(batch, weights, step, key)
-            _, losses, counts = asked(task, task.eval_step, given)
+            losses, counts = asked(task, task.eval_step, given)
         for index in state.moved(scope, values):
             raise RunError(
                 ExitCode.BAD_CONFIG,
@@ -188,9 +189,7 @@ def map_microbatches(
     )
 
 
-def asked(
-    task: Task, loss_fn: LossFn, given: Microbatch
-) -> tuple[Microbatch, tf.Tensor, tf.Tensor]:
+def asked(task: Task, loss_fn: LossFn, given: Microbatch) -> tuple[tf.Tensor, tf.Tensor]:
     """Ask for the losses of a microbatch.
 
     Args:
@@ -199,8 +198,7 @@ def asked(
         given: with weights of 1, and 0 for padding.
 
     Returns:
-        The microbatch that the loss saw; the losses, float32[b]; and what each of them counts in
-        their mean, float32[b].
+        The losses, float32[b], and what each of them counts in their mean, float32[b].
 
     Raises:
         RunError: BAD_CONFIG for a loss or weights of another shape.
@@ -215,7 +213,7 @@ def asked(
     if isinstance(losses, WeightedLosses):
         weights = weights * _one_each(losses.counts, num_examples, "what the loss counts")
         losses = losses.values
-    return microbatch, _one_each(losses, num_examples, "the loss"), weights
+    return _one_each(losses, num_examples, "the loss"), weights
 
 
 def _one_each(values: Any, shape: tf.TensorShape, what: str) -> tf.Tensor:

@@ -7,8 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.losses.shapes import align, mean_per_example
-from trainer.task import WeightedLosses
+from trainer.losses.shapes import WeightedLosses, align, mean_per_example
 
 LossFn = Callable[..., tf.Tensor]
 _DECIDED = {"from_logits", "axis"}  # decided here

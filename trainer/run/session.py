@@ -21,7 +21,6 @@ from trainer.report.samples import Pictures, make_samples
 from trainer.run.request import Request
 from trainer.task import Task
 
-
 _MOST_NAMES = 20
 
 

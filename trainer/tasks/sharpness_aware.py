@@ -6,7 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.data.info import Feature
-from trainer.task import Microbatch, Parts, Replica, WeightedLosses
+from trainer.losses.shapes import WeightedLosses
+from trainer.task import Microbatch, Parts, Replica
 from trainer.tasks.supervised import Names, Supervised
 
 

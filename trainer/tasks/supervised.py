@@ -7,9 +7,11 @@ import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
+from trainer import model_inputs
 from trainer.data.info import Feature
 from trainer.losses.from_keras import PerExample, is_of_one_output, keras_mask, masked
-from trainer.task import Microbatch, Parts, Replica, Task, WeightedLosses
+from trainer.losses.shapes import WeightedLosses
+from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.features import need
 
 Names = str | list[str] | dict[str, str]
@@ -108,7 +110,7 @@ def _num_outputs(label: Feature) -> int:
 
 def _check_structures(task: Supervised) -> None:
     """Refuse a model whose inputs or outputs are others than those that the task has for it."""
-    reads, gives = task.model.input, task.model.output
+    reads, gives = model_inputs.reads(task.model), model_inputs.gives(task.model)
     if not _same(reads, task.input):
         raise RunError(
             ExitCode.BAD_CONFIG,
