@@ -236,5 +236,5 @@ class Task:
 
 def _unwritten(kind: type[Task], what: str) -> RunError:
     return RunError(
-        ExitCode.BAD_CONFIG, f"config.task: {kind.__name__} has no method; write {what}"
+        ExitCode.BAD_CONFIG, f"config.task: {kind.__name__} lacks a method: write {what}"
     )

@@ -4,6 +4,7 @@ Every microbatch counts from zero and the states are added up, so that the value
 examples on any hardware. A metric for which that does not hold is refused by its name.
 """
 
+import contextlib
 import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +56,7 @@ def make_states(metrics: Mapping[str, keras.metrics.Metric], given: Mapping[str,
     for name, metric in metrics.items():
         if name in given:
             _Trial(name, metric, given[name]).run()
-        elif not metric.variables:
+        elif not metric.variables:  # made at an update that never comes
             raise _refusal(name, "neither train_step nor eval_step updates it; take it out")
 
 
@@ -102,10 +103,9 @@ class _Trial:
         if any(not x.dtype.is_numpy_compatible or x.dtype == tf.string for x in tensors):
             return
         first, second = self._draw(), self._draw()
-        if not self._metric.variables:
-            # Assignments are only recorded, and what is made meanwhile starts as a first state.
-            with keras.StatelessScope():
-                self._attempt(self._metric.update_state, first)
+        # Assignments are only recorded, and what the first of them makes is kept, as it starts.
+        with contextlib.suppress(tf.errors.OpError), keras.StatelessScope():
+            self._attempt(self._metric.update_state, first)
         self._refuse_other_start()
         # A scalar of a microbatch cannot be cut into examples.
         if tensors and all(x.shape.rank for x in tensors):
@@ -167,7 +167,7 @@ class _Trial:
         args, kwargs = call
         try:
             return function(*args, **kwargs)
-        except RunError:
+        except (RunError, tf.errors.OpError):
             raise
         except Exception as error:
             line = user_code.place_of(error)
@@ -178,7 +178,7 @@ class _Trial:
             ) from error
 
     def _draw(self) -> Any:
-        """Return arguments with two classes, values in [0, 1) and weights of 1 and 2."""
+        """Return arguments with two classes, values in [0, 1) and weights of 1 and 3."""
         drawn = tf.nest.map_structure(self._draw_one, (self._given.args, dict(self._given.kwargs)))
         return self._with_weights(drawn, None)
 
@@ -193,7 +193,9 @@ class _Trial:
         weights = named.get("sample_weight")
         if not isinstance(weights, tf.Tensor):
             return drawn
-        drawn_anew = tf.cast(tf.constant(self._rng.integers(1, 3, weights.shape)), weights.dtype)
+        drawn_anew = tf.cast(
+            tf.constant(1 + 2 * self._rng.integers(0, 2, weights.shape)), weights.dtype
+        )
         new = drawn_anew if factor is None else weights * tf.cast(factor, weights.dtype)
         if "sample_weight" in kwargs:
             return args, {**kwargs, "sample_weight": new}
