@@ -87,8 +87,10 @@ def _dry_run(request: Request) -> list[str]:
 
 
 def _last_line(summary: Mapping[str, Any]) -> str:
-    shown = {f"held-out {name}": value for name, value in summary["eval"].items()}
-    shown = shown or {f"training {name}": value for name, value in summary["train"].items()}
+    from trainer.monitoring.console import first_of
+
+    shown = {f"held-out {name}": value for name, value in first_of(summary["eval"]).items()}
+    shown = shown or {f"training {n}": value for n, value in first_of(summary["train"]).items()}
     values = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
     return f"done: {summary['step']} steps, {values}, state {summary['state_digest'][:16]}"
 

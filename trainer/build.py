@@ -8,10 +8,11 @@ from typing import Any
 import keras
 
 from common.exit_codes import ExitCode, RunError
-from trainer import registry
+from trainer import model_inputs, precision, registry
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
 from trainer.engine.optimizer import backend_neutral, build_slots
+from trainer.engine.rehearsal import rehearse
 from trainer.engine.step import StepPlan
 from trainer.losses.from_keras import adapted
 from trainer.optimizers import schedules
@@ -40,12 +41,12 @@ def build_task(
         rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
     # Initializers and seed generators take their seeds from Python's generator.
     random.seed(config.seed)
-    keras.config.set_dtype_policy("mixed_bfloat16" if config.precision == "bfloat16" else "float32")
+    precision.set_policy(config.precision)
     kind: type[Task] = registry.resolve(registry.TASKS, config.task.name, "config.task.name")
     parts.bind(kind, config.task, "config.task", None)
     parts.bind(kind.model_shapes, config.task, "config.task", None)
     shapes = kind.model_shapes(features, **config.task.args)
-    models = {role: _model(config, role, *shape) for role, shape in shapes.items()}
+    models = {role: _model(config, role, *shape, features) for role, shape in shapes.items()}
     optimizers = {
         role: _optimizer(o, models[role], total_steps, rate_scale, f"config.{_field(role)}")
         for role, o in _optimizers(config, models).items()
@@ -59,7 +60,16 @@ def build_task(
         average=WeightAverage(models, config.ema_decay) if config.ema_decay else None,
         loss_spike=LossSpike(config.loss_spike) if config.loss_spike else None,
     )
-    return kind(built, **config.task.args)
+    task = kind(built, **config.task.args)
+    precision.refuse_other_policies(task, config.precision)
+    rehearse(
+        task,
+        features,
+        config.global_batch_size // config.virtual_replicas,
+        virtual_replicas=config.virtual_replicas,
+        evaluated=bool(config.dataset.eval_split or config.dataset.holdout),
+    )
+    return task
 
 
 def step_plan(config: TrainConfig) -> StepPlan:
@@ -74,31 +84,22 @@ def step_plan(config: TrainConfig) -> StepPlan:
     )
 
 
-def _model(config: TrainConfig, role: str, input_shape: Any, num_outputs: int) -> keras.Model:
+def _model(
+    config: TrainConfig, role: str, given: Any, num_outputs: Any, features: Mapping[str, Feature]
+) -> keras.Model:
     field = f"config.{_field(role, 'model')}"
     part = config.model if role == "main" else config.models.get(role)
     if part is None:
         raise RunError(ExitCode.BAD_CONFIG, f"{field} is missing: the task needs it")
-    model = _call(registry.MODELS, part, field, input_shape, num_outputs)
+    model = _call(registry.MODELS, part, field, model_inputs.shapes(given), num_outputs)
     if not isinstance(model, keras.Model):
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"{field}.name={part.name!r} returned {type(model).__name__}; return a keras.Model",
         )
-    return _with_inputs(model, input_shape)
-
-
-def _with_inputs(model: keras.Model, input_shape: Any) -> keras.Model:
-    """Return the model with all its variables and with known inputs and outputs.
-
-    A subclass of `keras.Model` has neither before it is called: its `build` makes no layers.
-    """
-    if isinstance(model, keras.Sequential) and not model.built:
-        model.build((None, *input_shape))
-    if hasattr(model, "inputs"):
-        return model
-    inputs = keras.Input(tuple(input_shape))
-    return keras.Model(inputs, model(inputs))
+    model = model_inputs.with_inputs(model, given, features, field)
+    model_inputs.refuse_rounded_ids(model, given, config.precision, field)
+    return model
 
 
 def _optimizers(

@@ -1,5 +1,7 @@
 """What a training problem is: models, optimizers, metrics, and one step over them."""
 
+import contextlib
+import contextvars
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -7,8 +9,10 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from trainer import ownership
 from trainer.data.info import Feature
+from trainer.losses.shapes import WeightedLosses
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.weight_average import WeightAverage
 
@@ -19,7 +23,7 @@ class Microbatch:
 
     Attributes:
         batch: feature name -> tensor [b, ...].
-        weights: float32[b], what each example counts; 0 marks padding.
+        weights: float32[b], what each example counts (`Task.example_weights`); 0 marks padding.
         step: int64 scalar.
         key: int64[2], unique to (seed, step, virtual replica, call).
     """
@@ -29,6 +33,17 @@ class Microbatch:
     step: tf.Tensor
     key: tf.Tensor
 
+    def __post_init__(self) -> None:
+        """Refuse other weights than those that the sum of the losses is divided by."""
+        in_use = _weights_in_use.get()
+        if in_use is not None and self.weights is not in_use:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                "config.task: the loss makes a microbatch with other weights, and the divisor "
+                "would not follow; return them from a method example_weights(self, microbatch) of "
+                "the task, or name a feature with task.args.weight of the supervised task",
+            )
+
     def __getitem__(self, feature: str) -> tf.Tensor:
         return self.batch[feature]
 
@@ -37,7 +52,23 @@ class Microbatch:
         return tf.random.experimental.stateless_fold_in(self.key, index)
 
 
-LossFn = Callable[[Microbatch], tf.Tensor]
+_weights_in_use: contextvars.ContextVar[tf.Tensor | None] = contextvars.ContextVar(
+    "weights_in_use", default=None
+)
+
+
+@contextlib.contextmanager
+def weights_in_use(weights: tf.Tensor) -> Iterator[None]:
+    """Let no microbatch be made with other weights meanwhile."""
+    token = _weights_in_use.set(weights)
+    try:
+        yield
+    finally:
+        _weights_in_use.reset(token)
+
+
+LossFn = Callable[[Microbatch], tf.Tensor | WeightedLosses]
+"""Returns the loss of each example, float[b]."""
 Gradients = Sequence[tf.Tensor | None]
 Variables = Sequence[keras.Variable]
 
@@ -106,17 +137,44 @@ class Task:
         self.unseeded = keras.random.SeedGenerator(0, name="unseeded")
 
     @classmethod
-    def model_shapes(cls, features: Mapping[str, Feature]) -> dict[str, tuple[Any, int]]:
-        """Return role -> (input shape without the batch, number of outputs) of every model."""
-        raise NotImplementedError
+    def model_shapes(cls, features: Mapping[str, Feature]) -> dict[str, tuple[Any, Any]]:
+        """Return role -> (input, number of outputs) of every model.
+
+        The input is a feature, or a shape without the batch; of a model with several inputs a list
+        or dictionary of these. The model function is given the shapes, and the second as it is.
+        """
+        del features
+        raise _unwritten(
+            cls,
+            "model_shapes(cls, features) as a classmethod, which returns role -> (input, number of "
+            "outputs): {'main': (features['image'], 10)}",
+        )
 
     def train_step(self, replica: Replica) -> None:
         """Do one update: `replica.gradient` of a per-microbatch loss, then `replica.apply`."""
-        raise NotImplementedError
+        del replica
+        raise _unwritten(
+            type(self),
+            "train_step(self, replica): grads = replica.gradient(loss, variables), then "
+            "replica.apply(optimizer, grads, variables)",
+        )
 
-    def eval_step(self, microbatch: Microbatch) -> tf.Tensor:
+    def eval_step(self, microbatch: Microbatch) -> tf.Tensor | WeightedLosses:
         """Return the loss of each example, float[b], and update the metrics."""
-        raise NotImplementedError
+        del microbatch
+        raise _unwritten(
+            type(self),
+            "eval_step(self, microbatch), which returns the loss of each example; or set "
+            "config.dataset.eval_split='' for no evaluation",
+        )
+
+    def example_weights(self, microbatch: Microbatch) -> tf.Tensor:
+        """Return what each example counts, float[b]: in the loss, its divisor and the metrics.
+
+        Multiply `microbatch.weights`, which is 0 for padding. The mean loss is the sum of
+        weight times loss over the global batch, divided by the sum of the weights.
+        """
+        return microbatch.weights
 
     def images(self) -> Mapping[str, tf.Tensor]:
         """Return what there is to look at after an evaluation: name -> float[N, H, W, 1 or 3].
@@ -174,3 +232,9 @@ class Task:
             yield f"average/{name}", variable
         for name, variable in self.loss_spike.state() if self.loss_spike else ():
             yield f"loss_spike/{name}", variable
+
+
+def _unwritten(kind: type[Task], what: str) -> RunError:
+    return RunError(
+        ExitCode.BAD_CONFIG, f"config.task: {kind.__name__} lacks a method: write {what}"
+    )

@@ -120,11 +120,31 @@ def test_held_out_images_are_not_all_there_as_floats() -> None:
     images = np.broadcast_to(images, [2048, 32, 32, 3])
     task = types.SimpleNamespace(average=None, model=lambda x, **_: tf.reduce_mean(x, [1, 2]) * 255)
     tracemalloc.start()
-    logits = examples._logits(task, images, Feature((32, 32, 3), "uint8"))
+    labels = np.zeros(2048, np.int64)
+    judged = examples._judge(task, images, Feature((32, 32, 3), "uint8"), labels, 3)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    np.testing.assert_allclose(logits[:, 0], images[:, 0, 0, 0], rtol=1e-4)
+    # Three equal logits: the loss is log(3) whatever they are.
+    np.testing.assert_allclose(judged.losses, np.log(3), rtol=1e-4)
     assert peak < images.size / 2
+
+
+def test_the_losses_of_the_examples_are_those_of_their_logits() -> None:
+    logits = np.random.default_rng(0).normal(size=(130, 1, 1, 5)).astype(np.float32)
+    labels = np.arange(130) % 5
+    task = types.SimpleNamespace(average=None, model=lambda x, **_: x[:, 0, 0])
+    judged = examples._judge(task, logits, Feature((1, 1, 5), "float32"), labels, 5)
+    rows = logits[:, 0, 0].astype(np.float64)
+    log_p = rows - np.log(np.exp(rows).sum(-1, keepdims=True))
+    np.testing.assert_allclose(judged.losses, -log_p[np.arange(130), labels], rtol=1e-5)
+    np.testing.assert_array_equal(judged.predicted, rows.argmax(-1))
+
+
+def test_of_many_classes_the_most_frequent_confusions_are_listed() -> None:
+    # 2^20 classes: their matrix would have 2^40 cells.
+    labels = np.array([7, 7, 7, 2**20 - 1, 5, 5])
+    predicted = np.array([9, 9, 7, 0, 5, 2])
+    assert examples._most_frequent(labels, predicted) == [(7, 9, 2), (5, 2, 1), (2**20 - 1, 0, 1)]
 
 
 @pytest.fixture(scope="module")

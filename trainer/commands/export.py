@@ -1,9 +1,9 @@
 """`python -m trainer export RUN --to=DIR`: the trained model as .keras and as SavedModel."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser
@@ -50,13 +50,36 @@ def write(restored: "Restored", folder: Path, role: str = "main") -> None:
 
 
 def _card(restored: "Restored", role: str) -> dict[str, object]:
+    from trainer import model_inputs
+
     model = restored.task.models[role]
+    inputs = _described(model_inputs.reads(model))
+    outputs = _described(model_inputs.gives(model))
     return {
         "step": restored.step,
         "state_digest": restored.digest,
         "weights": f"average, decay {decay}" if (decay := restored.config.ema_decay) else "last",
-        "input_shape": list(model.input_shape[1:]),
-        "input_dtype": str(model.inputs[0].dtype),
+        "inputs": inputs,
+        "outputs": outputs,
+        # Of a model with one input and one output also by these names.
+        **({"input_shape": s["shape"], "input_dtype": s["dtype"]} if (s := _only(inputs)) else {}),
         "images": "float32 in [0, 1]: bytes / 255",
-        "output_shape": list(model.output_shape[1:]),
+        **({"output_shape": s["shape"]} if (s := _only(outputs)) else {}),
     }
+
+
+def _only(tensors: list[dict[str, Any]]) -> dict[str, Any]:
+    return tensors[0] if len(tensors) == 1 else {}
+
+
+def _described(tensors: Any) -> list[dict[str, Any]]:
+    """Describe inputs or outputs in their order: by key, or else by their name in the model."""
+    if isinstance(tensors, Mapping):
+        named = list(tensors.items())
+    else:
+        each = tensors if isinstance(tensors, list | tuple) else [tensors]
+        named = [(tensor.name, tensor) for tensor in each]
+    return [
+        {"name": name, "shape": list(tensor.shape[1:]), "dtype": str(tensor.dtype)}
+        for name, tensor in named
+    ]

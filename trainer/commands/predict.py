@@ -35,7 +35,7 @@ def main(args: Sequence[str]) -> None:
         from trainer.commands.restored import restore_task
 
     restored = restore_task(flags.workdir, flags.config)
-    name = _input(restored)
+    name = _input(restored, flags.workdir)
     if name not in restored.info.features:
         raise RunError(
             ExitCode.BAD_FLAG, f"predict: the task of {flags.workdir} has no feature {name!r}"
@@ -64,7 +64,7 @@ def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
     from trainer.data.augment.preprocess import scale_pixels
 
     model, size = restored.task.models["main"], restored.plan.microbatch_size
-    feature = restored.info.features[_input(restored)]
+    feature = restored.info.features[_input(restored, "the run")]
     call = tf.function(lambda x: model(scale_pixels(x, feature), training=False), autograph=False)
     parts = []
     for start in range(0, len(values), size):
@@ -79,9 +79,16 @@ def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _input(restored: "Restored") -> str:
+def _input(restored: "Restored", workdir: str) -> str:
     """Return the feature that the task gives to its model."""
-    return str(getattr(restored.task, "input", "image"))
+    name = getattr(restored.task, "input", "image")
+    if not isinstance(name, str) or len(restored.task.models["main"].inputs) > 1:
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"predict: the model of {workdir} reads several inputs; `export` it and call it from "
+            "Python: export.json names them",
+        )
+    return name
 
 
 def _check_fits(restored: "Restored", name: str, workdir: str) -> None:

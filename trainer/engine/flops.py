@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
+from trainer import model_inputs
+
 _LEAST_SECS = 0.02
 _ROUNDS = 5
 
@@ -14,7 +16,7 @@ _ROUNDS = 5
 def forward_graph(model: keras.Model, microbatch_size: int) -> tf.Graph:
     """Return the graph of a forward pass over one microbatch."""
     spec = tf.nest.map_structure(
-        lambda x: tf.TensorSpec([microbatch_size, *x.shape[1:]], x.dtype), model.input
+        lambda x: tf.TensorSpec([microbatch_size, *x.shape[1:]], x.dtype), model_inputs.reads(model)
     )
     forward = tf.function(lambda x: model(x, training=False), autograph=False)
     return forward.get_concrete_function(spec).graph

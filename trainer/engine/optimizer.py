@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
+from trainer import user_code
 
 Kept = dict[int, tuple[tf.Tensor, tf.Tensor]]
 """id of a value -> (the value, the condition under which it differs from the old one)."""
@@ -69,6 +70,18 @@ def build_slots(
     for variable in vars(optimizer).values():
         if isinstance(variable, keras.Variable) and id(variable) not in known:
             optimizer._track_variable(variable)
+    optimizer.apply = _refuse_direct_update
+
+
+def _refuse_direct_update(*_: Any, **__: Any) -> None:
+    """Stand for `apply`, which `apply_gradients` and `minimize` call: only `update` may."""
+    line = user_code.calling_line()
+    raise RunError(
+        ExitCode.BAD_CONFIG,
+        f"{line + ': ' if line else ''}the step applies gradients by itself; write "
+        "replica.apply(optimizer, grads, variables), with the gradients of "
+        "replica.gradient(loss, variables)",
+    )
 
 
 def update(
@@ -101,7 +114,7 @@ def update(
         for name in own:
             setattr(optimizer, name, writes[name])
         try:
-            optimizer.apply(list(grads), list(to))
+            type(optimizer).apply(optimizer, list(grads), list(to))
         finally:
             for name in own:
                 delattr(optimizer, name)

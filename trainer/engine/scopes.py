@@ -30,6 +30,12 @@ class MicrobatchScope(keras.StatelessScope):
         self._rules = rules
         self._assigned: set[int] = set()
         self.tape: tf.GradientTape | None = None
+        self.loss_lines: list[str] = []
+
+    def add_loss(self, loss: tf.Tensor) -> None:
+        """See the base class; notes the line that calls `add_loss`."""
+        self.loss_lines.append(user_code.calling_line())
+        super().add_loss(loss)
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         """See the base class.

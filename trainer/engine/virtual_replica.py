@@ -1,6 +1,7 @@
 """One virtual replica as a pure function: state and a microbatch's examples in, sums out."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer.engine.hashed_random import hashed_dropout, hashed_seeds
 from trainer.engine.scopes import MicrobatchScope, philox_seeds, unseeded_draws
+from trainer.losses.shapes import WeightedLosses
 from trainer.ownership import named_variables, rules
-from trainer.task import LossFn, Microbatch, Task, Variables
+from trainer.task import LossFn, Microbatch, Task, Variables, weights_in_use
 
 Inputs = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]
 Outputs = dict[str, Any]
@@ -110,11 +112,11 @@ def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool
             tf.GradientTape(watch_accessed_variables=False) as scope.tape,
         ):
             scope.tape.watch(watched)
-            losses = _per_example(loss_fn(Microbatch(batch, weights, step, key)), weights)
-            weight = tf.reduce_sum(weights)
+            losses, counts = asked(task, loss_fn, Microbatch(batch, weights, step, key))
+            weight = tf.reduce_sum(counts)
             # A penalty belongs to the mean loss. Times the weight here, divided by the sum of all
             # weights later, it is added once however many microbatches there are.
-            loss = tf.reduce_sum(losses * weights) + task.penalty(trained) * weight
+            loss = tf.reduce_sum(losses * counts) + task.penalty(trained) * weight
         # A weight that its layer replaced on the way has two values, and the gradients of both.
         values_of = [list({id(x): x for x in (w, scope.get_current_value(v))}.values())
                      for v, w in zip(trained, watched, strict=True)]  # fmt: skip
@@ -136,16 +138,17 @@ def eval_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
     def microbatch_eval(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
         batch, weights, key = inputs
         with state.scope(values, key, hashed=hashed) as scope:
-            losses = _per_example(task.eval_step(Microbatch(batch, weights, step, key)), weights)
+            given = Microbatch(batch, weights, step, key)
+            losses, counts = asked(task, task.eval_step, given)
         for index in state.moved(scope, values):
             raise RunError(
                 ExitCode.BAD_CONFIG,
                 f"evaluation assigns {state.carried[index].path}: how often a run is evaluated "
                 "must not change what it computes; assign it where training=True only",
             )
-        weight = tf.reduce_sum(weights)
+        weight = tf.reduce_sum(counts)
         # A padded example may have any loss, even an infinite one: leave it out, do not scale it.
-        loss = tf.reduce_sum(tf.where(weights > 0, losses * weights, 0.0))
+        loss = tf.reduce_sum(tf.where(counts > 0, losses * counts, 0.0))
         return {"sums": {"loss": loss, "weight": weight, **state.counted(scope)}}
 
     return microbatch_eval
@@ -186,23 +189,56 @@ def map_microbatches(
     )
 
 
-def _per_example(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    if losses is None:
+def asked(task: Task, loss_fn: LossFn, given: Microbatch) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ask for the losses of a microbatch.
+
+    Args:
+        task: says what each example counts (`Task.example_weights`).
+        loss_fn: see `task.LossFn`.
+        given: with weights of 1, and 0 for padding.
+
+    Returns:
+        The losses, float32[b], and what each of them counts in their mean, float32[b].
+
+    Raises:
+        RunError: BAD_CONFIG for a loss or weights of another shape.
+    """
+    num_examples = given.weights.shape
+    weights = task.example_weights(given)
+    if weights is not given.weights:
+        weights = _one_each(weights, num_examples, "example_weights")
+    microbatch = dataclasses.replace(given, weights=weights)
+    with weights_in_use(weights):
+        losses = loss_fn(microbatch)
+    if isinstance(losses, WeightedLosses):
+        weights = weights * _one_each(losses.counts, num_examples, "what the loss counts")
+        losses = losses.values
+    return _one_each(losses, num_examples, "the loss"), weights
+
+
+def _one_each(values: Any, shape: tf.TensorShape, what: str) -> tf.Tensor:
+    """Return float32[b], or refuse what is not one number for each example."""
+    wanted = f"one value per example, float[{shape[0]}]"
+    if values is None:
+        raise RunError(ExitCode.BAD_CONFIG, f"{what} returned None; return {wanted}")
+    if tf.nest.is_nested(values):
         raise RunError(
             ExitCode.BAD_CONFIG,
-            f"the loss returned None; return one value per example, float[{weights.shape[0]}]",
+            f"{what} returned {type(values).__name__} of {len(values)}; return {wanted}, the sum "
+            "of the losses of all outputs",
         )
-    losses = tf.cast(losses, tf.float32)
-    if losses.shape.rank == 0:
+    values = tf.cast(values, tf.float32)
+    if values.shape.rank == 0:
         raise RunError(
             ExitCode.BAD_CONFIG,
-            "the loss returned a scalar: a mean over a microbatch depends on how the batch is cut; "
-            f"return one value per example, float[{weights.shape[0]}] (no reduce_mean)",
+            f"{what} returned a scalar: a mean over a microbatch depends on how the batch is cut; "
+            f"return {wanted} (no reduce_mean)",
         )
-    if losses.shape != weights.shape:
+    if not values.shape.is_compatible_with(shape):
         raise RunError(
             ExitCode.BAD_CONFIG,
-            f"the loss has shape {list(losses.shape)}; allowed: one value per example, "
-            f"float[{weights.shape[0]}]; sum or average over the other axes",
+            f"{what} has shape {list(values.shape)}; allowed: {wanted}; sum or average over the "
+            "other axes",
         )
-    return losses
+    # What passed through Python strings or a lookup may not know any more how many there are.
+    return values if values.shape == shape else tf.ensure_shape(values, shape)

@@ -1,4 +1,4 @@
-"""Loss functions of Keras as a step needs them: from logits, in float32, one value per example."""
+"""Losses of Keras as a step needs them: in float32, one value per example, masks as weights."""
 
 import inspect
 from collections.abc import Callable
@@ -7,23 +7,29 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.losses.shapes import align, mean_per_example
+from trainer.losses.shapes import WeightedLosses, align, mean_per_example
 
 LossFn = Callable[..., tf.Tensor]
-# Decided here. What an example counts is said by its weight: a class that Keras ignores would
-# still be divided by.
-_DECIDED = {"from_logits", "axis", "ignore_class"}
+_DECIDED = {"from_logits", "axis"}  # decided here
 
 
 def adapted(loss: Any) -> Any:
     """Return a loss function of Keras with its adapter, and every other loss as it is.
 
-    Classes of Keras are left alone too: they turn class numbers into float32, which merges numbers
-    above 2^24. That is why the registry names the functions.
+    Classes of Keras turn class numbers into float32, which merges numbers above 2^24. That is why
+    the registry names the functions.
     """
     module = getattr(loss, "__module__", None) or ""
     is_from_keras = inspect.isfunction(loss) and module.partition(".")[0] == "keras"
     return FromKeras(loss) if is_from_keras else loss
+
+
+def is_of_one_output(loss: Any) -> bool:
+    """Whether a loss takes labels and predictions as one tensor each, as those of Keras do."""
+    function = getattr(loss, "func", loss)
+    inside = getattr(function, "loss", function)
+    module = type(inside).__module__ if not inspect.isfunction(inside) else inside.__module__
+    return module.startswith(("keras.", "trainer.losses."))
 
 
 class FromKeras:
@@ -43,8 +49,10 @@ class FromKeras:
             parameters=[p for name, p in known.items() if name not in _DECIDED]
         )
 
-    def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor, **args: Any) -> tf.Tensor:
-        """Return the loss of each example, the mean over its positions or outputs.
+    def __call__(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, **args: Any
+    ) -> tf.Tensor | WeightedLosses:
+        """Return the loss of each example, the mean over its positions or outputs that count.
 
         Args:
             y_true: number[B, ...], as many elements as `y_pred`; for the sparse cross-entropy
@@ -53,8 +61,9 @@ class FromKeras:
             **args: of the function.
 
         Returns:
-            float32[B].
+            float32[B]; with what each counts where a mask leaves out positions.
         """
+        mask = keras_mask(y_pred)
         y_pred = tf.cast(y_pred, tf.float32)
         if self._function is keras.losses.sparse_categorical_crossentropy:
             y_true = tf.reshape(y_true, tf.shape(y_pred)[:-1])
@@ -62,4 +71,74 @@ class FromKeras:
             # Keras takes the mean over the last axis, which here may be that of the examples.
             outputs = y_pred if y_pred.shape.rank > 1 else y_pred[:, tf.newaxis]
             y_true, y_pred = align(y_true, outputs)
-        return mean_per_example(self._function(y_true, y_pred, **self._fixed, **args))
+        return per_example(self._function(y_true, y_pred, **self._fixed, **args), mask)
+
+
+class PerExample:
+    """Calls a `keras.losses.Loss` for the loss of each example, without its sum over the batch.
+
+    Args:
+        loss: whose `call` returns float[B, ...].
+    """
+
+    def __init__(self, loss: keras.losses.Loss) -> None:
+        self.loss = loss
+        loss.reduction = "none"
+        has_own_call = type(loss).__call__ is not keras.losses.Loss.__call__
+        self._call = loss if has_own_call else loss.call
+
+    def __call__(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor | WeightedLosses:
+        """Return the loss of each example, as `FromKeras` does."""
+        mask = keras_mask(y_pred)
+        y_true, y_pred = tf.nest.map_structure(
+            lambda x: keras.ops.convert_to_tensor(x, dtype=self.loss.dtype), (y_true, y_pred)
+        )
+        return per_example(self._call(y_true, y_pred), mask)
+
+
+def per_example(losses: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | WeightedLosses:
+    """Return the loss of each example, and with masks what it counts.
+
+    Formula: with m = 1 where both the mask of the predictions and that of the loss hold, example
+    i has sum_t m_it l_it / n_i and counts n_i = sum_t m_it. As in Keras the mean over a batch is
+    then sum m l / sum m.
+
+    Args:
+        losses: float[B, ...]; a mask that Keras put on it (`ignore_class`) counts.
+        mask: bool[B, ...] of the predictions, or None.
+    """
+    masks = [m for m in (mask, keras_mask(losses)) if m is not None]
+    losses = tf.cast(losses, tf.float32)
+    if losses.shape.rank == 0 or not (masks or losses.shape.rank > 1):
+        return losses
+    if not masks:
+        return mean_per_example(losses)
+    counted = tf.ones_like(losses)
+    for each in masks:
+        counted *= _shaped(tf.cast(each, tf.float32), losses)
+    rest = list(range(1, losses.shape.rank))
+    counts = tf.reduce_sum(counted, rest)
+    # A position that does not count may have any loss, even an infinite one.
+    total = tf.reduce_sum(tf.where(counted > 0, losses * counted, 0.0), rest)
+    return WeightedLosses(tf.math.divide_no_nan(total, counts), counts)
+
+
+def keras_mask(values: Any) -> tf.Tensor | None:
+    """Return the mask that a layer or loss of Keras put on a tensor, or None."""
+    return getattr(values, "_keras_mask", None)
+
+
+def masked(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Return the tensor with the mask on it, as a layer of Keras would."""
+    if mask is not None:
+        values._keras_mask = mask
+    return values
+
+
+def _shaped(mask: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
+    """Return the mask with the rank of the losses, as Keras brings weights to it."""
+    if mask.shape.rank == losses.shape.rank + 1 and mask.shape[-1] == 1:
+        return tf.squeeze(mask, -1)
+    while mask.shape.rank < losses.shape.rank:
+        mask = mask[..., tf.newaxis]
+    return mask

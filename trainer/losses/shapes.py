@@ -1,6 +1,21 @@
 """Shapes that losses share: every loss ends as one float32 value per example."""
 
+import dataclasses
+
 import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightedLosses:
+    """Losses of which each counts differently, for what only the loss itself knows: a mask.
+
+    Attributes:
+        values: float[b], the loss of each example; the mean over the positions that count.
+        counts: float[b], how many these are; multiplied by the example's weight.
+    """
+
+    values: tf.Tensor
+    counts: tf.Tensor
 
 
 def mean_per_example(values: tf.Tensor) -> tf.Tensor:

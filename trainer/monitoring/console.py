@@ -7,13 +7,24 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+_MOST_OF_A_VECTOR = 8
+
+
+def first_of(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the values without those of a long vector after its first few, "f1/8" and on."""
+    return {n: v for n, v in values.items() if not _is_far(n.rpartition("/")[2])}
+
+
+def _is_far(index: str) -> bool:
+    return index.isdigit() and int(index) >= _MOST_OF_A_VECTOR
+
 
 def describe(step: int, total_steps: int, values: Mapping[str, float]) -> str:
     """Return "12:00:01 step 500/2350  train/loss 0.0312  train/accuracy 0.991".
 
     Names below "time/" are left to the files and charts: they would fill the screen.
     """
-    named = {n: value for n, value in values.items() if not n.startswith("time/")}
+    named = {n: value for n, value in first_of(values).items() if not n.startswith("time/")}
     shown = "  ".join(f"{name} {value:.4g}" for name, value in named.items())
     return f"{time.strftime('%H:%M:%S')} step {step}/{total_steps}  {shown}"
 

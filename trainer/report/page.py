@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from trainer.monitoring.console import first_of
 from trainer.report.run_files import RunFiles
 from trainer.report.style import STYLE
 from trainer.report.svg import COLORS, line_chart
@@ -69,7 +70,8 @@ def code(text: str) -> str:
 
 def curves(runs: Sequence[RunFiles]) -> str:
     """Return a figure for each metric, with a line for each run and each of training and eval."""
-    names = dict.fromkeys(name.split("/", 1)[-1] for run in runs for name in run.curves)
+    shown = first_of(dict.fromkeys((name for run in runs for name in run.curves), 0.0))
+    names = dict.fromkeys(name.split("/", 1)[-1] for name in shown)
     names.pop("epoch", None)  # a straight line in every run
     charts = []
     for name in names:

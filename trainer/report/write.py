@@ -11,6 +11,7 @@ from common import redaction
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
 from trainer.lineage import Change
+from trainer.monitoring.console import first_of
 from trainer.plan import Plan
 from trainer.report import page
 from trainer.report.run_files import RunFiles, read_run
@@ -58,6 +59,10 @@ def render(
     """Return the page."""
     looked_at = page.sides(
         page.section("Confusion", page.confusion(looked.get("confusion", []))),
+        page.section(
+            "Most frequent confusions",
+            page.table(looked.get("confusions", []), ("true class", "predicted", "examples")),
+        ),
         page.section("Worst held-out examples", page.worst(looked.get("worst", []))),
     )
     return page.document(
@@ -102,7 +107,7 @@ def _first_numbers(run: RunFiles) -> list[tuple[str, Any]]:
     kind = next((kind for kind in page.KINDS if summary.get(kind)), "")
     facts = [
         (f"{page.KINDS[kind]} {name.replace('_', ' ')}", float(f"{value:.4g}"))
-        for name, value in summary.get(kind, {}).items()
+        for name, value in first_of(summary.get(kind, {})).items()
     ]
     rate = f"{summary.get('examples_per_second', 0):,.0f}"
     replicas = f"{summary.get('replicas', 0)} for {summary.get('virtual_replicas', 0)}"

@@ -9,6 +9,7 @@ import numpy as np
 from trainer import failpoints, user_code
 from trainer.config import TrainConfig
 from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
+from trainer.engine import metric_states
 from trainer.engine.step_sums import Totals, add
 from trainer.optimizers.plateau import update_plateau
 from trainer.run import boundaries
@@ -54,7 +55,7 @@ def results(
             np.asarray(sums[f"metric/{name}/{i}"], np.float32) for i in range(len(metric.variables))
         ]
         with user_code.answerable(metric):
-            values[name] = float(metric.stateless_result(state))
+            values |= metric_states.values(name, metric, state)
     for name, value in sums.items():
         if name.startswith("gradient_norm/"):
             values[name.replace("/main", "")] = float(value) / max(1, num_steps)

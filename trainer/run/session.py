@@ -13,13 +13,15 @@ from trainer.cluster import strategy
 from trainer.data.augment import preprocess
 from trainer.data.info import Split
 from trainer.data.serving.input_pipeline import make_pipeline
-from trainer.engine import audit, gpu_kernels
+from trainer.engine import audit, gpu_kernels, metric_states
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import make_eval_step, make_train_step, zero_sums
 from trainer.plan import microbatches_per_replica
 from trainer.report.samples import Pictures, make_samples
 from trainer.run.request import Request
 from trainer.task import Task
+
+_MOST_NAMES = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,13 +135,18 @@ def _loop(
 def _check_watched(request: Request, task: Task) -> None:
     """Refuse the name of a metric that no evaluation will give."""
     config, info = request.config, request.info
-    allowed = ["loss", *task.metrics] if info.evaluation else []
-    for field, name in (
-        ("plateau.metric", config.plateau.metric),
-        ("keep_best_metric", config.keep_best_metric),
-    ):
-        if name and name not in allowed:
-            why = f"allowed: {', '.join(allowed)}" if allowed else "there is no evaluation split"
+    watched = {
+        "plateau.metric": config.plateau.metric,
+        "keep_best_metric": config.keep_best_metric,
+    }
+    asked = {field: name for field, name in watched.items() if name}
+    if not asked:
+        return
+    allowed = ["loss", *metric_states.value_names(task.metrics)] if info.evaluation else []
+    for field, name in asked.items():
+        if name not in allowed:
+            shown = [*allowed[:_MOST_NAMES], "..."] if len(allowed) > _MOST_NAMES else allowed
+            why = f"allowed: {', '.join(shown)}" if allowed else "there is no evaluation split"
             raise RunError(ExitCode.BAD_CONFIG, f"config.{field}={name!r} is not evaluated; {why}")
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
+from trainer.losses.from_keras import PerExample
 from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.supervised import Supervised
 
@@ -52,7 +53,7 @@ class Distillation(Task):
         self.metrics["teacher_accuracy"] = self.teacher_accuracy
         self.student_metrics = list(parts.metrics.values())
         if isinstance(self.loss, keras.losses.Loss):
-            self.loss.reduction = "none"
+            self.loss = PerExample(self.loss)
 
     @classmethod
     def model_shapes(

@@ -1,7 +1,6 @@
 """Predict the next token of a text from all tokens before it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -35,7 +34,7 @@ class LanguageModel(Task):
     @classmethod
     def model_shapes(
         cls, features: Mapping[str, Feature], *, vocabulary: int = 256, tokens: str = "tokens"
-    ) -> dict[str, tuple[Any, int]]:
+    ) -> dict[str, tuple[Feature, int]]:
         """From T tokens to T rows of logits over the vocabulary."""
         feature = features.get(tokens)
         length = feature.shape[0] if feature and len(feature.shape) == 1 else None
@@ -45,7 +44,7 @@ class LanguageModel(Task):
                 ExitCode.BAD_CONFIG,
                 f"config.task.args.tokens={tokens!r}: needs a feature int[T + 1]; found: {found}",
             )
-        return {"main": ((length - 1,), vocabulary)}
+        return {"main": (Feature((length - 1,), "int32"), vocabulary)}
 
     def train_step(self, replica: Replica) -> None:
         """Gradient of the mean over all rows of the global batch, then one update."""

@@ -6,8 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.data.info import Feature
+from trainer.losses.shapes import WeightedLosses
 from trainer.task import Microbatch, Parts, Replica
-from trainer.tasks.supervised import Supervised
+from trainer.tasks.supervised import Names, Supervised
 
 
 class SharpnessAware(Supervised):
@@ -20,25 +21,38 @@ class SharpnessAware(Supervised):
     Args:
         parts: what the config names.
         rho: distance to the worst point, in the unit of the weights.
-        input: feature the model reads.
-        label: feature the loss and the metrics compare with.
+        input: as of `Supervised`.
+        label: as of `Supervised`.
+        weight: as of `Supervised`.
 
     Source: Foret et al., Sharpness-Aware Minimization, ICLR 2021, algorithm 1.
     """
 
     def __init__(
-        self, parts: Parts, *, rho: float = 0.05, input: str = "image", label: str = "label"
+        self,
+        parts: Parts,
+        *,
+        rho: float = 0.05,
+        input: Names = "image",
+        label: Names = "label",
+        weight: str = "",
     ) -> None:
-        super().__init__(parts, input=input, label=label)
+        super().__init__(parts, input=input, label=label, weight=weight)
         self.rho = rho
 
     @classmethod
     def model_shapes(
-        cls, features: Mapping[str, Feature], *, rho: float = 0.05, **names: str
-    ) -> dict[str, tuple[Any, int]]:
+        cls,
+        features: Mapping[str, Feature],
+        *,
+        rho: float = 0.05,
+        input: Names = "image",
+        label: Names = "label",
+        weight: str = "",
+    ) -> dict[str, tuple[Any, Any]]:
         """As of `Supervised`; every argument of the task comes here, too."""
         del rho
-        return super().model_shapes(features, **names)
+        return super().model_shapes(features, input=input, label=label, weight=weight)
 
     def train_step(self, replica: Replica) -> None:
         """Gradient here, step uphill, gradient there, step back, update."""
@@ -58,14 +72,12 @@ class SharpnessAware(Supervised):
             variable.assign(value)
         replica.apply(self.optimizer, grads, weights)
 
-    def _first_pass(self, microbatch: Microbatch) -> tf.Tensor:
+    def _first_pass(self, microbatch: Microbatch) -> tf.Tensor | WeightedLosses:
         return self._losses(microbatch, training=True)
 
-    def _second_pass(self, microbatch: Microbatch) -> tf.Tensor:
-        return self.loss(microbatch[self.label], self._predict(microbatch))
-
-    def _predict(self, microbatch: Microbatch) -> tf.Tensor:
-        return tf.cast(self.model(microbatch[self.input], training=True), tf.float32)
+    def _second_pass(self, microbatch: Microbatch) -> tf.Tensor | WeightedLosses:
+        labels = tf.nest.map_structure(microbatch.__getitem__, self.label)
+        return self.loss(labels, self._predict(microbatch, training=True))
 
 
 def uphill(grads: Sequence[tf.Tensor], rho: float) -> list[tf.Tensor]:

@@ -1,0 +1,43 @@
+"""What layers compute in: the policy of the config, and no other."""
+
+import keras
+
+from common.exit_codes import ExitCode, RunError
+from trainer.task import Task
+
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_LOW = {"float16", "bfloat16"}
+
+
+def set_policy(precision: str) -> None:
+    """Let layers that are made from here on compute in `precision`; weights are float32."""
+    keras.config.set_dtype_policy(_POLICIES[precision])
+
+
+def refuse_other_policies(task: Task, precision: str) -> None:
+    """Refuse layers, or a policy, of another precision than the config's.
+
+    The config, the report and the digest would name a precision that was not computed in, and
+    float16 without a loss scale loses small gradients.
+
+    Raises:
+        RunError: BAD_CONFIG naming the layer and what to write.
+    """
+    policy = keras.config.dtype_policy().name
+    if policy != _POLICIES[precision]:
+        raise _refusal(f"set_dtype_policy({policy!r}) was called", policy, precision)
+    if (floatx := keras.config.floatx()) != "float32":
+        raise _refusal(f"set_floatx({floatx!r}) was called", floatx, precision)
+    held = [part for _, part in task.owned() if isinstance(part, keras.Layer)]
+    for layer in (each for part in held for each in part._flatten_layers()):
+        if (dtype := layer.compute_dtype) in _LOW - {precision}:
+            raise _refusal(f"layer {layer.name!r} computes in {dtype}", dtype, precision)
+
+
+def _refusal(what: str, dtype: str, precision: str) -> RunError:
+    instead = "float32" if "64" in dtype else "bfloat16"
+    return RunError(
+        ExitCode.BAD_CONFIG,
+        f"config.model: {what}, and config.precision={precision!r}; leave it out and set "
+        f"config.precision={instead!r}{', which needs no loss scale' * (instead == 'bfloat16')}",
+    )
