@@ -219,6 +219,9 @@ CHANGES = {
     "other bytes": lambda info: {
         "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], num_bytes=1))
     },
+    "other content": lambda info: {
+        "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], crc32c=1))
+    },
     "other counts": lambda info: {
         "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], num_examples=1))
     },

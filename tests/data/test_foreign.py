@@ -1,5 +1,6 @@
 """Data that others wrote: what reaches the step is what they hold, or the run is refused."""
 
+import google_crc32c
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +11,7 @@ from tests.data.test_serve import pipeline_of
 from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data import sources
+from trainer.data.records import tfrecord
 from trainer.data.records.files import Stage
 from trainer.data.serving import reading
 
@@ -196,3 +198,26 @@ def test_links_that_lead_back_end(tmp_path):
     (tmp_path / "a" / "x").write_bytes(b"1")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     assert [f.url for f in storage.list_files(f"{tmp_path}/**")] == [f"{tmp_path}/a/x"]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [1, 0, 3], [5] * 70, [3, 70_000, 12, 1]])
+def test_the_checksum_of_a_file_follows_from_its_index(tmp_path, sizes):
+    """So that the same files have one fingerprint in a bucket, which tells it, and on a disk."""
+    random = np.random.default_rng(0)
+    path = tmp_path / "x.tfrecord"
+    write_file(path, [random.bytes(size) for size in sizes])
+    assert tfrecord.scan(path, "x").crc32c == google_crc32c.value(path.read_bytes())
+
+
+def test_files_rewritten_with_equal_sizes_are_other_data(tmp_path):
+    def info_of(label):
+        records = [example(image=png(i), label=label if i == 9 else 0) for i in range(12)]
+        return sources.describe(config_of(tmp_path, IMAGE, records))
+
+    before, after = info_of(0), info_of(1)
+    assert [s.num_bytes for s in before.train.shards] == [s.num_bytes for s in after.train.shards]
+    assert before.fingerprint() != after.fingerprint()
+    changed = [
+        name for name, content in after.contents().items() if before.contents()[name] != content
+    ]
+    assert changed == ["train-008.tfrecord (train)"]

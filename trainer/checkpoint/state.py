@@ -23,6 +23,7 @@ class Meta:
         step: updates that are in the state.
         config: of the run, as `conversion.to_plain` makes it.
         data: fingerprint of the data.
+        files: name -> content of the files of data.
         progress: host state of the run, as `RunState.to_plain` makes it.
         seconds: since the run first began; two saves of one state differ in nothing else.
     """
@@ -32,6 +33,7 @@ class Meta:
     data: str = ""
     progress: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seconds: float = dataclasses.field(default=0.0, compare=False)
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the text of `meta.json`; floats keep every bit."""

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
@@ -130,6 +130,7 @@ class Checkpoints:
             step=state.step,
             config=to_plain(self.request.config),
             data=self.request.info.fingerprint(),
+            files=self.request.info.contents(),
             progress=state.to_plain(),
             seconds=self.phases.ledger.report()["total_seconds"],
         )
@@ -147,9 +148,18 @@ class Checkpoints:
             raise RunError(
                 ExitCode.BAD_CONFIG,
                 f"{path} was trained on other data (fingerprint {meta.data[:16]}) than "
-                f"config.dataset is now (fingerprint {info.fingerprint()[:16]}): {info.source}; "
+                f"config.dataset is now (fingerprint {info.fingerprint()[:16]}): {info.source}"
+                f"{_changed_file(meta.files, info.contents())}; "
                 "bring back the same files, or use another --workdir",
             )
+
+
+def _changed_file(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Say which file holds something else than it did; "" where none of the same name does."""
+    for name, content in now.items():
+        if before.get(name, content) != content:
+            return f"; {name} held {before[name]} and holds {content}"
+    return ""
 
 
 def open_checkpoints(request: Request, folder: Workdir, phases: Phases) -> Checkpoints:
