@@ -256,7 +256,7 @@ def test_the_fingerprint_covers_each_array_of_both_splits_and_every_field_of_a_f
         infos.append(make("custom", features, split, changed))
     other = {
         "shape": (3,), "dtype": "int32", "num_classes": 7, "encoding": "raw", "padded": True,
-        "pad_value": 2, "resized": True,
+        "pad_value": 2, "resized": True, "role": "input",
     }  # fmt: skip
     assert set(other) == {field.name for field in dataclasses.fields(Feature)}
     for field, value in other.items():

@@ -9,11 +9,15 @@ from common.exit_codes import ExitCode, RunError
 from tests.data.shards import example, png, write_file
 from tests.data.test_serve import pipeline_of
 from trainer import storage
-from trainer.config import DatasetConfig
+from trainer.config import DatasetConfig, PartConfig, TrainConfig
 from trainer.data import sources
-from trainer.data.records import tfrecord
+from trainer.data.augment import preprocess
+from trainer.data.info import Feature
+from trainer.data.records import decode, tfrecord
 from trainer.data.records.files import Stage
 from trainer.data.serving import reading
+from trainer.data.sources import roles
+from trainer.tasks.supervised import Supervised
 
 MODES = ("resident", "stream")
 
@@ -221,3 +225,175 @@ def test_files_rewritten_with_equal_sizes_are_other_data(tmp_path):
         name for name, content in after.contents().items() if before.contents()[name] != content
     ]
     assert changed == ["train-008.tfrecord (train)"]
+
+
+def arrays_of(monkeypatch, arrays, **fields):
+    """Return what is known of a custom dataset of these arrays, the same for both splits."""
+    monkeypatch.setitem(ARRAYS, "all", {"train": arrays, "test": arrays})
+    dataset = DatasetConfig("tests.data.test_foreign:build", **fields.pop("dataset", {}))
+    config = TrainConfig(epochs=1, dataset=dataset, **fields)
+    return sources.describe(roles.of_task(config))
+
+
+ARRAYS: dict = {}
+
+
+def build():
+    return ARRAYS["all"]
+
+
+X = np.arange(64, dtype=np.float32).reshape(16, 4)
+CLASSES = np.arange(16) % 3
+MSE = {"loss": PartConfig("mse")}
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        CLASSES[:, np.newaxis],
+        CLASSES.astype(">i4"),
+        CLASSES.astype(np.float64),
+        CLASSES.astype(np.float32)[:, np.newaxis],
+        CLASSES.astype(">f8"),
+        CLASSES.astype(np.uint8),
+        np.ma.masked_array(CLASSES),
+    ],
+    ids=lambda label: f"{label.dtype.str}{list(label.shape)}",
+)
+def test_the_classes_of_a_label_are_counted_whatever_its_form(monkeypatch, label):
+    info = arrays_of(monkeypatch, {"x": X, "label": label})
+    assert info.features["label"].num_classes == 3
+    assert info.features["label"].shape == ()
+    assert np.array_equal(info.train.rows()["label"], CLASSES)
+
+
+def test_a_label_of_two_truths_has_two_classes(monkeypatch):
+    info = arrays_of(monkeypatch, {"x": X, "label": CLASSES > 0})
+    assert info.features["label"].num_classes == 2
+    assert np.array_equal(info.train.rows()["label"], CLASSES > 0)
+
+
+@pytest.mark.parametrize("values", [np.arange(16) - 39, np.arange(16) * 70_000, CLASSES])
+def test_whole_numbers_that_are_no_label_have_no_classes(monkeypatch, values):
+    info = arrays_of(monkeypatch, {"x": X, "label": CLASSES, "temperature": values})
+    assert info.features["temperature"].num_classes is None
+    assert np.array_equal(info.train.rows()["temperature"], values)
+    target = arrays_of(monkeypatch, {"x": X, "label": values}, **MSE)
+    assert target.features["label"].num_classes is None
+    assert Supervised.model_shapes(target.features, input="x") == {"main": ((4,), 1)}
+
+
+def test_the_feature_that_the_task_calls_its_label_is_counted(monkeypatch):
+    task = PartConfig("supervised", {"input": "x", "label": "species"})
+    info = arrays_of(monkeypatch, {"x": X, "species": CLASSES, "label": CLASSES - 5}, task=task)
+    assert info.features["species"].num_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("arrays", "code", "reason"),
+    [
+        ({"x": np.ma.masked_array(X, X > 60)}, ExitCode.BAD_DATA, "'x': 3 values are masked"),
+        ({"x": X.astype(np.longdouble)}, ExitCode.BAD_CONFIG, "'x': float128"),
+        ({"x": X, "label": CLASSES - 1}, ExitCode.BAD_DATA, "'label': example 0 is -1.*target"),
+    ],
+)
+def test_what_cannot_be_counted_or_held_is_named(monkeypatch, arrays, code, reason):
+    with pytest.raises(RunError, match=reason) as caught:
+        arrays_of(monkeypatch, arrays)
+    assert caught.value.code is code
+
+
+def test_big_endian_numbers_arrive(monkeypatch):
+    info = arrays_of(monkeypatch, {"x": X.astype(">f4"), "label": CLASSES})
+    assert info.features["x"].dtype == "float32"
+    assert np.array_equal(info.train.rows()["x"], X)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "role"),
+    [
+        ("image", (8, 8, 3), "image"),
+        ("image", (8, 8, 1), "image"),
+        ("mask", (8, 8, 1), "mask"),
+        ("segmentation_mask", (8, 8, 1), "mask"),
+        ("board", (8, 8, 12), None),
+        ("x", (8, 8, 1), None),
+    ],
+)
+def test_bytes_of_the_form_of_an_image_need_a_role(monkeypatch, name, shape, role):
+    arrays = {name: np.zeros((16, *shape), np.uint8), "label": CLASSES}
+    if role is None:
+        with pytest.raises(RunError, match=f"'{name}' is uint8.*--config.dataset.roles=") as caught:
+            arrays_of(monkeypatch, arrays)
+        assert caught.value.code is ExitCode.BAD_CONFIG
+    else:
+        assert arrays_of(monkeypatch, arrays).features[name].role == role
+    for given in ("image", "input", "mask"):
+        info = arrays_of(monkeypatch, arrays, dataset={"roles": {name: given}})
+        assert info.features[name].role == given
+        stored = tf.constant(np.full((1, 2, *shape), 200, np.uint8))
+        seen = preprocess.make_preprocess(info.features)({name: stored}, tf.zeros([1, 2], tf.int64))
+        assert np.allclose(seen[name], 200 / 255 if given == "image" else 200)
+
+
+def test_images_of_16_bits_are_seen_from_0_to_1():
+    deep = Feature((1, 2, 1), "uint16", encoding="image", role="image")
+    values = tf.constant([[[[[0], [65535]]]]], tf.uint16)
+    assert np.array_equal(preprocess.scale_pixels(values, deep).numpy().ravel(), [0, 1])
+
+
+def test_the_label_of_a_task_is_no_image_and_its_image_may_be_the_target(monkeypatch):
+    pixels = np.zeros((16, 8, 8, 1), np.uint8)
+    task = PartConfig("supervised", {"label": "regions"})
+    info = arrays_of(monkeypatch, {"image": pixels, "regions": pixels}, task=task)
+    assert info.features["regions"].role == "mask"
+    both = PartConfig("supervised", {"label": "image"})
+    info = arrays_of(monkeypatch, {"image": pixels}, task=both, **MSE)
+    assert info.features["image"].role == "image"
+
+
+def test_a_mask_is_resized_to_classes_that_it_holds(tmp_path):
+    place = np.hypot(*np.mgrid[-50:50, -60:60])[..., np.newaxis]
+    mask = np.where(place < 35, 15, 0).astype(np.uint8)
+    record = example(mask=tf.io.encode_png(mask).numpy())
+    feature = Feature((64, 64, 1), "uint8", encoding="image", resized=True, role="mask")
+    found = decode.make_parser({"mask": feature})(tf.constant([record]))["mask"].numpy()
+    assert set(np.unique(found)) == {0, 15}
+
+
+GEOMETRIC = ["flip", "pad_and_crop", "random_resized_crop"]
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+@pytest.mark.parametrize("said", [False, True])
+def test_a_mask_moves_with_its_image(name, said):
+    """Whether the config names the mask or not: one draw for an example."""
+    features = {
+        "image": Feature((8, 8, 1), "uint8", role="image"),
+        "mask": Feature((8, 8, 1), "uint8", role="mask"),
+    }
+    random = np.random.default_rng(0)
+    pixels = np.repeat(np.repeat(random.integers(0, 2, (4, 8, 2, 2, 1)), 4, 2), 4, 3) * 255
+    batch = {n: tf.constant(pixels, tf.uint8) for n in features}
+    augment = [PartConfig(name)] + [PartConfig(name, {"feature": "mask"})] * said
+    positions = tf.reshape(tf.range(32, dtype=tf.int64), [4, 8])
+    seen = preprocess.make_preprocess(features, augment, seed=3)(batch, positions)
+    mask, image = seen["mask"].numpy(), seen["image"].numpy() * 255
+    assert mask.dtype == np.uint8
+    assert set(np.unique(mask)) == {0, 255}
+    assert not np.array_equal(mask, pixels)
+    inside = (image == 0) | (image == 255)  # the others lie on an edge, blended of both sides
+    assert inside.mean() > 0.5
+    assert np.array_equal(mask[inside], image[inside])
+
+
+def test_two_moves_of_one_image_are_two_draws():
+    features = {n: Feature((8, 8, 1), "uint8", role="image") for n in ("image", "depth")}
+    twice = [PartConfig("flip", {"feature": n}) for n in ("image", "depth", "image", "depth")]
+    pixels = tf.constant(np.random.default_rng(0).integers(0, 255, (4, 8, 8, 8, 1)), tf.uint8)
+    positions = tf.reshape(tf.range(32, dtype=tf.int64), [4, 8])
+    made = preprocess.make_preprocess(features, twice, seed=3)
+    seen = made(dict.fromkeys(features, pixels), positions)
+    assert np.array_equal(seen["image"], seen["depth"])
+    once = preprocess.make_preprocess(features, twice[:1], seed=3)
+    assert not np.array_equal(once({"image": pixels}, positions)["image"], seen["image"])

@@ -41,6 +41,7 @@ class Feature:
         padded: stored values may be fewer than `shape` says.
         pad_value: what then fills up.
         resized: stored images have any size, and are brought to `shape`.
+        role: what the numbers mean, one of `sources.roles.ROLES`; "" where nothing depends on it.
     """
 
     shape: tuple[int | None, ...]
@@ -50,11 +51,17 @@ class Feature:
     padded: bool = False
     pad_value: float = 0
     resized: bool = False
+    role: str = ""
+
+    @property
+    def is_pixels(self) -> bool:
+        """Whether the values have the form of an image: [height, width, channels] of bytes."""
+        return self.dtype in ("uint8", "uint16") and len(self.shape) == 3
 
     @property
     def is_image(self) -> bool:
-        """Whether the values are pixels: served as bytes, seen as float32 in [0, 1]."""
-        return self.dtype == "uint8" and len(self.shape) == 3
+        """Whether the values are pixels: served as they are stored, seen as float32 in [0, 1]."""
+        return self.is_pixels and self.role in ("", "image")
 
     @property
     def num_bytes(self) -> int:

@@ -184,12 +184,18 @@ def _decode_images(values: tf.Tensor, feature: Feature) -> tf.Tensor:
             return tf.ensure_shape(image, feature.shape)
         image = tf.io.decode_image(value, channels=feature.shape[-1], expand_animations=False)
         if feature.resized:
-            image = tf.image.resize(image, feature.shape[:2], antialias=True)
-            image = tf.clip_by_value(tf.round(image), 0, 255)
+            image = _resize(image, feature)
         return tf.ensure_shape(tf.cast(image, feature.dtype), feature.shape)
 
     # An operation for each image: they run in parallel, and a loop costs more than a small image.
     return tf.stack([decode(value) for value in tf.unstack(values)])
+
+
+def _resize(image: tf.Tensor, feature: Feature) -> tf.Tensor:
+    if feature.role == "mask":  # between two classes there is none
+        return tf.image.resize(image, feature.shape[:2], "nearest")
+    image = tf.image.resize(image, feature.shape[:2], antialias=True)
+    return tf.clip_by_value(tf.round(image), 0, 255)
 
 
 def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:

@@ -46,12 +46,12 @@ def count_records(
     counted = _contents([shard.url for shard in shards], stage, skip_bad=skip_bad)
     lines = [line for shard in shards for line in counted[shard.url].damaged]
     lines += [
-        f"{shard.url}: {counted[shard.url].count} of {shard.num_examples} records are left"
+        f"{shard.url}: {counted[shard.url].num_records} of {shard.num_examples} records are left"
         for shard in shards
-        if counted[shard.url].count < shard.num_examples
+        if counted[shard.url].num_records < shard.num_examples
     ]
     found = (
-        Shard(url, counted[url].count, file_bytes(url), counted[url].crc32c)
+        Shard(url, counted[url].num_records, file_bytes(url), counted[url].crc32c)
         for url in (shard.url for shard in shards)
     )
     return tuple(found), tuple(lines)
@@ -75,7 +75,7 @@ def identify(shards: Sequence[Shard], stage: Stage) -> tuple[Shard, ...]:
 class _Content(NamedTuple):
     """What is remembered of an index: of many shards, all of the indexes would be large."""
 
-    count: int
+    num_records: int
     damaged: tuple[str, ...]
     crc32c: int
 

@@ -21,7 +21,7 @@ from trainer.data.info import DatasetInfo, Feature, Shard
 from trainer.data.records.files import Stage
 from trainer.data.records.indexes import count_records
 from trainer.data.records.reader import RecordReader
-from trainer.data.sources import splits
+from trainer.data.sources import roles, splits
 
 _FIELD = "config.dataset.args.features"
 _DTYPES = (
@@ -95,6 +95,8 @@ def _feature(name: str, fields: Any) -> Feature:
         raise _bad(f"{name}.padded", True, "false for scalars and encoded features")
     if feature.padded and not _fits(feature.pad_value, feature.dtype):
         raise _bad(f"{name}.pad_value", feature.pad_value, f"a value of {feature.dtype}")
+    if feature.role not in ("", *roles.ROLES):
+        raise _bad(f"{name}.role", feature.role, "one of " + ", ".join(roles.ROLES))
     if feature.num_classes is not None:
         _check_label(name, feature)
     return dataclasses.replace(feature, shape=tuple(shape))
