@@ -127,7 +127,7 @@ class Saves:
     def __init__(self, folder: Path) -> None:
         phases = Phases(Watchdog(10, 10), Ledger())
         config = TrainConfig(train_steps=100, checkpoint_every_steps=10)
-        info = SimpleNamespace(fingerprint=str)
+        info = SimpleNamespace(fingerprint=str, contents=dict)
         request = Request(config, info, Plan(100, 1000, 32, 4, 10), Placement())
         self.saver = checkpoint.Saver(checkpoint.Store(folder), phases.watchdog)
         self._checkpoints = Checkpoints(request, self.saver, phases)

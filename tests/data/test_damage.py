@@ -227,6 +227,9 @@ CHANGES = {
     "other bytes": lambda info: {
         "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], num_bytes=1))
     },
+    "other content": lambda info: {
+        "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], crc32c=1))
+    },
     "other counts": lambda info: {
         "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], num_examples=1))
     },
@@ -261,7 +264,7 @@ def test_the_fingerprint_covers_each_array_of_both_splits_and_every_field_of_a_f
         infos.append(make("custom", features, split, changed))
     other = {
         "shape": (3,), "dtype": "int32", "num_classes": 7, "encoding": "raw", "padded": True,
-        "pad_value": 2, "resized": True,
+        "pad_value": 2, "resized": True, "role": "input",
     }  # fmt: skip
     assert set(other) == {field.name for field in dataclasses.fields(Feature)}
     for field, value in other.items():

@@ -49,7 +49,7 @@ class Run:
         config = TrainConfig(
             train_steps=10**6, checkpoint_every_steps=0, checkpoint_every_secs=every_secs
         )
-        info = types.SimpleNamespace(fingerprint=str)
+        info = types.SimpleNamespace(fingerprint=str, contents=dict)
         request = Request(config, info, Plan(10**6, 1000, 32, 4, 10), Placement())
         phases = Phases(Watchdog(10, 10), ledger)
         self.checkpoints = Checkpoints(request, self, phases, clock=clock)

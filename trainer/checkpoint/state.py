@@ -23,6 +23,7 @@ class Meta:
         step: updates that are in the state.
         config: of the run, as `conversion.to_plain` makes it.
         data: fingerprint of the data.
+        files: name -> content of the files of data.
         progress: host state of the run, as `RunState.to_plain` makes it.
         code: file -> digest, of the sources that had been loaded; see `lineage.Code`.
         kernels: what chose them; see `version.kernels`.
@@ -37,6 +38,7 @@ class Meta:
     code: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
     kernels: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
     seconds: float = dataclasses.field(default=0.0, compare=False)
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the text of `meta.json`; floats keep every bit."""

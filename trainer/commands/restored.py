@@ -17,6 +17,7 @@ from trainer.config.conversion import from_plain
 from trainer.data import sources
 from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo
+from trainer.data.sources import roles
 from trainer.plan import Plan, make_plan
 from trainer.run import workdir
 from trainer.task import Task
@@ -58,7 +59,7 @@ def restore_task(where: str, experiment: str = "") -> Restored:
         config = _read_config(folder.path, where)
         custom_code.check(config, where, experiment)
         state, meta = _read_newest(folder, where)
-    info = sources.describe(config.dataset)
+    info = sources.describe(roles.of_task(config))
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
     plan = make_plan(config, info)
     task = _build(config, info, plan)

@@ -25,6 +25,7 @@ ORDER_VERSION = 2
 """Raised whenever the same config would serve its examples in another order."""
 
 _HASHED_BYTES = 16 << 20
+_MOST_NAMED = 4096
 _WIDTHS = {"uint8": 1, "bool": 1, "int8": 1, "bfloat16": 2, "float16": 2, "uint16": 2, "int16": 2}
 
 
@@ -40,6 +41,7 @@ class Feature:
         padded: stored values may be fewer than `shape` says.
         pad_value: what then fills up.
         resized: stored images have any size, and are brought to `shape`.
+        role: what the numbers mean, one of `sources.roles.ROLES`; "" where nothing depends on it.
     """
 
     shape: tuple[int | None, ...]
@@ -49,11 +51,17 @@ class Feature:
     padded: bool = False
     pad_value: float = 0
     resized: bool = False
+    role: str = ""
+
+    @property
+    def is_pixels(self) -> bool:
+        """Whether the values have the form of an image: [height, width, channels] of bytes."""
+        return self.dtype in ("uint8", "uint16") and len(self.shape) == 3
 
     @property
     def is_image(self) -> bool:
-        """Whether the values are pixels: served as bytes, seen as float32 in [0, 1]."""
-        return self.dtype == "uint8" and len(self.shape) == 3
+        """Whether the values are pixels: served as they are stored, seen as float32 in [0, 1]."""
+        return self.is_pixels and self.role in ("", "image")
 
     @property
     def num_bytes(self) -> int:
@@ -64,11 +72,29 @@ class Feature:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One file of examples: where it is, how many it must hold, and its bytes."""
+    """One file of examples.
+
+    Attributes:
+        url: where it is.
+        num_examples: that it must hold.
+        num_bytes: of the file.
+        crc32c: of what it holds.
+    """
 
     url: str
     num_examples: int
     num_bytes: int = 0
+    crc32c: int = 0
+
+    @property
+    def name(self) -> str:
+        """Without its folder: the same files may be in a bucket or here."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def content(self) -> str:
+        """What tells this content of the file from another."""
+        return f"{self.num_examples} examples, {self.num_bytes} bytes, CRC-32C {self.crc32c:08x}"
 
 
 class Section(NamedTuple):
@@ -159,10 +185,20 @@ class DatasetInfo:
     def fingerprint(self) -> str:
         """Return SHA-256 over what the examples and their order depend on.
 
-        Names, sizes and counts of the files are in it, their folder is not: the same files may be
-        in a bucket or here.
+        Names, counts and checksums of the files are in it, their folder is not: the same files may
+        be in a bucket or here.
         """
         return self._fingerprint
+
+    def contents(self) -> dict[str, str]:
+        """Return name -> content of the files, so that it can be said which one has changed.
+
+        Of very many files nothing: every checkpoint holds what this returns.
+        """
+        splits = [split for split in (self.train, self.evaluation) if split]
+        if sum(len(split.shards) for split in splits) > _MOST_NAMED:
+            return {}
+        return {f"{s.name} ({split.name})": s.content for split in splits for s in split.shards}
 
     @functools.cached_property
     def _fingerprint(self) -> str:
@@ -173,8 +209,7 @@ class DatasetInfo:
 
 
 def _identity(split: Split) -> list[object]:
-    shards = [(s.url.rpartition("/")[2], s.num_bytes, s.num_examples) for s in split.shards]
-    # What is in files is checked when it is read.
+    shards = [(shard.name, shard.content) for shard in split.shards]
     arrays = [_digest(array) for _, array in sorted((split.arrays or {}).items())]
     return [split.name, shards, split.start, split.stop, arrays]
 

@@ -17,6 +17,7 @@ from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.serving import reading
 from trainer.data.serving.order import training_order
+from trainer.data.sources import roles
 from trainer.storage.failures import local_io
 
 Row = tuple[str, str]
@@ -28,7 +29,7 @@ _CHANNELS = (1, 3)
 
 def show(config: TrainConfig, stage: Stage, picture: pathlib.Path | None) -> list[Row]:
     """Return (name, value) rows, and write a PNG of the first examples as the step sees them."""
-    info = sources.describe(config.dataset, stage)
+    info = sources.describe(roles.of_task(config), stage)
     rows = [("source", info.source), *_split_rows(info)]
     rows += [(f"feature {name}", describe(f)) for name, f in info.features.items()]
     rows += [

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
@@ -135,6 +135,7 @@ class Checkpoints:
             step=state.step,
             config=to_plain(self.request.config),
             data=self.request.info.fingerprint(),
+            files=self.request.info.contents(),
             progress=state.to_plain(),
             code=self.code.files(),
             kernels=version.kernels(),
@@ -180,7 +181,8 @@ class Checkpoints:
             raise RunError(
                 ExitCode.BAD_CONFIG,
                 f"{path} was trained on other data (fingerprint {meta.data[:16]}) than "
-                f"config.dataset is now (fingerprint {info.fingerprint()[:16]}): {info.source}; "
+                f"config.dataset is now (fingerprint {info.fingerprint()[:16]}): {info.source}"
+                f"{_changed_file(meta.files, info.contents())}; "
                 "bring back the same files, or use another --workdir",
             )
 
@@ -188,6 +190,14 @@ class Checkpoints:
 def _listed(names: list[str]) -> str:
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + rest
+
+
+def _changed_file(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Say which file holds something else than it did; "" where none of the same name does."""
+    for name, content in now.items():
+        if before.get(name, content) != content:
+            return f"; {name} held {before[name]} and holds {content}"
+    return ""
 
 
 def open_checkpoints(request: Request, folder: Workdir, phases: Phases) -> Checkpoints:

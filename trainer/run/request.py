@@ -68,8 +68,9 @@ def make_request(
     placements.check(placement, config.virtual_replicas)
     parts.check_names(config)
     from trainer.data import sources  # NumPy starts threads; signals have to be blocked by then
+    from trainer.data.sources import roles
 
-    info = sources.describe(config.dataset, placement.stage)
+    info = sources.describe(roles.of_task(config), placement.stage)
     for line in info.skipped:
         print(f"skipped: {line}", file=sys.stderr)
     if overfit_batches:

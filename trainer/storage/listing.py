@@ -1,7 +1,11 @@
 """What is stored: list and look at files, remembered for the life of the process."""
 
 import dataclasses
+import os
 import re
+import stat as stat_kinds
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from common.exit_codes import ExitCode, RunError
@@ -65,6 +69,8 @@ def _list(pattern: str, retry: Retry) -> list[RemoteFile]:
     filesystem, name = filesystems.open_url(pattern)
     magic = MAGIC.search(name)
     root = name[: magic.start()].rpartition("/")[0] if magic else name
+    if not filesystems.is_remote(pattern):
+        return _list_local(Path(root), _matcher(name) if magic else None)
     options: dict[str, Any] = {"detail": True}
     if magic and filesystems.scheme_of(pattern) in ("gs", "gcs"):
         # The store then filters: a bucket may hold millions of other objects.
@@ -77,6 +83,37 @@ def _list(pattern: str, retry: Retry) -> list[RemoteFile]:
         if entry["type"] == "file" and not key.endswith("/") and (not wanted or wanted.match(key))
     ]
     return sorted(files, key=lambda file: file.url)
+
+
+def _list_local(root: Path, wanted: re.Pattern[str] | None) -> list[RemoteFile]:
+    """List files of the local disk; links are followed, as data may be links into another store."""
+    files = []
+    for path in [root] if root.is_file() else _walk(root):
+        if wanted and not wanted.match(str(path)):
+            continue
+        try:
+            status = path.stat()
+        except FileNotFoundError as error:
+            if wanted and path.is_symlink():
+                raise RunError(
+                    ExitCode.BAD_DATA,
+                    f"{path}: is a link to {path.readlink()}, which is not there; bring the file "
+                    "that it stands for",
+                ) from error
+            continue  # removed meanwhile
+        if stat_kinds.S_ISREG(status.st_mode):
+            files.append(RemoteFile(str(path), status.st_size, None))
+    return sorted(files, key=lambda file: file.url)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Give the paths of all files below a folder, those behind links too."""
+    for name, subfolders, names in os.walk(root, followlinks=True):
+        folder = Path(name)
+        real = folder.resolve()
+        # Walking into a link to a folder that it lies in would never end.
+        subfolders[:] = [n for n in subfolders if not real.is_relative_to((folder / n).resolve())]
+        yield from (folder / n for n in names)
 
 
 def _matcher(pattern: str) -> re.Pattern[str]:

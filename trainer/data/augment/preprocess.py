@@ -12,7 +12,10 @@ from trainer.data.augment import Batch
 from trainer.data.augment.hashing import fold
 from trainer.data.info import Feature
 
-Change = Callable[[Batch, tf.Tensor], Batch]
+Change = Callable[..., Batch]
+
+# Move pixels and leave their values, so that masks go along.
+_GEOMETRIC = ("flip", "pad_and_crop", "random_resized_crop")
 
 
 def seen_features(
@@ -44,6 +47,8 @@ def make_preprocess(
     """
     mixed = _mixed(features, augment)
     changes = [_change(part, index, features) for index, part in enumerate(augment)]
+    draws = [_draw(augment, index) for index in range(len(augment))]
+    masks = [_masks(augment, index, features) for index in range(len(augment))]
 
     def preprocess(batch: Batch, positions: tf.Tensor) -> Batch:
         batch = {name: scale_pixels(x, features[name]) for name, x in batch.items()}
@@ -51,7 +56,10 @@ def make_preprocess(
         if seed is None:
             return batch
         for index, change in enumerate(changes):
-            changed = change(batch, fold(fold(seed, index), positions))
+            keys = fold(fold(seed, draws[index]), positions)
+            changed = change(batch, keys)
+            for mask in masks[index]:
+                changed = change(changed, keys, feature=mask)
             _refuse_other_shapes(batch, changed, f"config.augment[{index}]={augment[index].name!r}")
             batch = changed
         return batch
@@ -59,10 +67,46 @@ def make_preprocess(
     return preprocess
 
 
+def _feature(part: PartConfig) -> str:
+    return str(part.args.get("feature", "image"))
+
+
+def _draw(augment: Sequence[PartConfig], index: int) -> int:
+    """Return the number of the draw of a change.
+
+    The same geometric change of another feature is one with it: image and depth stay together.
+    """
+    part = augment[index]
+    if part.name not in _GEOMETRIC:
+        return index
+    same = [i for i, other in enumerate(augment) if other.name == part.name]
+    earlier = [i for i in same if i < index and _feature(augment[i]) == _feature(part)]
+    firsts = [
+        i
+        for i in same
+        if sum(_feature(augment[j]) == _feature(augment[i]) for j in same if j < i) == len(earlier)
+    ]
+    return firsts[0]
+
+
+def _masks(augment: Sequence[PartConfig], index: int, features: Mapping[str, Feature]) -> list[str]:
+    """Return the masks that go with a geometric change of an image."""
+    part = augment[index]
+    image = features.get(_feature(part))
+    if part.name not in _GEOMETRIC or image is None or image.role == "mask":
+        return []
+    named = {_feature(other) for other in augment if other.name == part.name}
+    return [
+        name
+        for name, f in features.items()
+        if f.role == "mask" and f.shape[:2] == image.shape[:2] and name not in named
+    ]
+
+
 def scale_pixels(values: tf.Tensor, feature: Feature) -> tf.Tensor:
     """Return values as models see them: bytes of images as float32 in [0, 1]."""
-    is_stored = feature.is_image and values.dtype == tf.uint8
-    return tf.cast(values, tf.float32) / 255 if is_stored else values
+    is_stored = feature.is_image and values.dtype.is_integer
+    return tf.cast(values, tf.float32) / values.dtype.max if is_stored else values
 
 
 def _refuse_other_shapes(before: Batch, after: Batch, field: str) -> None:
@@ -99,7 +143,11 @@ def _change(part: PartConfig, index: int, features: Mapping[str, Feature]) -> Ch
     bound = parts.bind(function, part, field, None, None)
     bound.apply_defaults()
     name = bound.arguments.get("feature")
-    if name is not None and (name not in features or not features[name].is_image):
+    may_be_mask = part.name in _GEOMETRIC
+    if name is not None and not (
+        name in features
+        and (features[name].is_image or (may_be_mask and features[name].role == "mask"))
+    ):
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"{field}: {part.name} changes images and {name!r} is none; features: "

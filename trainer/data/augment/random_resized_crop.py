@@ -48,6 +48,8 @@ def _resample(images: tf.Tensor, start: tf.Tensor, length: tf.Tensor, axis: int)
     centres = (tf.range(size, dtype=tf.float32) + 0.5) / size
     at = start[..., tf.newaxis] + length[..., tf.newaxis] * centres - 0.5
     at = tf.clip_by_value(at, 0.0, size - 1.0)
+    if images.dtype.is_integer:  # a mask: between two classes there is none
+        return tf.gather(images, tf.cast(tf.round(at), tf.int32), axis=axis, batch_dims=2)
     before = tf.cast(at, tf.int32)
     after = tf.minimum(before + 1, size - 1)
     share = at - tf.cast(before, tf.float32)

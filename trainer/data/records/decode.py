@@ -1,16 +1,21 @@
 """Decodes serialized examples by their features."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
+from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
 
 Example = dict[str, tf.Tensor]
 # Large enough that starting a task costs little, small enough that a few dozen fit into memory.
 _IMAGES_A_TASK = 32
-_STORED = {"float64": tf.float32, "float32": tf.float32, "string": tf.string}
+_STORED = {
+    **dict.fromkeys(("float64", "float32", "float16", "bfloat16"), tf.float32),
+    "string": tf.string,
+}
+_PNG, _DEPTH_BYTE, _DEEP = b"\x89PNG", 24, b"\x10"
 
 
 # Nothing to convert here, and the files that a conversion writes would outlive a kill.
@@ -64,12 +69,45 @@ def check(records: Mapping[str, bytes], features: Mapping[str, Feature]) -> None
     for where, record in records.items():
         for name, feature in features.items():
             if (error := _failure([record], {name: feature})) is not None:
+                reason = _explain(record, name, feature) or _reason(error)
                 raise RunError(
                     ExitCode.BAD_DATA,
                     f"{where}: key {name!r} is not {describe(feature)}: "
-                    f"{_reason(error)}; correct the file, or the feature spec in "
+                    f"{reason}; correct the file, or the feature spec in "
                     "config.dataset.args",
                 ) from error
+
+
+def optional_keys(features: Mapping[str, Feature]) -> list[str]:
+    """Return the keys that a record may lack: a misspelt one would be all padding."""
+    return [name for name, feature in features.items() if feature.padded]
+
+
+def unheld_keys(records: Iterable[bytes], keys: Iterable[str]) -> list[str]:
+    """Return those of `keys` of which none of the records holds a value."""
+    missing = list(keys)
+    for record in records:
+        if not missing:
+            break
+        held = _example(record).features.feature
+        missing = [key for key in missing if key not in held or not _values(held[key])]
+    return missing
+
+
+def keys_in_words(record: bytes, key: str) -> str:
+    """Return the keys that a record has, and the one that `key` may have been meant to be."""
+    try:
+        lists = tf.train.SequenceExample.FromString(record).feature_lists.feature_list
+        held = sorted(_example(record).features.feature)
+    except Exception:  # the error class belongs to a library of TensorFlow's
+        return "the record is no tf.train.Example"
+    if key in lists:
+        return (
+            f"the record is a tf.train.SequenceExample and {key!r} one of its feature_lists, which "
+            "are not read; write tf.train.Example with all values of the list under one key"
+        )
+    keys = f"the record has the keys {', '.join(held) or '(none)'}"
+    return f"{spelling.did_you_mean(key, held)} {keys}".strip()
 
 
 def describe(feature: Feature) -> str:
@@ -97,28 +135,67 @@ def _decode(value: tf.Tensor, feature: Feature) -> tf.Tensor:
     if feature.encoding == "image":
         return _decode_images(value, feature)
     if feature.encoding == "raw":
+        # Not -1: bytes of several values would be cut into as many examples.
         flat = tf.io.decode_raw(value, feature.dtype)
-        return tf.reshape(flat, [-1, *feature.shape])
+        return tf.reshape(flat, [tf.shape(value)[0], *feature.shape])
     if feature.padded:
         value = _pad(value, feature)
     if feature.num_classes is not None:
         # A look-up that fails for a label out of range; an assertion would not run in parallel.
-        return tf.cast(
-            tf.gather(tf.range(feature.num_classes, dtype=tf.int64), value), feature.dtype
-        )
-    return value if feature.dtype == "string" else tf.cast(value, feature.dtype)
+        value = tf.gather(tf.range(feature.num_classes, dtype=tf.int64), value)
+    return value if feature.dtype == "string" else _cast(value, feature.dtype)
+
+
+def _cast(value: tf.Tensor, dtype: str) -> tf.Tensor:
+    """Cast what a record stores to the dtype of the feature; a value that it cannot hold fails."""
+    cast = tf.cast(value, dtype)
+    if value.dtype.is_floating:  # rounding is what a narrow dtype means, infinity is not
+        kept = tf.math.is_finite(tf.cast(cast, value.dtype)) | ~tf.math.is_finite(value)
+        return cast if cast.dtype.size >= value.dtype.size else _require(cast, kept)
+    if cast.dtype.is_floating or cast.dtype == value.dtype:
+        return cast
+    kept = tf.cast(cast, value.dtype) == value
+    return _require(cast, kept & (value >= 0) if cast.dtype.is_unsigned else kept)
+
+
+def _require(value: tf.Tensor, holds: tf.Tensor) -> tf.Tensor:
+    """Return `value` [n, ...]; a look-up that fails where anything of `holds` is false.
+
+    An assertion would not run in parallel, and a reshape is optimized away.
+    """
+    wrong = tf.cast(~tf.reduce_all(holds), tf.int32)
+    rows = tf.range(tf.shape(value)[0]) + wrong * tf.shape(value)[0]
+    return tf.ensure_shape(tf.gather(value, rows), value.shape)
+
+
+def _is_deep(values: tf.Tensor) -> tf.Tensor:
+    """Return bool[n]: which are PNG files of 16 bits a channel; the decoder would halve them."""
+    is_png = tf.strings.substr(values, 0, len(_PNG)) == _PNG
+    return is_png & (tf.strings.substr(values, _DEPTH_BYTE, 1) == _DEEP)
 
 
 def _decode_images(values: tf.Tensor, feature: Feature) -> tf.Tensor:
+    is_deep = feature.dtype == "uint16"
+    values = _require(values, _is_deep(values) == is_deep)
+
     def decode(value: tf.Tensor) -> tf.Tensor:
+        if is_deep:
+            image = tf.io.decode_png(value, channels=feature.shape[-1], dtype=tf.uint16)
+            return tf.ensure_shape(image, feature.shape)
         image = tf.io.decode_image(value, channels=feature.shape[-1], expand_animations=False)
         if feature.resized:
-            image = tf.image.resize(image, feature.shape[:2], antialias=True)
-            image = tf.clip_by_value(tf.round(image), 0, 255)
+            image = _resize(image, feature)
         return tf.ensure_shape(tf.cast(image, feature.dtype), feature.shape)
 
     # An operation for each image: they run in parallel, and a loop costs more than a small image.
     return tf.stack([decode(value) for value in tf.unstack(values)])
+
+
+def _resize(image: tf.Tensor, feature: Feature) -> tf.Tensor:
+    if feature.role == "mask":  # between two classes there is none
+        return tf.image.resize(image, feature.shape[:2], "nearest")
+    image = tf.image.resize(image, feature.shape[:2], antialias=True)
+    return tf.clip_by_value(tf.round(image), 0, 255)
 
 
 def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:
@@ -126,9 +203,8 @@ def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:
     missing = feature.shape[0] - tf.shape(value)[1]
     paddings = [[0, 0], [0, missing], *[[0, 0] for _ in feature.shape[1:]]]
     fill = tf.constant(str(feature.pad_value) if value.dtype == tf.string else feature.pad_value)
-    return tf.reshape(
-        tf.pad(value, paddings, constant_values=tf.cast(fill, value.dtype)), [-1, *feature.shape]
-    )
+    padded = tf.pad(value, paddings, constant_values=tf.cast(fill, value.dtype))
+    return tf.reshape(padded, [tf.shape(value)[0], *feature.shape])
 
 
 def _failure(records: Sequence[bytes], features: Mapping[str, Feature]) -> Exception | None:
@@ -138,6 +214,50 @@ def _failure(records: Sequence[bytes], features: Mapping[str, Feature]) -> Excep
     except (tf.errors.OpError, ValueError) as error:
         return error
     return None
+
+
+def _explain(record: bytes, name: str, feature: Feature) -> str:
+    """Return what is wrong with a value that cannot be decoded; "" where only TensorFlow knows."""
+    try:
+        values = _values(_example(record).features.feature[name])
+    except Exception:  # see `keys_in_words`
+        return ""
+    if not values:
+        return keys_in_words(record, name)
+    if feature.encoding == "raw" and isinstance(values[0], bytes):
+        size = feature.num_bytes
+        return f"it holds {len(values[0])} bytes, not {size}" if len(values[0]) != size else ""
+    if feature.encoding == "image" and isinstance(values[0], bytes):
+        return _explain_image(values[0], feature)
+    integers = not feature.encoding and isinstance(values[0], int) and feature.dtype != "string"
+    if integers and _STORED.get(feature.dtype, tf.int64) == tf.int64:
+        dtype = tf.as_dtype(feature.dtype)
+        low, high = (0, 1) if dtype == tf.bool else (dtype.min, dtype.max)
+        wrong = [v for v in values if isinstance(v, int) and not low <= v <= high]
+        return f"{wrong[0]} is none of {dtype.name}" if wrong else ""
+    return ""
+
+
+def _explain_image(value: bytes, feature: Feature) -> str:
+    is_png = value.startswith(_PNG)
+    is_deep = is_png and value[_DEPTH_BYTE : _DEPTH_BYTE + 1] == _DEEP
+    if is_deep and feature.dtype == "uint8":
+        return 'it is a PNG of 16 bits a channel, which needs "dtype": "uint16"'
+    if feature.dtype == "uint16" and not is_deep:
+        bits = value[_DEPTH_BYTE] if is_png and len(value) > _DEPTH_BYTE else 0
+        return (
+            f"it is a PNG of {bits} bits a channel, not 16" if bits else "it is no PNG of 16 bits"
+        )
+    return ""
+
+
+def _example(record: bytes) -> tf.train.Example:
+    return tf.train.Example.FromString(record)
+
+
+def _values(feature: tf.train.Feature) -> Sequence[bytes | float | int]:
+    kind = feature.WhichOneof("kind")
+    return list(getattr(feature, kind).value) if kind else ()
 
 
 def _reason(error: Exception) -> str:

@@ -7,12 +7,13 @@ written nothing is kept.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import google_crc32c
 
@@ -24,7 +25,7 @@ from trainer.data.records.files import Stage, file_bytes, open_shards
 from trainer.data.records.staging import stat_shard
 from trainer.data.records.tfrecord import Index
 
-_VERSION = 1
+_VERSION = 2
 # A file that has just been written may be written again at the same time of the disk's clock.
 _SETTLED_NS = 2 * 10**9
 
@@ -42,25 +43,56 @@ def count_records(
     Raises:
         RunError: BAD_DATA naming the file and the byte, unless `skip_bad`.
     """
-    # Of an index no more is remembered than this: of many shards, all of them would be large.
-    counted: dict[str, tuple[int, tuple[str, ...]]] = {}
-    for shard in shards:
-        if index := find_index(shard.url, stage.index_path, skip_bad=skip_bad):
-            counted[shard.url] = len(index.offsets), index.damaged
-    new = [shard.url for shard in shards if shard.url not in counted]
+    counted = _contents([shard.url for shard in shards], stage, skip_bad=skip_bad)
+    lines = [line for shard in shards for line in counted[shard.url].damaged]
+    lines += [
+        f"{shard.url}: {counted[shard.url].num_records} of {shard.num_examples} records are left"
+        for shard in shards
+        if counted[shard.url].num_records < shard.num_examples
+    ]
+    found = (
+        Shard(url, counted[url].num_records, file_bytes(url), counted[url].crc32c)
+        for url in (shard.url for shard in shards)
+    )
+    return tuple(found), tuple(lines)
+
+
+def identify(shards: Sequence[Shard], stage: Stage) -> tuple[Shard, ...]:
+    """Return shards, of which the number of records is known, with their size and checksum.
+
+    Raises:
+        RunError: BAD_DATA where a file is not there or the header of a record is damaged.
+    """
+    told = {s.url: stat_shard(s.url).crc32c for s in shards if storage.is_remote(s.url)}
+    sums = {url: crc32c for url, crc32c in told.items() if crc32c is not None}
+    sizes = {shard.url: file_bytes(shard.url) for shard in shards}  # finds what is missing
+    others = [shard.url for shard in shards if shard.url not in sums]
+    found = _contents(others, stage, skip_bad=False)
+    sums |= {url: content.crc32c for url, content in found.items()}
+    return tuple(dataclasses.replace(s, num_bytes=sizes[s.url], crc32c=sums[s.url]) for s in shards)
+
+
+class _Content(NamedTuple):
+    """What is remembered of an index: of many shards, all of the indexes would be large."""
+
+    num_records: int
+    damaged: tuple[str, ...]
+    crc32c: int
+
+
+def _contents(urls: Sequence[str], stage: Stage, *, skip_bad: bool) -> dict[str, _Content]:
+    """Return what is in files, from their kept indexes or, where there is none, by a scan."""
+    found: dict[str, _Content] = {}
+    for url in urls:
+        if index := find_index(url, stage.index_path, skip_bad=skip_bad):
+            found[url] = _Content(len(index.offsets), index.damaged, index.crc32c)
+    new = [url for url in urls if url not in found]
     with open_shards(new, range(len(new)), stage) as open_shard:
         for visit, url in enumerate(new):
             with open_shard(visit) as path:
                 index = read_index(path, url, stage.index_path, skip_bad=skip_bad)
-            counted[url] = len(index.offsets), index.damaged
-    lines = [line for shard in shards for line in counted[shard.url][1]]
-    lines += [
-        f"{shard.url}: {counted[shard.url][0]} of {shard.num_examples} records are left"
-        for shard in shards
-        if counted[shard.url][0] < shard.num_examples
-    ]
-    found = (Shard(shard.url, counted[shard.url][0], file_bytes(shard.url)) for shard in shards)
-    return tuple(found), tuple(lines)
+            found[url] = _Content(len(index.offsets), index.damaged, index.crc32c)
+    return found
 
 
 def read_index(path: Path, url: str, folder: Path, *, skip_bad: bool) -> Index:
@@ -97,7 +129,7 @@ def find_index(url: str, folder: Path, *, skip_bad: bool) -> Index | None:
     if fields.get("crc32c") != google_crc32c.value(body):
         return None
     count = int(fields["count"])
-    index = Index(damaged=tuple(fields["damaged"]))
+    index = Index(damaged=tuple(fields["damaged"]), crc32c=int(fields["file_crc32c"]))
     index.offsets.frombytes(body[: 8 * count])
     index.lengths.frombytes(body[8 * count : 16 * count])
     index.checksums.frombytes(body[16 * count :])
@@ -110,6 +142,7 @@ def _keep(index: Index, place: Path, content: list[Any]) -> None:
         "content": content,
         "count": len(index.offsets),
         "damaged": index.damaged,
+        "file_crc32c": index.crc32c,
         "crc32c": google_crc32c.value(body),
     }
     with contextlib.suppress(OSError):

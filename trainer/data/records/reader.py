@@ -5,7 +5,7 @@ import dataclasses
 import os
 import resource
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ from trainer.storage.failures import local_read
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+_CHECKED_AT_ONCE = 1024
 
 
 class RecordReader:
@@ -51,6 +53,7 @@ class RecordReader:
         self._shards = self._closing.enter_context(open_shards(urls, plan.visits, plan.stage))
         self._open: dict[int, _OpenShard] = {}
         self._lock = threading.Lock()  # a pipeline that failed may still be reading ahead
+        self._keys_checked = False
 
     def read(self, served: Served) -> list[np.ndarray]:
         """Return the records of examples, object[n] of bytes.
@@ -60,7 +63,11 @@ class RecordReader:
         """
         failpoints.reach("data.read")
         with self._lock:
-            return [self._read(served)]
+            records = self._read(served)
+        if not self._keys_checked:
+            self._keys_checked = True
+            _check_keys(records, self._plan)
+        return [records]
 
     def decode(self, stored: "tf.data.Dataset", size: int) -> "tf.data.Dataset":
         """Return feature -> [size, ...] of a dataset of records, string[size]."""
@@ -154,6 +161,43 @@ class _OpenShard:
 
     def close(self) -> None:
         self.closing.close()
+
+
+def _check_keys(records: np.ndarray, plan: ReadPlan) -> None:
+    """Refuse an optional key of which no record at all holds a value: it would be all padding.
+
+    The first records almost always settle it; only where they do not, all are read.
+    """
+    from trainer.data.records import decode
+
+    missing = decode.unheld_keys(records, decode.optional_keys(plan.features))
+    if missing:
+        missing = decode.unheld_keys(_all_records(plan), missing)
+    if missing:
+        raise RunError(
+            ExitCode.BAD_DATA,
+            f"{plan.split.shards[0].url}: no record holds a value of the key {missing[0]!r}; "
+            f"{decode.keys_in_words(records[0], missing[0])}; correct the feature spec in "
+            "config.dataset.args",
+        )
+
+
+def _all_records(plan: ReadPlan) -> Iterator[bytes]:
+    """Give the records of all files that the plan's dataset uses, whatever is cut off of them."""
+    for split in filter(None, (plan.split, plan.info.train, plan.info.evaluation)):
+        count = sum(shard.num_examples for shard in split.shards)
+        whole = dataclasses.replace(split, start=0, stop=count)
+        visits = range(len(whole.sections))
+        features = {n: f for n, f in plan.features.items() if not f.padded}
+        with contextlib.closing(
+            RecordReader(dataclasses.replace(plan, split=whole, features=features, visits=visits))
+        ) as reader:
+            for visit, size in enumerate(whole.sizes):
+                first = sum(whole.sizes[:visit])
+                for start in range(0, size, _CHECKED_AT_ONCE):
+                    ids = first + np.arange(start, min(start + _CHECKED_AT_ONCE, size))
+                    at = np.full(len(ids), visit)
+                    yield from reader.read(Served(ids, at, at))[0]
 
 
 def _check_count(found: int, path: Path, section: Section) -> None:

@@ -12,12 +12,12 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import google_crc32c
 import numpy as np
 
 from common.exit_codes import ExitCode, RunError
+from trainer.data.records import crcs
 from trainer.storage.failures import local_read
 
 _HEADER = struct.Struct("<QI")
@@ -40,12 +40,15 @@ class Index:
         lengths: bytes of it.
         checksums: masked CRC-32C that the file holds for it.
         damaged: a line for each stretch that was left out.
+        crc32c: of the bytes of all these records one after another: of the file, where nothing was
+            left out.
     """
 
     offsets: "array.array[int]" = dataclasses.field(default_factory=lambda: array.array("q"))
     lengths: "array.array[int]" = dataclasses.field(default_factory=lambda: array.array("q"))
     checksums: "array.array[int]" = dataclasses.field(default_factory=lambda: array.array("I"))
     damaged: tuple[str, ...] = ()
+    crc32c: int = 0
 
 
 def scan(path: Path, name: str, *, skip_bad: bool = False) -> Index:
@@ -66,7 +69,7 @@ def scan(path: Path, name: str, *, skip_bad: bool = False) -> Index:
 
 def masked_crcs(payloads: Sequence[bytes]) -> np.ndarray:
     """Return uint32[n]: the checksum that a file holds for each of these records."""
-    return _mask(np.fromiter(map(google_crc32c.value, payloads), np.uint32, len(payloads)))
+    return crcs.mask(np.fromiter(map(google_crc32c.value, payloads), np.uint32, len(payloads)))
 
 
 def place(name: str, record: int, start: int) -> str:
@@ -118,7 +121,8 @@ def _scan(file: _Bytes, name: str, skip_bad: bool) -> Index:
         index.lengths.append(length)
         index.checksums.append(checksum)
         offset += length + 16
-    return dataclasses.replace(index, damaged=tuple(damaged))
+    whole = crcs.of_records(np.asarray(index.lengths), np.asarray(index.checksums))
+    return dataclasses.replace(index, damaged=tuple(damaged), crc32c=whole)
 
 
 def _check(file: _Bytes, offset: int, whole: bool) -> tuple[int, int, str]:
@@ -149,9 +153,4 @@ def _next_header(file: _Bytes, offset: int) -> int:
 
 
 def _masked_crc(data: bytes) -> int:
-    return _mask(google_crc32c.value(data))
-
-
-def _mask(crcs: Any) -> Any:
-    """Mask a CRC, an int or uint32[n], as the format does: a sum of sums would be weak."""
-    return ((crcs >> 15 | crcs << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return int(crcs.mask(google_crc32c.value(data)))

@@ -7,6 +7,7 @@ It is called with `config.dataset.args`. Arrays may be memory-mapped.
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +19,24 @@ from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan, Served
-from trainer.data.sources import splits
+from trainer.data.sources import roles, splits
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _KINDS = "biuf"
+_MOST_BYTES = 8  # of a number; longer ones TensorFlow does not have
+_MANY_CLASSES = 1000
 
 
 def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
     """See `source.Source`: the function is called, once for the whole run."""
     del stage
-    arrays = _call(config.name, config.args)
+    arrays = _call(config)
     # Nothing is read from the one "shard" of a split: it gives the split its number of examples.
     shards = {n: (Shard("memory", len(next(iter(a.values())))),) for n, a in arrays.items()}
-    return splits.choose(config, config.name, _features(arrays), shards, arrays=arrays)
+    features = _features(arrays, config)
+    return splits.choose(config, config.name, features, shards, arrays=arrays)
 
 
 class ArrayExamples:
@@ -62,8 +66,9 @@ class ArrayExamples:
 open = ArrayExamples
 
 
-def _call(name: str, args: Mapping[str, Any]) -> dict[str, Arrays]:
+def _call(config: DatasetConfig) -> dict[str, Arrays]:
     """Call the function and check what it returns: split -> feature -> array."""
+    name, args = config.name, config.args
     where = f"config.dataset.name={name!r}"
     function = registry.resolve({}, name, "config.dataset.name")
     try:
@@ -79,11 +84,12 @@ def _call(name: str, args: Mapping[str, Any]) -> dict[str, Arrays]:
             ExitCode.BAD_CONFIG, f"{where} returned no mapping of split to feature to array"
         )
     return {
-        split: _check(features, f"{where}, split {split!r}") for split, features in returned.items()
+        split: _check(features, f"{where}, split {split!r}", config)
+        for split, features in returned.items()
     }
 
 
-def _features(whole: Mapping[str, Arrays]) -> dict[str, Feature]:
+def _features(whole: Mapping[str, Arrays], config: DatasetConfig) -> dict[str, Feature]:
     """Return the features of an example; classes are counted over all splits."""
     found = {
         split: {n: Feature(tuple(a.shape[1:]), str(a.dtype)) for n, a in arrays.items()}
@@ -98,36 +104,92 @@ def _features(whole: Mapping[str, Arrays]) -> dict[str, Feature]:
                 f"{first[1]} and {other}",
             )
     return {
-        name: dataclasses.replace(feature, num_classes=_num_classes(whole, name))
-        if feature.shape == () and feature.dtype.startswith(("int", "uint"))
+        name: dataclasses.replace(feature, num_classes=_num_classes(whole, name, config))
+        if _is_class(name, feature, config)
         else feature
         for name, feature in first[1].items()
     }
 
 
-def _check(arrays: Any, where: str) -> dict[str, np.ndarray]:
+def _is_class(name: str, feature: Feature, config: DatasetConfig) -> bool:
+    """Whether the numbers are classes: those of the label, not any whole number."""
+    is_whole = feature.dtype.startswith(("int", "uint"))
+    return roles.is_label(name, config) and feature.shape == () and is_whole
+
+
+def _check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarray]:
     if not isinstance(arrays, Mapping) or not arrays:
         raise RunError(ExitCode.BAD_CONFIG, f"{where}: no mapping of feature to array")
-    checked = {name: np.asanyarray(values) for name, values in arrays.items()}
-    for name, array in checked.items():
-        if array.dtype.kind not in _KINDS or array.ndim == 0:
-            raise RunError(
-                ExitCode.BAD_CONFIG,
-                f"{where}, feature {name!r}: {array.dtype}{list(array.shape)} is not an array of "
-                "numbers with one row an example",
-            )
+    checked = {
+        name: _plain(np.asanyarray(values), f"{where}, feature {name!r}")
+        for name, values in arrays.items()
+    }
     if len({len(array) for array in checked.values()}) > 1:
         lengths = {name: len(array) for name, array in checked.items()}
         raise RunError(ExitCode.BAD_CONFIG, f"{where}: features of different length: {lengths}")
-    return checked
+    return {
+        name: _as_classes(array, is_told=name in config.roles)
+        if roles.is_label(name, config)
+        else array
+        for name, array in checked.items()
+    }
 
 
-def _num_classes(whole: Mapping[str, Arrays], name: str) -> int:
+def _plain(array: np.ndarray, where: str) -> np.ndarray:
+    """Return an array as TensorFlow takes it."""
+    if array.dtype.kind not in _KINDS or array.ndim == 0 or array.dtype.itemsize > _MOST_BYTES:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{where}: {array.dtype}{list(array.shape)} is not an array of numbers with one row an "
+            "example",
+        )
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.is_masked(array):
+            raise RunError(
+                ExitCode.BAD_DATA,
+                f"{where}: {int(np.ma.getmaskarray(array).sum())} values are masked; fill them, or leave "
+                "their examples out",
+            )
+        array = array.data
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _as_classes(label: np.ndarray, *, is_told: bool) -> np.ndarray:
+    """Return a label as whole numbers [N], where that is what it holds in another form.
+
+    Args:
+        label: [N, ...].
+        is_told: config or loss say that these are classes, not the name alone.
+    """
+    if label.ndim == 2 and label.shape[1] == 1:
+        label = label[:, 0]
+    if label.ndim == 1 and label.dtype.kind == "b":
+        return label.astype(np.int64)
+    if is_told and label.ndim == 1 and label.dtype.kind == "f" and (label == np.floor(label)).all():
+        return label.astype(np.int64)
+    return label
+
+
+def _num_classes(whole: Mapping[str, Arrays], name: str, config: DatasetConfig) -> int:
     for split, arrays in whole.items():
         if len(arrays[name]) and arrays[name].min() < 0:
             raise RunError(
                 ExitCode.BAD_DATA,
                 f"config.dataset.name: split {split!r}, feature {name!r}: example "
-                f"{int(arrays[name].argmin())} is {int(arrays[name].min())}; a label is 0 or more",
+                f"{int(arrays[name].argmin())} is {int(arrays[name].min())}; a label is 0 or more; "
+                f"{_a_target(name)}",
             )
-    return max(int(arrays[name].max()) for arrays in whole.values() if len(arrays[name])) + 1
+    count = max((int(a[name].max()) for a in whole.values() if len(a[name])), default=0) + 1
+    num_examples = sum(len(arrays[name]) for arrays in whole.values())
+    if count > max(num_examples, _MANY_CLASSES) and config.roles.get(name) != "label":
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.dataset.name: feature {name!r}: {count} classes for {num_examples} examples? "
+            f'{_a_target(name)}; if they are classes, "label"',
+        )
+    return count
+
+
+def _a_target(name: str) -> str:
+    line = json.dumps({name: "target"})
+    return f"if it is a number and no class, write --config.dataset.roles='{line}'"

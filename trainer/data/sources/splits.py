@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard, Split
+from trainer.data.sources import roles
 
 Shards = dict[str, tuple[Shard, ...]]
 """Of each split, by its name."""
@@ -54,6 +55,7 @@ def choose(
         train, evaluation = _hold_out(train, config.holdout)
     elif config.eval_split:
         evaluation = _slice(config.eval_split, whole, "config.dataset.eval_split")
+    features = roles.assign(features, config)
     return DatasetInfo(config, source, features, train, evaluation, tuple(skipped))
 
 

@@ -16,8 +16,8 @@ from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo, Feature, Shard
-from trainer.data.records.files import Stage, file_bytes, read_text
-from trainer.data.records.indexes import count_records
+from trainer.data.records.files import Stage, read_text
+from trainer.data.records.indexes import count_records, identify
 from trainer.data.records.reader import RecordReader
 from trainer.data.sources import splits
 
@@ -38,10 +38,7 @@ def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
             shards[split], damaged = count_records(shards[split], stage, skip_bad=True)
             skipped += damaged
         else:
-            shards[split] = tuple(
-                dataclasses.replace(shard, num_bytes=file_bytes(shard.url))
-                for shard in shards[split]
-            )
+            shards[split] = identify(shards[split], stage)
     size = config.args.get("image_size")
     features = {n: _sized(n, f, size) for n, f in read_features(folder).items()}
     return splits.choose(config, folder, features, shards, skipped=skipped)

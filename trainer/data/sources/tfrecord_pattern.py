@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import DatasetConfig
@@ -19,10 +21,15 @@ from trainer.data.info import DatasetInfo, Feature, Shard
 from trainer.data.records.files import Stage
 from trainer.data.records.indexes import count_records
 from trainer.data.records.reader import RecordReader
-from trainer.data.sources import splits
+from trainer.data.sources import roles, splits
 
 _FIELD = "config.dataset.args.features"
-_DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool", "string", "float16")
+_DTYPES = (
+    *("float32", "float64", "int64", "int32", "uint8", "bool", "string", "float16"),
+    *("uint16", "int16", "int8"),
+)
+_IMAGE_DTYPES = ("uint8", "uint16")
+_AN_IMAGE = "dtype uint8 or uint16 and shape [height, width, channels] for an image"
 _LABEL_DTYPES = ("int64", "int32", "uint8")
 _ENCODINGS = ("", "image", "raw")
 
@@ -80,15 +87,31 @@ def _feature(name: str, fields: Any) -> Feature:
         raise _bad(f"{name}.dtype", feature.dtype, "one of " + ", ".join(_DTYPES))
     if feature.encoding not in _ENCODINGS:
         raise _bad(f"{name}.encoding", feature.encoding, "image, raw or empty")
-    if feature.encoding == "image" and (feature.dtype, len(shape)) != ("uint8", 3):
-        raise _bad(name, fields, "dtype uint8 and shape [height, width, channels] for an image")
+    if feature.encoding == "image" and (feature.dtype not in _IMAGE_DTYPES or len(shape) != 3):
+        raise _bad(name, fields, _AN_IMAGE)
     if feature.encoding == "raw" and feature.dtype == "string":
         raise _bad(f"{name}.dtype", "string", "numbers of a fixed size for raw bytes")
     if feature.padded and (not shape or feature.encoding):
         raise _bad(f"{name}.padded", True, "false for scalars and encoded features")
+    if feature.padded and not _fits(feature.pad_value, feature.dtype):
+        raise _bad(f"{name}.pad_value", feature.pad_value, f"a value of {feature.dtype}")
+    if feature.role not in ("", *roles.ROLES):
+        raise _bad(f"{name}.role", feature.role, "one of " + ", ".join(roles.ROLES))
     if feature.num_classes is not None:
         _check_label(name, feature)
     return dataclasses.replace(feature, shape=tuple(shape))
+
+
+def _fits(value: Any, dtype: str) -> bool:
+    """Whether a dtype holds the value as it is written."""
+    if dtype == "string":
+        return True
+    if not isinstance(value, int | float):
+        return False
+    if dtype.startswith("float"):
+        return bool(np.isfinite(np.dtype(dtype).type(value))) or not np.isfinite(value)
+    low, high = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return value == int(value) and low <= value <= high
 
 
 def _check_label(name: str, label: Feature) -> None:
