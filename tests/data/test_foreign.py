@@ -1,5 +1,8 @@
 """Data that others wrote: what reaches the step is what they hold, or the run is refused."""
 
+import gzip
+import zlib
+
 import google_crc32c
 import numpy as np
 import pytest
@@ -397,3 +400,32 @@ def test_two_moves_of_one_image_are_two_draws():
     assert np.array_equal(seen["image"], seen["depth"])
     once = preprocess.make_preprocess(features, twice[:1], seed=3)
     assert not np.array_equal(once({"image": pixels}, positions)["image"], seen["image"])
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, lambda d: zlib.compress(d, 9)])
+@pytest.mark.parametrize("mode", MODES)
+def test_compressed_files_are_read_as_plain_ones(tmp_path, compress, mode):
+    config = config_of(tmp_path, IMAGE, [example(image=png(i)) for i in range(12)], serve=mode)
+    before, expected = sources.describe(config), load(config)["image"]
+    for path in tmp_path.glob("train-*"):
+        path.write_bytes(compress(path.read_bytes()))
+    storage.forget()
+    serve(config)
+    assert np.array_equal(load(config)["image"], expected)
+    after = sources.describe(config)
+    assert [s.crc32c for s in after.train.shards] == [s.crc32c for s in before.train.shards]
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:-9], lambda d: d[:30] + b"xxxx" + d[34:]])
+def test_a_damaged_compressed_file_is_named(tmp_path, damage):
+    config = config_of(tmp_path, IMAGE, [example(image=png(i)) for i in range(4)])
+    path = tmp_path / "train-000.tfrecord"
+    path.write_bytes(damage(gzip.compress(path.read_bytes())))
+    refused(config, f"{path}: is compressed and")
+
+
+def test_a_record_as_long_as_the_mark_of_a_compressed_file_is_plain(tmp_path):
+    records = [example(image=bytes(0x9C78 - 27)) for _ in range(4)]
+    assert len(records[0]) == 0x9C78
+    spec = {"image": {"dtype": "uint8", "shape": [0x9C78 - 27], "encoding": "raw"}}
+    assert load(config_of(tmp_path, spec, records))["image"].shape[0] == 4
