@@ -10,6 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 
@@ -71,8 +72,7 @@ def at_import(intra_op_threads: int, cpu_replicas: int) -> None:
 
 
 def _set_up(intra_op_threads: int, cpu_replicas: int) -> None:
-    import tensorflow as tf
-
+    tf: Any = sys.modules[_NAME]  # not imported: this module is read before TensorFlow may be
     tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
     for gpu in tf.config.get_visible_devices("GPU"):
         if tf.config.get_logical_device_configuration(gpu) is None:
