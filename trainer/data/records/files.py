@@ -9,7 +9,6 @@ from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
-from trainer.data.records import compressed
 from trainer.data.records.staging import Stager, stat_shard
 from trainer.storage.failures import local_read
 from trainer.storage.stage_dir import OURS
@@ -94,6 +93,8 @@ def _plain(
     opened: contextlib.AbstractContextManager[Path], url: str, stage: Stage
 ) -> Iterator[Path]:
     """Give the path of a shard that is not compressed: the file itself, or a copy of it."""
+    from trainer.data.records import compressed  # NumPy starts threads, see `run.request`
+
     with opened as path:
         yield compressed.plain(path, url, stage.plain_path)
 
