@@ -1,5 +1,8 @@
 """Data that others wrote: what reaches the step is what they hold, or the run is refused."""
 
+import gzip
+import zlib
+
 import google_crc32c
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from common.exit_codes import ExitCode, RunError
 from tests.data.shards import example, png, write_file
 from tests.data.test_serve import pipeline_of
 from trainer import storage
+from trainer.cluster.placement import Placement
 from trainer.config import DatasetConfig, PartConfig, TrainConfig
 from trainer.data import sources
 from trainer.data.augment import preprocess
@@ -17,6 +21,7 @@ from trainer.data.records import decode, tfrecord
 from trainer.data.records.files import Stage
 from trainer.data.serving import reading
 from trainer.data.sources import roles
+from trainer.run.request import make_request
 from trainer.tasks.supervised import Supervised
 
 MODES = ("resident", "stream")
@@ -382,7 +387,7 @@ def test_a_mask_moves_with_its_image(name, said):
     assert mask.dtype == np.uint8
     assert set(np.unique(mask)) == {0, 255}
     assert not np.array_equal(mask, pixels)
-    inside = (image == 0) | (image == 255)  # the others lie on an edge, blended of both sides
+    inside = (image == 0) | (image == 255)  # the others are blended of both classes
     assert inside.mean() > 0.5
     assert np.array_equal(mask[inside], image[inside])
 
@@ -397,3 +402,59 @@ def test_two_moves_of_one_image_are_two_draws():
     assert np.array_equal(seen["image"], seen["depth"])
     once = preprocess.make_preprocess(features, twice[:1], seed=3)
     assert not np.array_equal(once({"image": pixels}, positions)["image"], seen["image"])
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, lambda d: zlib.compress(d, 9)])
+@pytest.mark.parametrize("mode", MODES)
+def test_compressed_files_are_read_as_plain_ones(tmp_path, compress, mode):
+    config = config_of(tmp_path, IMAGE, [example(image=png(i)) for i in range(12)], serve=mode)
+    before, expected = sources.describe(config), load(config)["image"]
+    for path in tmp_path.glob("train-*"):
+        path.write_bytes(compress(path.read_bytes()))
+    storage.forget()
+    serve(config)
+    assert np.array_equal(load(config)["image"], expected)
+    after = sources.describe(config)
+    assert [s.crc32c for s in after.train.shards] == [s.crc32c for s in before.train.shards]
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:-9], lambda d: d[:30] + b"xxxx" + d[34:]])
+def test_a_damaged_compressed_file_is_named(tmp_path, damage):
+    config = config_of(tmp_path, IMAGE, [example(image=png(i)) for i in range(4)])
+    path = tmp_path / "train-000.tfrecord"
+    path.write_bytes(damage(gzip.compress(path.read_bytes())))
+    refused(config, f"{path}: is compressed and")
+
+
+def test_a_record_as_long_as_the_mark_of_a_compressed_file_is_plain(tmp_path):
+    records = [example(image=bytes(0x9C78 - 27)) for _ in range(4)]
+    assert len(records[0]) == 0x9C78
+    spec = {"image": {"dtype": "uint8", "shape": [0x9C78 - 27], "encoding": "raw"}}
+    assert load(config_of(tmp_path, spec, records))["image"].shape[0] == 4
+
+
+def test_slices_that_overlap_are_counted_and_unions_refused(monkeypatch):
+    def shared(train, other):
+        dataset = {"train_split": train, "eval_split": other}
+        return arrays_of(monkeypatch, {"x": X, "label": CLASSES}, dataset=dataset).num_shared
+
+    assert shared("train[:12]", "train[8:]") == 4
+    assert shared("train[:8]", "train[8:]") == shared("train", "test") == 0
+    with pytest.raises(RunError, match="joins splits"):
+        shared("train[:20%]+train[40%:]", "test")
+
+
+def test_a_compiled_run_leaves_strings_on_the_host(tmp_path):
+    records = [example(image=png(i), name=b"x", label=i % 5) for i in range(12)]
+    spec = IMAGE | {"name": {"dtype": "string"}, "label": {"num_classes": 5}}
+    dataset = config_of(tmp_path, spec, records)
+    for execution, names in {
+        "graph": {"image", "name", "label"},
+        "xla_step": {"image", "label"},
+    }.items():
+        config = TrainConfig(
+            train_steps=2, global_batch_size=4, dataset=dataset, execution=execution
+        )
+        request = make_request(config, Placement())
+        assert set(request.info.features) == names
+        assert set(reading.load(request.info, request.info.train, Stage())) == names

@@ -91,3 +91,14 @@ def test_a_folder_may_begin_with_the_home(tmp_path, monkeypatch):
 def test_the_advice_for_a_bucket_is_not_to_prepare_into_it():
     with pytest.raises(RunError, match=r"at memory://none/tfds/mnist; copy the whole folder"):
         tfds.find_directory("mnist", "memory://none/tfds")
+
+
+def test_features_that_are_not_chosen_are_not_looked_at(tmp_path):
+    tree = features_dict(image=image("uint8"), boxes=feature("Sequence"), depth=image("uint16"))
+    folder = write(tmp_path, tree)
+    with pytest.raises(RunError, match=r"'boxes' is a Sequence.*config.dataset.args.features="):
+        tfds.read_features(folder)
+    assert list(tfds.read_features(folder, ["image"])) == ["image"]
+    with pytest.raises(RunError, match=r"'imag' does not exist; did you mean 'image'\?") as caught:
+        tfds.read_features(folder, ["imag"])
+    assert caught.value.code is ExitCode.BAD_CONFIG

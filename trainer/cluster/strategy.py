@@ -60,7 +60,16 @@ def create(placement: Placement) -> tf.distribute.Strategy:
         _split_cpu(placement.cpu_replicas)
     if name == "multi_worker":
         options = tf.distribute.experimental.CommunicationOptions()
-        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        except RuntimeError as error:
+            if "program startup" not in str(error):
+                raise
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                "the experiment or its data function runs a TensorFlow operation, and workers can "
+                "only be connected before the first one; compute it with NumPy, or in the model",
+            ) from error
     if placement.cpu_replicas > 1:
         return _mirrored([f"CPU:{index}" for index in range(placement.cpu_replicas)])
     gpus = tf.config.list_logical_devices("GPU") if name == "mirrored" else []

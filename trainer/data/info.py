@@ -190,6 +190,19 @@ class DatasetInfo:
         """
         return self._fingerprint
 
+    def without_strings(self) -> "DatasetInfo":
+        """Return the dataset without its strings, which no compiled program can hold."""
+        features = {n: f for n, f in self.features.items() if f.dtype != "string"}
+        return dataclasses.replace(self, features=features)
+
+    @property
+    def num_shared(self) -> int:
+        """Examples that are evaluated on as well as trained on."""
+        train, other = self.train, self.evaluation
+        if other is None or other.name != train.name:
+            return 0
+        return max(0, min(train.stop, other.stop) - max(train.start, other.start))
+
     def contents(self) -> dict[str, str]:
         """Return name -> content of the files, so that it can be said which one has changed.
 

@@ -12,6 +12,7 @@ from trainer.config.flags import FLAGS, take_fields
 from trainer.data.records.files import Stage
 from trainer.monitoring import profile
 from trainer.run.request import Request, make_request
+from trainer.runtime import early
 
 
 def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
@@ -52,7 +53,14 @@ def _parse(argv: Sequence[str]) -> TrainConfig:
         raise RunError(ExitCode.BAD_FLAG, str(error)) from error
     if len(rest) > 1:
         raise RunError(ExitCode.BAD_FLAG, f"{rest[1]!r} is not a flag; flags begin with --")
-    return conversion.override(experiment_file.load(FLAGS.config), settings)
+    # The experiment may use TensorFlow as soon as it is imported: what the command line tells is
+    # known then; what the config tells, only behind that.
+    told = dict(settings).get("intra_op_threads", "")
+    threads = int(told) if told.isdecimal() else TrainConfig(epochs=1).intra_op_threads
+    early.at_import(threads, FLAGS.cpu_replicas)
+    config = conversion.override(experiment_file.load(FLAGS.config), settings)
+    early.at_import(config.intra_op_threads, FLAGS.cpu_replicas)
+    return config
 
 
 def _placement(environment: Mapping[str, str]) -> Placement:

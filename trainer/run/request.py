@@ -71,6 +71,14 @@ def make_request(
     from trainer.data.sources import roles
 
     info = sources.describe(roles.of_task(config), placement.stage)
+    if config.execution != "graph":
+        info = info.without_strings()
+    if info.num_shared:
+        print(
+            f"warning: {info.num_shared} of the examples that are evaluated on are trained on: "
+            f"{config.dataset.train_split} and {config.dataset.eval_split} overlap",
+            file=sys.stderr,
+        )
     for line in info.skipped:
         print(f"skipped: {line}", file=sys.stderr)
     if overfit_batches:

@@ -41,6 +41,11 @@ class Stage:
         """The folder of kept indexes, 20 bytes a record; not counted in the budget."""
         return self.path / "index"
 
+    @property
+    def plain_path(self) -> Path:
+        """The folder of what was compressed; not counted in the budget."""
+        return self.path / "plain"
+
     def budget(self) -> int:
         """Return the bytes that all copies may take together."""
         if self.num_bytes:
@@ -70,11 +75,28 @@ def open_shards(urls: Sequence[str], visits: Sequence[int], stage: Stage) -> Ite
         stage: for remote ones.
     """
     if not any(storage.is_remote(url) for url in urls):
-        yield lambda visit: contextlib.nullcontext(Path(urls[visits[visit]]))
+        yield lambda visit: _plain(
+            contextlib.nullcontext(Path(urls[visits[visit]])), urls[visits[visit]], stage
+        )
         return
-    order = [urls[number] for number in visits]
-    with Stager(order, stage.path, stage.budget(), num_sharers=stage.num_sharers) as stager:
-        yield stager.open
+    with Stager(
+        [urls[number] for number in visits],
+        stage.path,
+        stage.budget(),
+        num_sharers=stage.num_sharers,
+    ) as stager:
+        yield lambda visit: _plain(stager.open(visit), urls[visits[visit]], stage)
+
+
+@contextlib.contextmanager
+def _plain(
+    opened: contextlib.AbstractContextManager[Path], url: str, stage: Stage
+) -> Iterator[Path]:
+    """Give the path of a shard that is not compressed: the file itself, or a copy of it."""
+    from trainer.data.records import compressed  # NumPy starts threads, see `run.request`
+
+    with opened as path:
+        yield compressed.plain(path, url, stage.plain_path)
 
 
 def file_bytes(url: str) -> int:

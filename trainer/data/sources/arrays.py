@@ -145,10 +145,10 @@ def _plain(array: np.ndarray, where: str) -> np.ndarray:
         )
     if isinstance(array, np.ma.MaskedArray):
         if np.ma.is_masked(array):
+            count = int(np.ma.getmaskarray(array).sum())
             raise RunError(
                 ExitCode.BAD_DATA,
-                f"{where}: {int(np.ma.getmaskarray(array).sum())} values are masked; fill them, or leave "
-                "their examples out",
+                f"{where}: {count} values are masked; fill them, or leave their examples out",
             )
         array = array.data
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

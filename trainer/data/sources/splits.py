@@ -61,7 +61,12 @@ def choose(
 
 def _slice(spec: str, whole: Mapping[str, Split], field: str) -> Split:
     match = _SLICE.fullmatch(spec)
-    if not match:
+    if match is None and "+" in spec:
+        reason = (
+            " joins splits, which is not read: a split is one range; write the files of both "
+            "to a split of their own, or use holdout"
+        )
+    elif match is None:
         reason = " is not a split such as train or train[:42000]"
     elif match["name"] not in whole:
         reason = f": no such split; the dataset has {', '.join(sorted(whole))}"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import DatasetConfig
@@ -25,6 +26,7 @@ Metadata = dict[str, Any]
 EMBEDDED = pathlib.Path(__file__).parents[1] / "embedded"
 
 _INFO = "dataset_info.json"
+_FIELD = "config.dataset.args.features"
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -40,7 +42,9 @@ def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
         else:
             shards[split] = identify(shards[split], stage)
     size = config.args.get("image_size")
-    features = {n: _sized(n, f, size) for n, f in read_features(folder).items()}
+    features = {
+        n: _sized(n, f, size) for n, f in read_features(folder, config.args.get("features")).items()
+    }
     return splits.choose(config, folder, features, shards, skipped=skipped)
 
 
@@ -82,11 +86,15 @@ def read_splits(folder: str) -> splits.Shards:
         return {s["name"]: _shards(folder, info["name"], s) for s in info["splits"]}
 
 
-def read_features(folder: str) -> dict[str, Feature]:
+def read_features(folder: str, only: Any = None) -> dict[str, Feature]:
     """Return the features of an example.
 
+    Args:
+        folder: of the prepared dataset.
+        only: names of those that are read; None: all of them.
+
     Raises:
-        RunError: BAD_CONFIG naming a feature of a kind that is not read.
+        RunError: BAD_CONFIG naming a feature that is not there, or of a kind that is not read.
     """
     with _metadata(f"{folder}/features.json") as tree:
         if "featuresDict" not in tree:
@@ -95,7 +103,20 @@ def read_features(folder: str) -> dict[str, Feature]:
                 ExitCode.BAD_CONFIG, f"{folder}: an example is a {kind}; allowed: FeaturesDict"
             )
         features = tree["featuresDict"]["features"]
-        return {name: _feature(name, spec, folder) for name, spec in features.items()}
+        for name in _chosen(only, features):
+            if name not in features:
+                raise RunError(
+                    ExitCode.BAD_CONFIG, spelling.unknown(f"{_FIELD}: feature", name, features)
+                )
+        return {n: _feature(n, features[n], folder) for n in _chosen(only, features)}
+
+
+def _chosen(only: Any, features: Mapping[str, Any]) -> list[str]:
+    if only is None:
+        return list(features)
+    if not isinstance(only, list | tuple) or not all(isinstance(n, str) for n in only) or not only:
+        raise RunError(ExitCode.BAD_CONFIG, f"{_FIELD}={only!r} is not a list of names")
+    return list(only)
 
 
 def _shards(folder: str, name: str, split: Metadata) -> tuple[Shard, ...]:
@@ -123,7 +144,8 @@ def _feature(name: str, spec: Metadata, folder: str) -> Feature:
         return Feature((), "string")
     raise RunError(
         ExitCode.BAD_CONFIG,
-        f"{folder}: feature {name!r} is a {kind}; allowed: Image, ClassLabel, Tensor, Scalar, Text",
+        f"{folder}: feature {name!r} is a {kind}; allowed: Image, ClassLabel, Tensor, Scalar, "
+        f'Text; where it is not needed, list those that are: --{_FIELD}=\'["image", "label"]\'',
     )
 
 
