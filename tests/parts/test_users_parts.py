@@ -38,6 +38,7 @@ REFUSED = {
     "replaced weights": r"example_weights\(self, microbatch\).*task.args.weight",
     "weights made anew": r"example_weights\(self, microbatch\).*task.args.weight",
     "two losses": "returned tuple of 2.*the sum of the losses",
+    "sum of losses": "reduction='sum'.*the mean over its examples",
     "sum term": r"users.py:\d+: add_loss is given a sum over the examples.*tf.reduce_mean",
     "applies by itself": r"users.py:\d+: .*write replica.apply",
     "no shapes": "NoShapes lacks a method: write model_shapes",

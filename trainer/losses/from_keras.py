@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from common.exit_codes import ExitCode, RunError
 from trainer.losses.shapes import WeightedLosses, align, mean_per_example
 
 LossFn = Callable[..., tf.Tensor]
@@ -79,9 +80,18 @@ class PerExample:
 
     Args:
         loss: whose `call` returns float[B, ...].
+
+    Raises:
+        RunError: BAD_CONFIG for a sum over the batch.
     """
 
     def __init__(self, loss: keras.losses.Loss) -> None:
+        if loss.reduction == "sum":
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"config.loss: {type(loss).__name__} has reduction='sum', and the loss of a batch "
+                "is the mean over its examples; leave it out, and raise the learning rate instead",
+            )
         self.loss = loss
         loss.reduction = "none"
         has_own_call = type(loss).__call__ is not keras.losses.Loss.__call__
