@@ -80,6 +80,7 @@ TRACED = f"{PROFILE}_a_trace_of_some_steps_lands_in_the_workdir_and_the_state_is
 TRAINER = {
     "config": f"{DRY_RUN}_a_step_with_dynamic_shapes_is_refused_for_a_tpu",
     "workdir": TRACED,
+    "accept_code_change": "tests/run/test_lineage.py::test_edited_code_then_the_same_command",
     "dry_run": f"{DRY_RUN}_the_plan_of_the_digits",
     "fast_dev_run": f"{FIRST_MINUTES}_fast_dev_run_saves_restores_and_leaves_nothing",
     "overfit_batches": f"{FIRST_MINUTES}_overfit_trains_and_evaluates_on_the_same_few_batches",

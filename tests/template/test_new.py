@@ -10,6 +10,7 @@ from common.exit_codes import RunError
 from tests.processes import ROOT, SHORT, Ended, summary, trainer
 from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig
+from trainer.run import fast_dev_run as tried
 from trainer.run import loop
 from trainer.run.fast_dev_run import fast_dev_run
 from trainer.run.request import make_request
@@ -80,6 +81,7 @@ def test_fast_dev_run_finds_state_that_no_checkpoint_holds(
         return {"state_digest": next(hidden), "train": {}}
 
     monkeypatch.setattr(loop, "run", run)
+    monkeypatch.setattr(tried, "_refuse_frozen", lambda _: None)
     with pytest.raises(RunError, match="another state after a restore"):
         fast_dev_run(make_request(TrainConfig(epochs=1), Placement()), stop=None, phases=None)
 
@@ -115,6 +117,6 @@ def test_error_in_custom_code_names_its_line(tmp_path: pathlib.Path) -> None:
     lines[wrong] = "        log_p = tf.nn.log_softmax(y_pred) + tf.zeros([3, 7])\n"
     file.write_text("".join(lines))
     ended = trainer(f"--config={file}", "--fast_dev_run")
-    assert ended.code == 70
-    assert f"{file}:{wrong + 1}: " in ended.last_line
-    assert "Traceback (most recent call last)" in ended.stderr
+    assert ended.code == 78
+    assert ended.last_line.startswith(f"bad_config (78): {file}:{wrong + 1}: ")
+    assert "Traceback" not in ended.stderr
