@@ -1,13 +1,12 @@
-"""Trains with classes of Keras, each alone; prints {class: what became of it} as JSON.
+"""Trains with classes of Keras, each alone; prints what became of each, a line of JSON.
 
-A process of its own: `python -m tests.keras_parts.battery KIND REPLICAS PRECISION EXECUTION
-[CLASS ...]`. On one replica it also does the same in plain Keras, and tells how far apart they are.
+A process of its own: `python -m tests.keras_parts.battery REPLICAS PRECISION EXECUTION WHAT ...`,
+where WHAT is a kind or `kind.Class`. On one replica it also does the same in plain Keras, and tells how far apart they are.
 """
 
 import dataclasses
 import json
 import sys
-import time
 
 import keras
 import numpy as np
@@ -67,6 +66,7 @@ def counted(metrics, name, labels, predictions, **weights):
             metric.update_state(predictions[:, 0], **weights)
         else:
             seen = tf.argmax(predictions, axis=-1) if name in ROUNDED else predictions
+            seen = predictions[:, 0] if name == "BinaryIoU" else seen
             metric.update_state(labels, seen, **weights)
 
 
@@ -103,7 +103,7 @@ class Case:
             execution=self.execution,
             task=named,
             model=model,
-            loss=part if self.kind == "losses" else PartConfig("mse"),
+            loss=PartConfig(f"keras.losses:{self.name}" if self.kind == "losses" else "mse"),
             regularizer=part if self.kind == "regularizers" else None,
             metrics=(part,) if counted else (),
             optimizer=plain,
@@ -126,7 +126,6 @@ class Case:
         return {n: Feature(v.shape[1:], str(v.dtype)) for n, v in given.items()}
 
     def task(self):
-        keras.backend.clear_session()
         scale = keras.Variable(1.0, trainable=False)
         given = {"total_steps": STEPS, "rate_scale": scale}
         return build.build_task(self.config(), self.features(), **given), scale
@@ -145,11 +144,12 @@ class Compared(Supervised):
 
 def outcome(case):
     """Return what became of a class: "digest" and how far from Keras it is, or "refused"."""
+    keras.backend.clear_session()
     distribution = strategy.create(Placement("cpu", case.replicas))
     try:
         found = trained(case, distribution)
-        if case.replicas == 1 and (case.precision, case.execution) == ("float32", "graph"):
-            found |= compared(dataclasses.replace(case, virtual_replicas=1), distribution, found)
+        if case.kind != "metrics" and case.replicas == 1 and (case.precision, case.execution) == ("float32", "graph"):
+            found |= compared(dataclasses.replace(case, virtual_replicas=1), distribution)
     except Exception as error:  # whatever it is, it is this class's verdict
         return explained(error)
     return found
@@ -190,7 +190,7 @@ def trained(case, distribution):
         values = results(evaluated, task.metrics, STEPS)
         found["value"] = next(v for n, v in values.items() if n != "loss")
         found["digest"] += f" {found['value']!r}"
-        found |= {"keras": by_metric(case, task) - found["value"]}
+        found["keras"] = apart(found["value"], by_metric(case, task))
     return found
 
 
@@ -222,17 +222,22 @@ def by_metric(case, task):
     return float(metric.result())
 
 
-def compared(case, distribution, with_four):
+def compared(case, distribution):
     """Train with one virtual replica and in plain Keras; return how far apart they end."""
     with distribution.scope():
         task, scale = case.task()
     sums = add(None, loop(case, task, scale, distribution, training=True)(0, STEPS))
     loss = float(sums["loss"] / sums["weight"])
     weights, losses = by_keras(case)
-    ours = [v.numpy() for v in task.model.variables]
+    ours = numbers(task.model)
     pairs = [*zip(ours, weights, strict=True), (loss, float(np.mean(losses)))]
-    apart = max(float(np.max(np.abs(a - b) / (1.0 + np.abs(b)))) for a, b in pairs if np.size(a))
-    return {"keras": max(apart, abs(with_four.get("keras", 0.0))), "loss_of_one": loss}
+    return {"keras": max(apart(*pair) for pair in pairs), "loss_of_one": loss}
+
+
+def apart(found, expected):
+    """Return the largest difference, relative where the expected numbers are large."""
+    error = np.abs(np.subtract(found, expected)) / (1.0 + np.abs(expected))
+    return float(np.max(error, initial=0.0))
 
 
 def by_keras(case):
@@ -260,7 +265,12 @@ def by_keras(case):
         pairs = zip(grads, model.trainable_variables, strict=True)
         optimizer.apply_gradients([(g, v) for g, v in pairs if g is not None])
         losses.append(float(loss_and_penalty))
-    return [v.numpy() for v in model.variables], losses
+    return numbers(model), losses
+
+
+def numbers(model):
+    """Return what training moves; states of seed generators stand for nothing."""
+    return [v.numpy() for v in model.variables if not v.path.endswith("seed_generator_state")]
 
 
 def made_loss(case):
@@ -278,14 +288,13 @@ def penalty(case, model):
     return sum(found(v.value) for v in model.trainable_variables if len(v.shape) > 1)
 
 
-def main(kind, replicas, precision, execution, *names):
+def main(replicas, precision, execution, *what):
     strategy.configure_runtime(1, compiled=execution != "graph")
-    outcomes = {}
-    for name in names or classes(kind):
-        begun = time.monotonic()
-        outcomes[name] = outcome(Case(kind, name, int(replicas), precision, execution))
-        print(f"{name} {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
-    print(json.dumps(outcomes))
+    for chosen in what:
+        kind, _, only = chosen.partition(".")
+        for name in [only] if only else classes(kind):
+            found = outcome(Case(kind, name, int(replicas), precision, execution))
+            print(json.dumps({"kind": kind, "name": name, **found}), flush=True)
 
 
 if __name__ == "__main__":
