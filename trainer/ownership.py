@@ -84,6 +84,12 @@ def rules(thing: Any) -> dict[int, Rule]:
                 "microbatches of a replica and change with the hardware; leave it out (each "
                 "microbatch has statistics of its own), or set config.virtual_replicas=1",
             )
+        if isinstance(layer, keras.layers.TFSMLayer) and layer.trainable_variables:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"layer {layer.name!r} is a TFSMLayer: its function reads its weights past Keras, "
+                "so they would not be trained; set trainable=False to use them as they are",
+            )
         if isinstance(layer, keras.layers.SpectralNormalization):
             found[id(layer.kernel)] = "normalized"  # it belongs to the layer inside
     return found
