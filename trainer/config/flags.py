@@ -22,7 +22,7 @@ flags.DEFINE_integer(
     "overfit_batches", 0, "train and evaluate on so many batches only", lower_bound=0
 )
 flags.DEFINE_string(
-    "assume_topology", "", "with --dry_run --strategy=tpu: check the step for it, without a TPU"
+    "assume_topology", "", "with --dry_run --strategy=tpu: compile without a TPU"
 )
 
 flags.DEFINE_enum(
