@@ -26,6 +26,10 @@ def train(
 ) -> dict[str, Any]:
     """Train as `python -m trainer` does: the same config, the same state; no flags are read.
 
+    Many runs fit into one process: what a run has made is released with it, but for the programs of
+    XLA, which TensorFlow keeps as long as the process lives; about 10 to 20 MB for each new model
+    in a compiled mode. Sweep over hundreds of models in `graph`, or in processes of their own.
+
     Nothing ends this process: an interrupt is Python's own, and the same call goes on from the
     newest checkpoint.
 

@@ -81,6 +81,15 @@ def test_spent_budget_is_70(tmp_path: Path) -> None:
     assert "in 3 steps in a row up to step 29, after 2 rollbacks" in ended.last_line
 
 
+def test_a_run_without_an_update_in_its_last_window_is_not_done(tmp_path: Path) -> None:
+    # Fewer than a rollback takes, to the end.
+    args = (*_poison([58, 59]), "--config.log_every_steps=2", "--config.max_skipped_steps=10")
+    ended = run(tmp_path / "run", *args)
+    assert ended.wait() == 70, ended.output
+    assert "every update after step 58 of 60 was left out" in ended.last_line
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
 def _check_spikes(workdir: Path, *args: str, **options: str) -> None:
     """One example of one microbatch weighs a thousand times as much; with a death in between."""
     spiking = (*_poison([33, 45], "1000"), *GUARDED, *args)

@@ -88,11 +88,11 @@ def test_show_counts_the_classes_of_tokens(tmp_path, capsys):
     assert ["tokens", "=", "4", "4"] in shown
 
 
-def test_a_fault_of_custom_code_is_told_with_its_stack(tmp_path, monkeypatch, capsys):
-    assert show_custom(tmp_path, monkeypatch, image="np.zeros(8) / {}") == ExitCode.BUG
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("Traceback")
-    assert "custom_shown.py:3: TypeError" in told[-1]
+def test_a_mistake_in_custom_code_is_one_line_with_its_place(tmp_path, monkeypatch, capsys):
+    assert show_custom(tmp_path, monkeypatch, image="np.zeros(8) / {}") == ExitCode.BAD_CONFIG
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("bad_config (78): ")
+    assert "custom_shown.py:3: TypeError" in told
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,8 @@ def test_whole_numbers_that_are_no_label_have_no_classes(monkeypatch, values):
     assert np.array_equal(info.train.rows()["temperature"], values)
     target = arrays_of(monkeypatch, {"x": X, "label": values}, **MSE)
     assert target.features["label"].num_classes is None
-    assert Supervised.model_shapes(target.features, input="x") == {"main": ((4,), 1)}
+    feature, num_outputs = Supervised.model_shapes(target.features, input="x")["main"]
+    assert (feature.shape, num_outputs) == ((4,), 1)
 
 
 def test_the_feature_that_the_task_calls_its_label_is_counted(monkeypatch):

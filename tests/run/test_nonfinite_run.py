@@ -1,15 +1,18 @@
+import contextlib
 import json
 
 import numpy as np
 import pytest
 
+from common.exit_codes import RunError
 from trainer.cluster.placement import Placement
 from trainer.config import DatasetConfig, TrainConfig
 from trainer.data.info import DatasetInfo, Shard, Split
 from trainer.engine.step_sums import StepSums
 from trainer.plan import Plan
 from trainer.run.request import Request
-from trainer.run.steps import Streak, find_streak, reasons, report
+from trainer.run.state import RunState
+from trainer.run.steps import Streak, find_streak, reasons, refuse_idle, report
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,27 @@ def test_the_named_examples_are_those_that_the_window_served(tmp_path, capsys) -
     served = [sorted(line["examples"]) for line in lines]
     assert served == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
     assert str(lines[1]["examples"])[1:-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("step", "updated", "every", "is_refused"),
+    [
+        (6, 0, 500, True),  # the whole run
+        (60, 50, 10, True),  # the last logging window
+        (60, 51, 10, False),
+        (60, 0, 60, True),
+        (6, 6, 1, False),
+    ],
+)
+def test_a_run_that_made_no_update_to_its_end_is_not_done(step, updated, every, is_refused):
+    state = RunState(step=step, updated_step=updated)
+    config = TrainConfig(train_steps=step, log_every_steps=every)
+    refused = pytest.raises(RunError, match=f"after step {updated} of {step} was left out")
+    with refused if is_refused else contextlib.nullcontext():
+        refuse_idle(state, config)
+
+
+def test_an_older_checkpoint_knows_its_last_update() -> None:
+    plain = RunState(step=9, skipped_in_row=2).to_plain()
+    del plain["updated_step"], plain["changes"]
+    assert RunState.from_plain(plain).updated_step == 7

@@ -48,10 +48,10 @@ def naming_lost(cluster: Cluster) -> Iterator[None]:
             ) from error
         if is_alone or not isinstance(error, _LOST):
             raise
-        # Who lost a worker finds that it does not answer, or is told so; an internal error of one
-        # whose peers are all there is its own.
-        is_own = isinstance(error, tf.errors.InternalError) and cause != "peer"
-        if cause == "compiler" or (is_own and not _silent(cluster)):
+        # Who lost a worker finds that it does not answer, or is told so; an internal error with
+        # all of them there arose here.
+        arose_here = isinstance(error, tf.errors.InternalError) and cause != "peer"
+        if cause == "compiler" or (arose_here and not _silent(cluster)):
             raise RunError(ExitCode.BUG, f"{_me(cluster)}{said}") from error
         raise RunError(
             ExitCode.PEER_LOST,

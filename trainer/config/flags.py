@@ -21,9 +21,7 @@ flags.DEFINE_bool("fast_dev_run", False, "two steps through every code path; lea
 flags.DEFINE_integer(
     "overfit_batches", 0, "train and evaluate on so many batches only", lower_bound=0
 )
-flags.DEFINE_string(
-    "assume_topology", "", "with --dry_run --strategy=tpu: check the step for it, without a TPU"
-)
+flags.DEFINE_string("assume_topology", "", "with --dry_run --strategy=tpu: compile without a TPU")
 
 flags.DEFINE_enum(
     "strategy",

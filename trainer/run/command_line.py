@@ -12,7 +12,7 @@ from trainer.config.flags import FLAGS, take_fields
 from trainer.data.records.files import Stage
 from trainer.monitoring import profile
 from trainer.run.request import Request, make_request
-from trainer.runtime import early
+from trainer.runtime.early import EarlySetUp
 
 
 def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
@@ -57,9 +57,9 @@ def _parse(argv: Sequence[str]) -> TrainConfig:
     # known then; what the config tells, only behind that.
     told = dict(settings).get("intra_op_threads", "")
     threads = int(told) if told.isdecimal() else TrainConfig(epochs=1).intra_op_threads
-    early.at_import(threads, FLAGS.cpu_replicas)
+    set_up = EarlySetUp(threads, FLAGS.cpu_replicas)
     config = conversion.override(experiment_file.load(FLAGS.config), settings)
-    early.at_import(config.intra_op_threads, FLAGS.cpu_replicas)
+    set_up.settle(config.intra_op_threads)
     return config
 
 

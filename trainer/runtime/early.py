@@ -17,12 +17,41 @@ from common.exit_codes import ExitCode, RunError
 _NAME = "tensorflow"
 
 
-class _AtImport:
-    """Finds TensorFlow once, as Python would, and sets it up behind its last line."""
+class EarlySetUp:
+    """Finds TensorFlow once, as Python would, and sets it up behind its last line.
+
+    Where it was imported before, as in a notebook, nothing is done here: `cluster.strategy` sets it
+    up, or says what stands in the way.
+
+    Args:
+        intra_op_threads: of the config, as far as it is known.
+        cpu_replicas: that the CPU is split into; below 2: it is not.
+    """
 
     def __init__(self, intra_op_threads: int, cpu_replicas: int) -> None:
-        self.intra_op_threads = intra_op_threads
-        self.cpu_replicas = cpu_replicas
+        self._threads, self._cpu_replicas = intra_op_threads, cpu_replicas
+        self._is_ours = _NAME not in sys.modules
+        if self._is_ours:
+            sys.meta_path.insert(0, self)
+
+    def settle(self, intra_op_threads: int) -> None:
+        """Take the number of the whole config, which the experiment tells.
+
+        Raises:
+            RunError: BAD_CONFIG where an operation has run with another number.
+        """
+        self._threads = intra_op_threads
+        if not self._is_ours or _NAME not in sys.modules:
+            return
+        try:
+            _set_up(intra_op_threads, self._cpu_replicas)
+        except RuntimeError as error:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"config.intra_op_threads={intra_op_threads}: TensorFlow was used before this was "
+                "known, as the experiment was imported; give the number on the command line: "
+                f"--config.intra_op_threads={intra_op_threads}",
+            ) from error
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -38,37 +67,10 @@ class _AtImport:
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                _set_up(self.intra_op_threads, self.cpu_replicas)
+                _set_up(self._threads, self._cpu_replicas)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
-
-
-def at_import(intra_op_threads: int, cpu_replicas: int) -> None:
-    """Set TensorFlow up for a run: when it is imported, or now where it already is.
-
-    Args:
-        intra_op_threads: of the config as far as it is known. Another number may follow as long as
-            no operation has run.
-        cpu_replicas: that the CPU is split into; below 2: it is not.
-
-    Raises:
-        RunError: BAD_CONFIG where an operation has run with another number.
-    """
-    for finder in [finder for finder in sys.meta_path if isinstance(finder, _AtImport)]:
-        sys.meta_path.remove(finder)
-    if _NAME not in sys.modules:
-        sys.meta_path.insert(0, _AtImport(intra_op_threads, cpu_replicas))
-        return
-    try:
-        _set_up(intra_op_threads, cpu_replicas)
-    except RuntimeError as error:
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"config.intra_op_threads={intra_op_threads}: TensorFlow was used before this was "
-            "known, as the experiment was imported; give the number on the command line: "
-            f"--config.intra_op_threads={intra_op_threads}",
-        ) from error
 
 
 def _set_up(intra_op_threads: int, cpu_replicas: int) -> None:

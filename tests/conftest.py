@@ -1,0 +1,14 @@
+"""What every test leaves as it found it."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_import_hook_stays() -> Iterator[None]:
+    """Take away the hook by which a parsed command line waits for TensorFlow (`runtime.early`)."""
+    before = list(sys.meta_path)
+    yield
+    sys.meta_path[:] = before
