@@ -171,23 +171,22 @@ def model(input_shape, num_outputs, *, layer):
 
 
 def called(name, x):
-    cls = classes("layers")[name]
+    """Call a layer on `x`, in the way it has to be called."""
+    module = classes("layers")[name].__module__
     if name == "InputLayer":
         return x  # every model begins with one
     one = made("layers", name)
-    if name in CELLS:
-        return layers.RNN(one)(x)
-    if name in TEXT:
-        return one(layers.Lambda(tf.strings.as_string, output_shape=x.shape[1:])(x))
-    if name == "HashedCrossing":
-        return one((x, x))
-    if name == "MaxNumBoundingBoxes":
-        return boxes(one, x)
-    if name in {"MultiHeadAttention", "GroupQueryAttention"}:
-        return one(x, layers.Dense(x.shape[-1])(x))
-    if "merging" in cls.__module__ or "attention" in cls.__module__:
-        return one([x, layers.Dense(x.shape[-1])(x)])
-    return one(x)
+    special = {"HashedCrossing": lambda: one((x, x)), "MaxNumBoundingBoxes": lambda: boxes(one, x)}
+    special |= dict.fromkeys(CELLS, lambda: layers.RNN(one)(x))
+    as_text = layers.Lambda(tf.strings.as_string, output_shape=x.shape[1:])
+    special |= dict.fromkeys(TEXT, lambda: one(as_text(x)))
+    if name in special:
+        return special[name]()
+    if "merging" not in module and "attention" not in module:
+        return one(x)
+    other = layers.Dense(x.shape[-1])(x)
+    separate = name in {"MultiHeadAttention", "GroupQueryAttention"}
+    return one(x, other) if separate else one([x, other])
 
 
 def boxes(layer, x):
@@ -210,8 +209,12 @@ def targets(kind, name, count, rng):
     classes_of = rng.integers(0, 3, count)
     if name == "CTC":
         return rng.integers(1, 3, (count, 2))
-    if name.startswith("Sparse") or name == "Circle":
+    if name == "Circle":
+        return np.arange(count) % 2  # every microbatch of four has pairs alike and unlike
+    if name.startswith("Sparse") or name == "CategoricalGeneralizedCrossEntropy":
         return classes_of
+    if name == "MeanAbsolutePercentageError":
+        return 1.0 + rng.uniform(size=(count, 3)).astype(np.float32)  # it divides by them
     if name in {"MeanIoU", "IoU", "BinaryIoU", "Accuracy"}:
         return classes_of % (3 if name != "BinaryIoU" else 2)
     return np.eye(3, dtype=np.float32)[classes_of]

@@ -1,7 +1,7 @@
 """What becomes of every class of Keras: found by training with it, recorded, and shown on a page.
 
-`python -m tests.keras_parts.page [KIND ...]` trains again (minutes for the layers), and writes both
-files.
+`python -m tests.keras_parts.page [KIND or KIND.CLASS ...]` trains again (minutes for the layers),
+and writes both files.
 """
 
 import json
@@ -92,8 +92,11 @@ def text(found):
     return "\n".join(lines)
 
 
-def main(*kinds):
-    found = {**recorded(), **verdicts(kinds or [*KINDS])}
+def main(*what):
+    found = recorded()
+    for kind, rows in verdicts(what or [*KINDS]).items():
+        known = {**found.get(kind, {}), **rows}
+        found[kind] = {name: known[name] for name in classes(kind) if name in known}
     RECORD.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     PAGE.write_text(text(found))
 

@@ -19,7 +19,9 @@ Traced = TypeVar("Traced", bound=Callable[..., object])
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "Case")
 _READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape")
 _TABLES = ("LookupTableFindV2", "LookupTableSizeV2", "LookupTableExportV2")
-_ALLOWED = {*_CALLS, *_READS, *_TABLES, "Assert", "Print", "PrintV2", "Placeholder"}
+# Memory that lives for one call: `tf.nn.ctc_loss` fills it place by place.
+_SCRATCH = ("Empty",)
+_ALLOWED = {*_CALLS, *_READS, *_TABLES, *_SCRATCH, "Assert", "Print", "PrintV2", "Placeholder"}
 _EXCHANGES = ("Collective", "Nccl")
 _INSTEAD = {
     "Random": "draw with keras.random, or with tf.random.stateless_* and microbatch.seed()",

@@ -34,8 +34,9 @@ def _graphs(graph: tf.Graph, seen: set[str]) -> Iterator[tf.Graph]:
             continue
         seen.add(name)
         # The public library of functions knows no lines of code.
-        if (function := graph._get_function(name)) is not None:
-            yield from _graphs(function.graph, seen)
+        # Nor do functions of TensorFlow 1, which only TensorFlow itself still makes (CTC).
+        if (inner := getattr(graph._get_function(name), "graph", None)) is not None:
+            yield from _graphs(inner, seen)
 
 
 def _functions(op: tf.Operation) -> list[str]:

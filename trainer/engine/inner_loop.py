@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
+from trainer.engine import xla_kernels
 from trainer.engine.step import Microbatches, Sums
 from trainer.engine.step_sums import StepSums
 
@@ -78,6 +79,9 @@ class InnerLoop:
         try:
             rows, sums = self._run(*numbers, prepared)
         except tf.errors.OpError as error:
+            graph = self._run.get_concrete_function(*numbers, prepared).graph  # traced already
+            if refusal := xla_kernels.refusal(graph, error):
+                raise refusal from None
             raise self._pipeline.cause(error, first_step, num_steps) from None
         each = dict(zip(self._scalars, rows.numpy()[:num_steps].T, strict=True))
         return StepSums(num_steps, each, {name: value.numpy() for name, value in sums.items()})

@@ -1,0 +1,50 @@
+"""Operations that XLA cannot compile: named, where a compiled mode ends for one of them.
+
+TensorFlow names the compiled function and not the operation, and only when it runs.
+"""
+
+from collections.abc import Iterator
+
+import tensorflow as tf
+from tensorflow.python.framework import kernels
+
+from common.exit_codes import ExitCode, RunError
+from trainer.engine import graphs
+
+# The compiler itself turns these into a program.
+_NO_KERNEL_NEEDED = (
+    "Placeholder",
+    "PartitionedCall",
+    "StatefulPartitionedCall",
+    "Print",
+    "PrintV2",
+)
+
+
+def refusal(graph: tf.Graph, error: tf.errors.OpError) -> RunError | None:
+    """Return the refusal of the operation for which XLA gave up; None: it was something else.
+
+    Args:
+        graph: what was to be run.
+        error: how it ended.
+    """
+    if not isinstance(error, tf.errors.InvalidArgumentError) or "tf2xla" not in str(error):
+        return None
+    for op in _without_kernel(graph):
+        return RunError(
+            ExitCode.BAD_CONFIG,
+            f"{op.name}: XLA cannot compile {op.type}, made by {graphs.made_by(op)}; do this in "
+            "the data function or in config.augment, or set config.execution='graph'",
+        )
+    return None
+
+
+def _without_kernel(graph: tf.Graph) -> Iterator[tf.Operation]:
+    """Yield operations without a kernel of XLA; it registers them when it first compiles."""
+    for op in graphs.operations(graph):
+        # What is not in a function is run between the programs.
+        if op.graph is graph or op.type in _NO_KERNEL_NEEDED:
+            continue
+        known = kernels.get_registered_kernels_for_op(op.type).kernel
+        if not any(kernel.device_type.endswith("_JIT") for kernel in known):
+            yield op
