@@ -217,6 +217,7 @@ _ENDS = {
     "done": (0, ""),
     "refused by a server": (70, f"GET https://me:{_CANARY}@host/x?sig={_CANARY}: 403"),
     "quoting a variable": (70, "401 for Bearer {HUB_TOKEN} and {AWS_SECRET_ACCESS_KEY}"),
+    "in the code of the user": (78, "{HUB_TOKEN}: RuntimeError"),
     "refused as a config": (78, "config: no access with {HUB_TOKEN}"),
     "hung": (202, ""),
 }
@@ -228,14 +229,18 @@ def test_a_run_leaves_no_secret_in_logs_metrics_events_or_checkpoints(
     end: str, tmp_path: Path
 ) -> None:
     code, message = _ENDS[end]
+    refused = message.startswith("config:")
+    raised = "RunError(ExitCode(78), message)" if refused else "RuntimeError(message)"
     config = tmp_path / "own.py"
     config.write_text(
-        "import dataclasses, os\n"
+        "import dataclasses, os, trainer\n"
         "from trainer.configs import digits\n"
         "from common.exit_codes import ExitCode, RunError\n"
         "def build(*_, **__):\n"
         f"    message = {message!r}.format_map(os.environ)\n"
-        f"    raise RunError(ExitCode(78), message) if {code == 78} else RuntimeError(message)\n"
+        f"    if {code == 70}:\n"  # as if it were a line of the trainer: with its stack
+        "        exec(compile('raise RuntimeError(message)', trainer.__file__, 'exec'))\n"
+        f"    raise {raised}\n"
         "def get_config():\n"
         "    config = digits.get_config()\n"
         "    raises = dataclasses.replace(config.model, name='own:build')\n"
