@@ -7,8 +7,8 @@ from tests.keras_parts.classes import KINDS, classes
 
 # One for each way to be right or refused; the slow test trains with every class.
 SAMPLE = [
+    "layers.AlphaDropout",
     "layers.BatchNormalization",
-    "layers.Dropout",
     "layers.SpectralNormalization",
     "layers.TFSMLayer",
     "losses.Circle",
