@@ -7,8 +7,8 @@ from tests.keras_parts.classes import KINDS, classes
 
 # One for each way to be right or refused; the slow test trains with every class.
 SAMPLE = [
+    "layers.AlphaDropout",
     "layers.BatchNormalization",
-    "layers.Dropout",
     "layers.SpectralNormalization",
     "layers.TFSMLayer",
     "losses.Circle",
@@ -56,6 +56,15 @@ def test_what_is_neither_equal_nor_refused_fails(one, two, why):
     verdict, reason = page.verdict(one, two)
     assert verdict == "Failed"
     assert why in reason
+
+
+def test_what_xla_cannot_compile_is_refused_by_operation_and_layer():
+    what = ["layers.StringLookup", "layers.RandomRotation"]
+    found = page.battery(what, 1, execution="xla_step")
+    lookup, rotation = (found["layers", one.partition(".")[2]]["refused"] for one in what)
+    assert "XLA cannot compile AsString" in lookup
+    assert "random_rotation_1/ImageProjectiveTransformV3: XLA cannot" in rotation
+    assert "config.execution='graph'" in rotation
 
 
 @pytest.mark.slow
