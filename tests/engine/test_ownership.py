@@ -26,7 +26,7 @@ REFUSED = {
     "MeanOfIntegers": "owned.py:.*int32 has no mean",
     "AssignsInEvaluation": "evaluation assigns .*training=True",
     "MetricOutside": "owned.py:.*mine/total, a metric, outside",
-    "UpdatesAStranger": "'main' was applied, but variable_.* not among the variables of its model",
+    "UpdatesAStranger": "'main' is applied, but variable_.* not among the variables of its model",
     "NoGradient": "depends on none of the variables.*stop_gradient",
 }
 

@@ -10,6 +10,7 @@ from common.redaction import find_secret, holds_secret
 from launch.cli.main import main as launch
 from tests.processes import SHORT, trainer
 from trainer import __main__ as entry
+from trainer import user_code
 from trainer.__main__ import prepare
 
 _CANARY = "canary-7f3a9c51"
@@ -207,6 +208,7 @@ def test_an_error_that_quotes_a_variable_is_told_without_it(
 
     monkeypatch.setenv("HUB_TOKEN", _CANARY)
     monkeypatch.setattr(entry, "prepare", fail)
+    monkeypatch.setattr(user_code, "is_users", lambda _: False)  # the fault is the trainer's
     assert entry.main(["trainer"]) == code
     shown = capsys.readouterr()
     assert shown.err.count("$HUB_TOKEN") == (2 if code == ExitCode.BUG else 1)

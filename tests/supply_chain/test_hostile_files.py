@@ -167,8 +167,10 @@ def test_a_run_of_others_does_not_choose_what_is_run(vouched: bool, tmp_path: Pa
 def test_the_named_experiment_vouches_for_its_own_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.commands.restored import restore_task
+    from trainer.commands.restored import restore_task, strategy
 
+    # Tests before this one have used TensorFlow, with threads of their own.
+    monkeypatch.setattr(strategy, "configure_runtime", lambda *_, **__: None)
     monkeypatch.setattr(sys, "path", list(sys.path))
     run = _run_of_others(tmp_path / "run", {"name": "trusted_by_hostile_files:data"})
     own = tmp_path / "trusted_by_hostile_files.py"
