@@ -141,7 +141,7 @@ def reason_of(error: BaseException) -> str:
 def tell(error: Exception) -> ExitCode:
     """Print the last line of an error that nobody foresaw; returns its exit code.
 
-    An error of the user's own code is theirs to correct: one line, with the place. Any other is a
+    An error of the user's code is theirs to correct: one line, with the place. Any other is a
     bug of ours, and its stack is printed above.
     """
     if (refusal := _refusal_inside(error)) is not None:
