@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.parts.test_build import built
+from tests.parts.test_build import FEATURES, built
 from trainer.config import DatasetConfig
 from trainer.data import sources
+from trainer.data.info import Feature
 from trainer.tasks.sharpness_aware import SharpnessAware
 
 
@@ -27,7 +28,9 @@ def test_a_further_model_has_its_arguments_and_its_optimizer():
 
 
 def test_the_loss_is_the_one_that_was_asked_for_with_its_arguments():
-    task = built("digits", ("loss.name", "huber"), ("loss.args", '{"delta": 0.5}'))
+    features = {**FEATURES, "label": Feature((1,), "float32")}
+    settings = [("loss.name", "huber"), ("loss.args", '{"delta": 0.5}'), ("metrics", "[]")]
+    task = built("digits", *settings, features=features)
     # Beyond delta the loss is delta * (|error| - delta / 2).
     loss = task.loss(tf.zeros([1, 1]), tf.constant([[3.0]]))
     assert float(loss[0]) == pytest.approx(0.5 * (3.0 - 0.25))

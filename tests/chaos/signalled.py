@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import traceback
 from typing import Any
 
 import tensorflow as tf
@@ -28,7 +29,9 @@ class Signalled(Supervised):
         return Supervised.model_shapes(features)
 
     def _losses(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor:
-        if training and not self._marker.exists():
+        # The rehearsal traces it too: a signal there ends the start, and nothing is kept.
+        in_a_run = any("inner_loop" in frame.filename for frame in traceback.extract_stack())
+        if training and in_a_run and not self._marker.exists():
             self._marker.touch()
             os.kill(os.getpid(), signal.SIGTERM)
         return super()._losses(microbatch, training=training)

@@ -65,7 +65,8 @@ def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
 
     model, size = restored.task.models["main"], restored.plan.microbatch_size
     feature = restored.info.features[_input(restored, "the run")]
-    call = tf.function(lambda x: model(scale_pixels(x, feature), training=False), autograph=False)
+    # Scaled outside of the graph, as for a step: inside, TensorFlow folds the factor into a weight.
+    call = tf.function(lambda x: model(x, training=False), autograph=False)
     parts = []
     for start in range(0, len(values), size):
         microbatch = values[start : start + size]
@@ -75,7 +76,8 @@ def outputs(restored: "Restored", values: np.ndarray) -> np.ndarray:
                 np.zeros([size - len(microbatch), *microbatch.shape[1:]], microbatch.dtype),
             ]
         )
-        parts.append(call(tf.constant(padded)).numpy()[: len(microbatch)])
+        scaled = scale_pixels(tf.constant(padded), feature)
+        parts.append(call(scaled).numpy()[: len(microbatch)])
     return np.concatenate(parts)
 
 
