@@ -34,6 +34,12 @@ class Given:
     kwargs: Mapping[str, Any]
     weighted: bool
 
+    @property
+    def rows(self) -> int:
+        """Examples of the microbatch, which a shape that depends on the data does not tell."""
+        specs = filter(_is_spec, tf.nest.flatten((self.args, dict(self.kwargs))))
+        return next((s.shape[0] for s in specs if s.shape.rank and s.shape[0]), _ROWS_IF_UNKNOWN)
+
     def __str__(self) -> str:
         """Return "float32[8, 3], int64[8]"."""
         return ", ".join(
@@ -183,7 +189,7 @@ class _Trial:
         return self._with_weights(drawn, None)
 
     def _draw_one(self, spec: Any) -> Any:
-        return random_values(spec, self._rng) if isinstance(spec, tf.TensorSpec) else spec
+        return random_values(spec, self._rng, self._given.rows) if _is_spec(spec) else spec
 
     def _with_weights(self, drawn: Any, factor: float | None) -> Any:
         """Return the arguments with other weights: times `factor`, or drawn."""
@@ -203,9 +209,15 @@ class _Trial:
         return (*args[:place], new, *args[place + 1 :]), kwargs
 
 
-def random_values(spec: tf.TensorSpec, rng: np.random.Generator) -> tf.Tensor:
-    """Return values in [0, 1), whole numbers 0 and 1; an unknown size is 2."""
-    shape = [d or _ROWS_IF_UNKNOWN for d in spec.shape]
+def _is_spec(value: Any) -> bool:
+    return isinstance(value, tf.TensorSpec)
+
+
+def random_values(
+    spec: tf.TensorSpec, rng: np.random.Generator, rows: int = _ROWS_IF_UNKNOWN
+) -> tf.Tensor:
+    """Return values in [0, 1), whole numbers 0 and 1; an unknown size is `rows`."""
+    shape = [d or rows for d in spec.shape]
     is_whole = spec.dtype.is_integer or spec.dtype.is_bool
     drawn = rng.integers(0, 2, shape) if is_whole else rng.uniform(size=shape)
     return tf.cast(tf.constant(drawn), spec.dtype)
