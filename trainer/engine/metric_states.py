@@ -75,8 +75,12 @@ def values(
         name: of the metric.
         metric: whose state it is.
         state: summed, in the order of its variables.
+
+    Raises:
+        RunError: BAD_CONFIG where a metric of the user's gives no numbers.
     """
-    return {n: float(x) for n, x in _flat(name, metric.stateless_result(list(state)))}
+    with user_code.answerable(metric):
+        return {n: float(x) for n, x in _flat(name, metric.stateless_result(list(state)))}
 
 
 def value_names(metrics: Mapping[str, keras.metrics.Metric]) -> list[str]:

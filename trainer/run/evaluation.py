@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from trainer import failpoints, user_code
+from trainer import failpoints
 from trainer.config import TrainConfig
 from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine import metric_states
@@ -54,8 +54,7 @@ def results(
         state = [
             np.asarray(sums[f"metric/{name}/{i}"], np.float32) for i in range(len(metric.variables))
         ]
-        with user_code.answerable(metric):
-            values |= metric_states.values(name, metric, state)
+        values |= metric_states.values(name, metric, state)
     for name, value in sums.items():
         if name.startswith("gradient_norm/"):
             values[name.replace("/main", "")] = float(value) / max(1, num_steps)
