@@ -11,16 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tests.engine.resident_loop import resident_loop
 from trainer import build, registry
 from trainer.checkpoint import digest
 from trainer.cluster import strategy
 from trainer.cluster.placement import Placement
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
-from trainer.data.info import Feature, Shard, Split
-from trainer.data.serving.order import Batches, SequentialOrder
-from trainer.data.serving.resident import ResidentPipeline
+from trainer.data.info import Feature
 from trainer.engine import gpu_kernels
-from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import make_train_step, zero_sums
 
 STEPS, BATCH, V = 3, 8, 4
@@ -113,22 +111,16 @@ def train(config, distribution):
         scale = keras.Variable(1.0, trainable=False)
         task = build.build_task(config, features, total_steps=STEPS, rate_scale=scale)
 
-    order = SequentialOrder(Split("train", (Shard("unused", BATCH * STEPS),), 0, BATCH * STEPS))
     step_fn = make_train_step(task, build.step_plan(config))
     if config.execution == "graph":  # every part could be trained on a GPU in one order
         step_fn = gpu_kernels.checked(step_fn)
-    run = InnerLoop(
+    run = resident_loop(
         distribution,
         step_fn,
-        ResidentPipeline(
-            distribution,
-            examples(dense),
-            Batches(order, BATCH, BATCH // V, range(BATCH)),
-            STEPS,
-        ),
-        lambda batch, _: batch,
-        microbatches_per_replica=V // distribution.num_replicas_in_sync,
-        zero=zero_sums(task, training=True),
+        examples(dense),
+        zero_sums(task, training=True),
+        batch=BATCH,
+        virtual_replicas=V,
         compiled=config.execution == "xla_loop",
     )
     run(0, 1)

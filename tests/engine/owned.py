@@ -1,27 +1,10 @@
-"""Tasks that hold, draw, read and assign in every way; prints {case: what became of it} as JSON.
-
-A process of its own: `python -m tests.engine.owned REPLICAS EXECUTION`. Each case is a class; what
-is printed is its variable `seen`, or the line by which it is refused.
-"""
-
-import json
-import sys
+"""Tasks that hold, draw, read and assign in every way; `tests.engine.train_owned` trains them."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from common.exit_codes import RunError
-from trainer import build
-from trainer.cluster import strategy
-from trainer.cluster.placement import Placement
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
-from trainer.data.info import Feature, Shard, Split
-from trainer.data.serving.order import Batches, SequentialOrder
-from trainer.data.serving.resident import ResidentPipeline
-from trainer.engine.audit import audited
-from trainer.engine.inner_loop import InnerLoop
-from trainer.engine.step import make_eval_step, make_train_step, zero_sums
+from trainer.data.info import Feature
 from trainer.tasks.supervised import Supervised
 
 STEPS, BATCH, V = 3, 8, 4
@@ -299,73 +282,3 @@ class UpdatesAStranger(Base):
 class NoGradient(Base):
     def _losses(self, microbatch, *, training):
         return tf.stop_gradient(super()._losses(microbatch, training=training))
-
-
-def examples():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(BATCH * STEPS, 4)).astype(np.float32)
-    x[:, 0] = np.arange(BATCH * STEPS) // (BATCH // V)
-    return {"x": x, "y": rng.normal(size=(BATCH * STEPS, 1)).astype(np.float32)}
-
-
-def outcome(name, distribution, execution):
-    config = TrainConfig(
-        train_steps=STEPS,
-        global_batch_size=BATCH,
-        virtual_replicas=V,
-        execution=execution,
-        task=PartConfig(f"tests.engine.owned:{name}"),
-        model=PartConfig("mlp", {"hidden": [4]}),
-        loss=PartConfig("mse"),
-        metrics=(),
-        optimizer=OptimizerConfig("sgd", learning_rate=0.01),
-    )
-    keras.backend.clear_session()
-    with distribution.scope():
-        scale = keras.Variable(1.0, trainable=False)
-        task = build.build_task(config, FEATURES, total_steps=STEPS, rate_scale=scale)
-    train, evaluate = (
-        loop(audited(made, [*task.readable(), scale]), task, distribution, training)
-        for made, training in (
-            (make_train_step(task, build.step_plan(config)), True),
-            (make_eval_step(task, build.step_plan(config)), False),
-        )
-    )
-    train(0, 2)
-    evaluate(0, STEPS)
-    train(2, 1)
-    return np.asarray(task.state()["task/seen"].numpy()).tolist()
-
-
-def loop(step_fn, task, distribution, training):
-    order = SequentialOrder(Split("train", (Shard("unused", BATCH * STEPS),), 0, BATCH * STEPS))
-    batches = Batches(order, BATCH, BATCH // V, range(BATCH))
-    pipeline = ResidentPipeline(distribution, examples(), batches, STEPS)
-    return InnerLoop(
-        distribution,
-        step_fn,
-        pipeline,
-        lambda batch, _: batch,
-        microbatches_per_replica=V // distribution.num_replicas_in_sync,
-        zero=zero_sums(task, training=training),
-        compiled=False,
-    )
-
-
-def main(replicas, execution):
-    strategy.configure_runtime(1, compiled=execution != "graph")
-    distribution = strategy.create(Placement("cpu", replicas))
-    outcomes = {}
-    for name in CASES:
-        try:
-            outcomes[name] = outcome(name, distribution, execution)
-        except RunError as error:
-            outcomes[name] = f"{error.code.value}: {error.reason}"
-        except ValueError as error:  # of TensorFlow, where a variable is made on two replicas
-            outcomes[name] = str(error)
-    print(json.dumps(outcomes))
-
-
-if __name__ == "__main__":
-    tf.get_logger().setLevel("ERROR")
-    main(int(sys.argv[1]), sys.argv[2])

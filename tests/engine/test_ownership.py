@@ -32,7 +32,7 @@ REFUSED = {
 
 
 def outcomes(replicas, execution="graph"):
-    command = [sys.executable, "-m", "tests.engine.owned", str(replicas), execution]
+    command = [sys.executable, "-m", "tests.engine.train_owned", str(replicas), execution]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

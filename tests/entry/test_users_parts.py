@@ -9,7 +9,8 @@ from tests.processes import summary, trainer
 
 DATA = """
 import keras
-from tests.parts.users import data as arrays, linear, two_inputs_functional
+from tests.parts.cases import data as arrays
+from tests.parts.users import linear, two_inputs_functional
 from trainer import OptimizerConfig, PartConfig, TrainConfig
 from trainer.config import DatasetConfig, PlateauConfig
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.parts import users
+from tests.parts import cases, users
 from tests.processes import ROOT
 
-DATA = users.data()
+DATA = cases.data()
 REFUSED = {
     "iou of halves": r"MeanIoU.*half the weight.*dtype='float32'",
     "metric: max": "Highest.*does not add up",
@@ -52,7 +52,7 @@ ON_TWO = (
 
 
 def outcomes(replicas, *names):
-    command = [sys.executable, "-m", "tests.parts.users", str(replicas), *names]
+    command = [sys.executable, "-m", "tests.parts.cases", str(replicas), *names]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -143,7 +143,7 @@ EXPECTED = {
 
 
 def trained_by_keras(name):
-    config = users.config_of(name)
+    config = cases.config_of(name)
     make = getattr(users, config.model.name.partition(":")[2])
     model = make((5,) if "tokens" in config.task.args.values() else (4,), 3, **config.model.args)
     names = config.task.args.get("input", "x")
@@ -178,13 +178,13 @@ def test_the_rows_of_an_embedding_that_are_trained_are_those_that_are_named(foun
 
 def predictions(outcome):
     kernel, bias = map(np.asarray, outcome["weights"])
-    return (DATA["x"][: users.EVALUATED] @ kernel + bias).astype(np.float32)
+    return (DATA["x"][: cases.EVALUATED] @ kernel + bias).astype(np.float32)
 
 
 def made_by_keras(name, index, labels, outputs, **given):
-    part = users.CASES[name]["metrics"][index]
+    part = cases.CASES[name]["metrics"][index]
     metric = getattr(keras.metrics, part.name.partition(":")[2])(**part.args)
-    metric.update_state(labels[: users.EVALUATED], outputs, **given)
+    metric.update_state(labels[: cases.EVALUATED], outputs, **given)
     return np.asarray(metric.result())
 
 
@@ -202,7 +202,7 @@ def test_metrics_have_the_value_of_keras_over_the_real_examples(found):
         expected = made_by_keras(name, index, DATA["one_hot"], probabilities)
         seen = [values[f"{metric}/{i}"] for i in range(is_vector)] or values[metric]
         np.testing.assert_allclose(seen, expected, rtol=1e-4, err_msg=metric)
-    assert values["Lazy/all"] == pytest.approx(users.EVALUATED, rel=1e-5)
+    assert values["Lazy/all"] == pytest.approx(cases.EVALUATED, rel=1e-5)
     assert values["Lazy/first"] == pytest.approx(probabilities[:, 0].sum(), rel=1e-4)
 
 
@@ -210,7 +210,7 @@ def test_f1_has_the_value_of_numpy_over_the_real_examples(found):
     name = "metrics of probabilities"
     probabilities = np.asarray(tf.nn.softmax(predictions(found[name])))
     chosen = probabilities == probabilities.max(-1, keepdims=True)
-    truth = DATA["one_hot"][: users.EVALUATED] > 0
+    truth = DATA["one_hot"][: cases.EVALUATED] > 0
     hits = (chosen & truth).sum(0)
     f1 = 2 * hits / np.maximum(1, chosen.sum(0) + truth.sum(0))
     np.testing.assert_allclose(by_class(found[name]["eval"], "f1"), f1, rtol=1e-4)
@@ -219,7 +219,7 @@ def test_f1_has_the_value_of_numpy_over_the_real_examples(found):
 
 @pytest.mark.parametrize("name", ["iou", "weighted iou"])
 def test_mean_iou_counts_weights(found, name):
-    weights = DATA["weight"][: users.EVALUATED] if "weighted" in name else None
+    weights = DATA["weight"][: cases.EVALUATED] if "weighted" in name else None
     expected = made_by_keras(
         name, 0, DATA["y"], predictions(found[name]), sample_weight=weights
     )  # fmt: skip
@@ -228,6 +228,6 @@ def test_mean_iou_counts_weights(found, name):
 
 @pytest.mark.parametrize("name", ["weights", "counted", "ignored class"])
 def test_the_loss_of_an_evaluation_has_the_same_divisor(found, name):
-    batch = {feature: tf.constant(v[: users.EVALUATED]) for feature, v in DATA.items()}
+    batch = {feature: tf.constant(v[: cases.EVALUATED]) for feature, v in DATA.items()}
     expected = EXPECTED[name](batch, tf.constant(predictions(found[name])), None)
     assert found[name]["eval"]["loss"] == pytest.approx(float(expected), rel=1e-4)
