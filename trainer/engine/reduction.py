@@ -24,12 +24,12 @@ _FOLDS = 32
 
 def tree_sum(rows: tf.Tensor) -> tf.Tensor:
     """Add `rows` [n, ...] over axis 0 as the fixed tree; returns [...]."""
-    while (num := rows.shape[0]) > 1:
+    while (num := rows.shape[0]) > 2:
         # Slices that step over every second row are copied number by number: 10 times the cost.
         paired = tf.reshape(rows[: num - num % 2], [num // 2, 2, *rows.shape[1:]])
         pairs = paired[:, 0] + paired[:, 1]
         rows = tf.concat([pairs, rows[-1:]], axis=0) if num % 2 else pairs
-    return rows[0]
+    return rows[0] + rows[1] if rows.shape[0] == 2 else rows[0]
 
 
 def subtree_sums(rows: tf.Tensor) -> tf.Tensor:
@@ -98,7 +98,7 @@ def _sum_over_replicas(mine: tf.Tensor) -> tf.Tensor:
         return tree_sum(tf.ensure_shape(partials, [num_partials, size]))
     if num_partials * size <= _GATHERED:
         return tree_sum(collectives.all_gather(mine))
-    padded = tf.pad(mine, [[0, 0], [0, -size % num_replicas]])
+    padded = tf.pad(mine, [[0, 0], [0, -size % num_replicas]]) if size % num_replicas else mine
     slices = tf.transpose(tf.reshape(padded, [mine.shape[0], num_replicas, -1]), [1, 0, 2])
     of_mine = tf.reshape(collectives.all_to_all(slices), [num_partials, -1])
     return collectives.all_gather(tree_sum(of_mine))[:size]
