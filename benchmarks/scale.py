@@ -5,19 +5,20 @@
 A worker owns one microbatch, so that W workers train with W of them. Its step is its time,
 plus the exchange of n bytes of partial sums over links of latency a and bandwidth b:
 
-    exact, as built   every worker gathers all partials        (W - 1) (a + n / b)
-    exact, tree       neighbours swap sums, level by level      log2(W) (a + n / b)
-    fast, ring        all-reduce in pieces                      2 (W - 1) (a + n / (W b))
+    slices    every worker adds one slice and gathers the others  2 (W - 1) (a + n / (W b))
+    gathered  every worker gathers all partials and adds them       (W - 1) (a + n / b)
+
+The exact reduction exchanges slices; what is small it gathers (`trainer/engine/reduction.py`). A
+ring all-reduce costs the first row too, so `reduction="fast"` has no row of its own; the two are
+measured side by side by `benchmarks.exchange`.
 
 Source: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH",
-2005, sections 4.1, 4.5. The tree of the exact reduction is a binary one over microbatches, and an
-addition may swap its terms, so the second row would give the bits of the first; it is not built.
+2005, sections 4.1, 4.5.
 """
 
 import argparse
 import dataclasses
 import json
-import math
 import os
 import socket
 import statistics
@@ -40,22 +41,17 @@ _WORKERS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 Exchange = Callable[[int, float, float, float], float]
 
 
-def gather(workers: int, num_bytes: float, latency: float, bandwidth: float) -> float:
-    """Return the seconds of the exact exchange as it is built: a ring all-gather."""
-    return (workers - 1) * (latency + num_bytes / bandwidth)
-
-
-def tree(workers: int, num_bytes: float, latency: float, bandwidth: float) -> float:
-    """Return the seconds of an exact exchange along the tree."""
-    return math.log2(workers) * (latency + num_bytes / bandwidth)
-
-
-def ring(workers: int, num_bytes: float, latency: float, bandwidth: float) -> float:
-    """Return the seconds of a ring all-reduce."""
+def slices(workers: int, num_bytes: float, latency: float, bandwidth: float) -> float:
+    """Return the seconds of the exact exchange, and of a ring all-reduce."""
     return 2 * (workers - 1) * (latency + num_bytes / (workers * bandwidth))
 
 
-EXCHANGES: dict[str, Exchange] = {"exact, as built": gather, "exact, tree": tree, "fast": ring}
+def gathered(workers: int, num_bytes: float, latency: float, bandwidth: float) -> float:
+    """Return the seconds of an all-gather of all partial sums."""
+    return (workers - 1) * (latency + num_bytes / bandwidth)
+
+
+EXCHANGES: dict[str, Exchange] = {"exact": slices, "if gathered": gathered}
 
 
 def goodput(workers: int, mtbf: float, save: float, restart: float) -> float:
@@ -109,7 +105,7 @@ def _check() -> tuple[list[str], float]:
         Lines, and that cost in seconds.
     """
     latency, bandwidth = _loopback()
-    wire = gather(2, _BYTES, latency, bandwidth)
+    wire = slices(2, _BYTES, latency, bandwidth)
     one, two = _measure(1, 64), _measure(2, 64)
     overhead = max(0.0, two.step - one.step / 2 - wire)
     large, both = _measure(1, 512), _measure(2, 512)

@@ -58,7 +58,9 @@ def summary(workdir: pathlib.Path, *args: str, workers: int = 1) -> dict[str, An
     return json.loads((workdir / "summary.json").read_text())
 
 
-def cluster(workers: int, args: Sequence[str], timeout: int = 300) -> list[Ended]:
+def cluster(
+    workers: int, args: Sequence[str], timeout: int = 300, module: str = "trainer"
+) -> list[Ended]:
     """Run one process for each worker, on free ports of this machine."""
     addresses = [f"localhost:{port}" for port in free_ports(workers)]
     started = []
@@ -67,7 +69,7 @@ def cluster(workers: int, args: Sequence[str], timeout: int = 300) -> list[Ended
         description = json.dumps({"cluster": {"worker": addresses}, "task": task})
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "trainer", *args],
+                [sys.executable, "-m", module, *args],
                 cwd=ROOT,
                 env={**_environment(), "TF_CONFIG": description},
                 stdout=subprocess.PIPE,

@@ -62,6 +62,14 @@ def test_two_worker_processes_match_one(config: str, tmp_path: pathlib.Path) -> 
     assert two["eval"] == one["eval"]
 
 
+def test_three_workers_match_one_where_gradients_travel_in_slices(tmp_path: pathlib.Path) -> None:
+    args = [*SHORT, "--config.virtual_replicas=6", "--config.global_batch_size=48"]
+    one = summary(tmp_path / "one", *args)
+    three = summary(tmp_path / "three", *args, workers=3)
+    assert three["replicas"] == 3
+    assert three["state_digest"] == one["state_digest"]
+
+
 def test_seed_and_microbatches_are_part_of_the_config(tmp_path: pathlib.Path) -> None:
     # Without these the equal digests above could be those of a run that ignores its config.
     plain = summary(tmp_path / "plain", *SHORT)

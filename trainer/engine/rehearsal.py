@@ -165,10 +165,12 @@ class _Rehearsal:
 
 
 def _on_a_replica() -> contextlib.AbstractContextManager[Any]:
-    """Return the context of the first replica: a step reads variables as each of them does."""
+    """Return the context of this worker's first replica: it holds the variables of no other."""
     if not tf.distribute.in_cross_replica_context():
         return contextlib.nullcontext()
-    return tf.distribute.ReplicaContext(tf.distribute.get_strategy(), 0)
+    strategy = tf.distribute.get_strategy()
+    before = -strategy.extended._get_local_replica_id(0)  # replicas on the workers before this one
+    return tf.distribute.ReplicaContext(strategy, before)
 
 
 def _spec(value: Any) -> Any:
