@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from launch.lint.workload import Finding, workloads
+from launch.lint.finding import Finding
+from launch.lint.pods import pods_of
 from launch.spec.documents import Document, title
 from launch.spec.user_input import bad_flag
 
@@ -39,9 +40,9 @@ def check_schemas(documents: Sequence[Document]) -> Iterator[Finding]:
     for document in documents:
         if schema := custom_resources().get(str(document.get("kind"))):
             yield from _check_custom(document, schema)
-            for workload in workloads(document):
+            for pods in pods_of(document):
                 head = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "inner"}}
-                yield from _check_builtin({**head, "spec": workload.job}, title(document))
+                yield from _check_builtin({**head, "spec": pods.owner}, title(document))
         elif {"apiVersion", "kind"} <= document.keys() and _is_builtin(str(document["apiVersion"])):
             yield from _check_builtin(document, title(document))
 
