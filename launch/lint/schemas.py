@@ -15,6 +15,14 @@ from launch.spec.documents import Document, title
 from launch.spec.user_input import bad_flag
 
 OLDEST = "1.33"
+# Versions that are still served beside the one whose schema is carried.
+_ALSO_SERVED = ("kueue.x-k8s.io/v1beta1",)
+_NAMES = (
+    "admissionregistration apiextensions apiregistration authentication authorization certificates "
+    "coordination discovery events flowcontrol.apiserver internal.apiserver networking node "
+    "rbac.authorization resource scheduling storage storagemigration"
+)
+_GROUPS = frozenset(_NAMES.split())
 
 
 @functools.cache
@@ -38,12 +46,16 @@ def versions() -> tuple[str, ...]:
 def check_schemas(documents: Sequence[Document]) -> Iterator[Finding]:
     """The first schema fault of every document for every version."""
     for document in documents:
-        if schema := custom_resources().get(str(document.get("kind"))):
-            yield from _check_custom(document, schema)
+        kind, version = str(document.get("kind")), str(document.get("apiVersion") or "")
+        if not version or not document.get("kind"):
+            continue
+        if kind in custom_resources() and not _is_builtin(version):
+            if version not in _ALSO_SERVED:
+                yield from _check_custom(document, custom_resources()[kind])
             for pods in pods_of(document):
                 head = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "inner"}}
                 yield from _check_builtin({**head, "spec": pods.owner}, title(document))
-        elif {"apiVersion", "kind"} <= document.keys() and _is_builtin(str(document["apiVersion"])):
+        elif _is_builtin(version):
             yield from _check_builtin(document, title(document))
 
 
@@ -55,10 +67,16 @@ def custom_resources() -> dict[str, dict[str, Any]]:
     return schemas
 
 
+def is_known(version: str, kind: str) -> bool:
+    """Whether the fields of a kind can be checked."""
+    custom = kind in custom_resources() and version not in _ALSO_SERVED
+    return _is_builtin(version) or (custom and "." in version)
+
+
 def _is_builtin(version: str) -> bool:
     """Whether Kubernetes itself defines this group; nobody knows the schemas of all others."""
     group, slash, _ = version.rpartition("/")
-    return not slash or "." not in group or group.endswith(".k8s.io")
+    return not slash or "." not in group or group.removesuffix(".k8s.io") in _GROUPS
 
 
 def _check_builtin(document: Document, where: str) -> Iterator[Finding]:
@@ -106,6 +124,9 @@ def _folder(version: str) -> str:
 def _check_custom(document: Document, schema: dict[str, Any]) -> Iterator[Finding]:
     import jsonschema
 
+    # The server adds a status, and a flavor of no labels needs no spec.
+    document = {"spec": {}, **document} if document["kind"] == "ResourceFlavor" else document
+    document = {key: value for key, value in document.items() if key != "status"}
     for error in jsonschema.Draft202012Validator(schema).iter_errors(document):
         yield _finding(title(document), error, "see the definition of this kind")
 

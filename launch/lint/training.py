@@ -47,6 +47,12 @@ def table_of(program: Program) -> list[tuple[str, ...]]:
     return []
 
 
+def table_place(program: Program) -> str:
+    """The field of that table."""
+    pairs = zip(program.words, program.wheres, strict=True)
+    return next((where for word, where in pairs if word.startswith("[[")), program.path)
+
+
 def _check_table(pods: Pods, program: Program, trials: list[tuple[str, ...]]) -> Iterator[Finding]:
     if len(trials) != pods.in_all:
         make = error if len(trials) < pods.in_all else warning
@@ -60,7 +66,7 @@ def _check_table(pods: Pods, program: Program, trials: list[tuple[str, ...]]) ->
     for workdir, times in workdirs.items():
         if times > 1:
             yield error(
-                pods.at(program.where("workdir")),
+                pods.at(table_place(program)),
                 f"{times} trials share the workdir {workdir!r}: they overwrite each other",
                 "give each trial a folder of its own",
             )

@@ -1,0 +1,22 @@
+"""What was not examined: kinds whose fields nobody here knows."""
+
+from collections.abc import Iterator, Sequence
+
+from launch.lint import schemas
+from launch.lint.finding import Finding, note
+from launch.lint.pods import pods_of
+from launch.spec.documents import Document, title
+
+
+def unexamined(documents: Sequence[Document]) -> Iterator[Finding]:
+    """A note for every document of a kind without a schema; its pods are examined all the same."""
+    for document in documents:
+        version, kind = str(document.get("apiVersion", "")), str(document.get("kind", ""))
+        if not version or not kind or schemas.is_known(version, kind):
+            continue
+        pods = "its pods were examined, its other fields not" if pods_of(document) else "not at all"
+        yield note(
+            title(document),
+            f"{version} {kind} is no kind known here: {pods}",
+            "look at it yourself",
+        )
