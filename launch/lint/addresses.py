@@ -117,9 +117,10 @@ def check_addresses(objects: Objects) -> Iterator[Finding]:
         seen: set[str] = set()
         for one in addresses(pods):
             for finding in _check_address(names, one):
-                if finding.where not in seen:  # one finding for each text is enough
+                # One finding for a text and for an address is enough.
+                if not {finding.where, one.host} & seen:
                     yield finding
-                seen.add(finding.where)
+                seen |= {finding.where, one.host}
         yield from _check_subdomain(names, pods)
         yield from _check_dns_policy(names, pods)
 
@@ -134,15 +135,16 @@ def links(objects: Objects) -> Iterator[Link]:
                 yield Link(one, names.hosts[short], one.port)
             elif short in names.services:
                 for target in selected(objects, names.services[short]):
-                    yield Link(one, target, _behind(names.services[short], one.port))
+                    yield Link(one, target, _behind(names.services[short], one.port, target))
 
 
-def _behind(service: Document, port: int | None) -> int | None:
+def _behind(service: Document, port: int | None, pods: Pods) -> int | None:
     """The port of the pods to which a port of a Service leads; None where it is not told."""
     for one in mappings(service, "spec", "ports"):
         if one.get("port") == port:
             target = one.get("targetPort", port)
-            return target if isinstance(target, int) else None
+            named = {p.get("name"): p.get("containerPort") for p in pods.of_containers("ports")}
+            return target if isinstance(target, int) else named.get(target)
     return port
 
 

@@ -14,9 +14,9 @@ def unexamined(documents: Sequence[Document]) -> Iterator[Finding]:
         version, kind = str(document.get("apiVersion", "")), str(document.get("kind", ""))
         if not version or not kind or schemas.is_known(version, kind):
             continue
-        pods = "its pods were examined, its other fields not" if pods_of(document) else "not at all"
+        also = "; its pods were examined" if pods_of(document) else ""
         yield note(
             title(document),
-            f"{version} {kind} is no kind known here: {pods}",
-            "look at it yourself",
+            f"the fields of {version} {kind} were not examined: no schema of it is known here{also}",
+            "look at them yourself",
         )

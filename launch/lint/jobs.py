@@ -50,7 +50,7 @@ def _check_fields(pods: Pods) -> Iterator[Finding]:
             f"{restart!r}: a Job takes Never or OnFailure only",
             "use Never",
         )
-    indexed = job.get("completionMode") == "Indexed"
+    indexed = pods.is_indexed
     faults = {
         "podFailurePolicy": restart == "OnFailure" and "restartPolicy is OnFailure; it needs Never",
         "backoffLimitPerIndex": (
@@ -65,7 +65,10 @@ def _check_fields(pods: Pods) -> Iterator[Finding]:
             and f"{job.get('podReplacementPolicy')!r} beside podFailurePolicy; it needs Failed"
         ),
         "selector": not job.get("manualSelector") and "the cluster chooses it",
-        "completionMode": indexed and "completions" not in job and "Indexed needs completions",
+        "completionMode": indexed
+        and not pods.group
+        and "completions" not in job
+        and "Indexed needs completions",
     }
     for field, problem in faults.items():
         if field in job and problem:

@@ -130,8 +130,7 @@ def _check_length(pods: Pods) -> Iterator[Finding]:
         return
     stem = f"{pods.name}-{pods.group}-{pods.copies - 1}" if pods.group else pods.name
     longest = f"{stem}-{max(pods.in_all - 1, 0)}-abcde"
-    indexed = pods.owner.get("completionMode") == "Indexed"
-    longest = longest if indexed else f"{stem}-abcde"
+    longest = longest if pods.is_indexed else f"{stem}-abcde"
     if len(longest) > MAX_LABEL:
         yield error(
             pods.of_document("metadata.name"),

@@ -80,6 +80,12 @@ class Pods:
         return min(parallelism, self.in_all) * self.copies
 
     @property
+    def is_indexed(self) -> bool:
+        """Whether each pod of a Job has a place of its own; a JobSet makes it so by default."""
+        default = "Indexed" if self.group else "NonIndexed"
+        return self.kind == "Job" and self.owner.get("completionMode", default) == "Indexed"
+
+    @property
     def is_sweep(self) -> bool:
         """Whether every index of a Job is retried for itself."""
         return self.kind == "Job" and "backoffLimitPerIndex" in self.owner
@@ -100,10 +106,10 @@ class Pods:
         if not self.name or self.document.get("kind") == "CronJob":
             return []
         if self.kind == "Job":
-            stem = f"{self.name}-{self.group}" if self.group else ""
-            stems = [f"{stem}-{copy}" for copy in range(self.copies)] if stem else [self.name]
-            indexed = self.owner.get("completionMode") == "Indexed"
-            return [f"{s}-{i}" for s in stems for i in range(self.in_all)] if indexed else []
+            group = [f"{self.name}-{self.group}-{copy}" for copy in range(self.copies)]
+            stems = group if self.group else [self.name]
+            pods = range(self.in_all) if self.is_indexed else ()
+            return [f"{stem}-{index}" for stem in stems for index in pods]
         if self.kind == "Pod":
             return [str(self.spec.get("hostname") or self.name)]
         if self.kind == "StatefulSet":

@@ -48,7 +48,10 @@ def _rules(policies: list[Document], side: str) -> list[Document]:
 def _check_link(objects: Objects, link: Link) -> Iterator[Finding]:
     source, target = link.address.pods, link.target
     # NCCL picks its ports freely.
-    port = None if works_together(source) and source is target else link.port
+    every = works_together(source) and source is target
+    if link.port is None and not every:
+        return  # it is not told which port is called
+    port = None if every else link.port
     for side, closed, other in (("Ingress", target, source), ("Egress", source, target)):
         policies = _selecting(objects, closed, side)
         if not policies:

@@ -29,7 +29,7 @@ def _check_shape(pods: Pods) -> Iterator[Finding]:
         yield warning(
             pods.at("restartPolicy"), "'OnFailure' hides exit codes from the Job", "use Never"
         )
-    if job.get("completionMode") != "Indexed":
+    if not pods.is_indexed:
         make = warning if pods.in_all > 1 else style
         yield make(
             pods.of_owner("completionMode"),
@@ -119,11 +119,10 @@ def _action(rules: list[Document], code: int) -> object:
 
 
 def _disruption_first(rules: list[Document], action: str) -> bool:
-    wanted = {"type": DISRUPTION, "status": "True"}
-    return (
-        bool(rules)
-        and rules[0].get("action") == action
-        and wanted in sequence(rules[0].get("onPodConditions"))
+    first = rules[0] if rules else {}
+    return first.get("action") == action and any(
+        one.get("type") == DISRUPTION and one.get("status", "True") == "True"
+        for one in mappings(first, "onPodConditions")
     )
 
 

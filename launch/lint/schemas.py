@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from launch.lint.finding import Finding
+from launch.lint.finding import Finding, error
 from launch.lint.pods import pods_of
 from launch.spec.documents import Document, title
 from launch.spec.user_input import bad_flag
@@ -54,7 +54,8 @@ def check_schemas(documents: Sequence[Document]) -> Iterator[Finding]:
                 yield from _check_custom(document, custom_resources()[kind])
             for pods in pods_of(document):
                 head = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "inner"}}
-                yield from _check_builtin({**head, "spec": pods.owner}, title(document))
+                where = pods.of_document(pods.owner_path.removesuffix(".spec") + ":")
+                yield from _check_builtin({**head, "spec": pods.owner}, where)
         elif _is_builtin(version):
             yield from _check_builtin(document, title(document))
 
@@ -82,12 +83,18 @@ def _is_builtin(version: str) -> bool:
 def _check_builtin(document: Document, where: str) -> Iterator[Finding]:
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped] # it has no stubs
 
+    faults = {}
     for version in versions():
         validator = _validator(version, str(document["apiVersion"]), str(document["kind"]))
         if validator is None:
-            yield Finding(where, f"Kubernetes {version} has no such kind", "check apiVersion, kind")
-        elif error := best_match(validator.iter_errors(document)):
-            yield _finding(where, error, f"see the schema of Kubernetes {version}")
+            yield error(where, f"Kubernetes {version} has no such kind", "check apiVersion, kind")
+        else:
+            faults[version] = best_match(validator.iter_errors(document))
+    for version, fault in faults.items():
+        # What one version lists as required and another does not has a default on the server.
+        defaulted = fault and fault.validator == "required" and None in faults.values()
+        if fault and not defaulted:
+            yield _finding(where, fault, f"see the schema of Kubernetes {version}")
 
 
 @functools.cache
@@ -127,11 +134,11 @@ def _check_custom(document: Document, schema: dict[str, Any]) -> Iterator[Findin
     # The server adds a status, and a flavor of no labels needs no spec.
     document = {"spec": {}, **document} if document["kind"] == "ResourceFlavor" else document
     document = {key: value for key, value in document.items() if key != "status"}
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(document):
-        yield _finding(title(document), error, "see the definition of this kind")
+    for fault in jsonschema.Draft202012Validator(schema).iter_errors(document):
+        yield _finding(title(document), fault, "see the definition of this kind")
 
 
-def _finding(where: str, error: Any, fix: str) -> Finding:
-    path = ".".join(str(part) for part in error.absolute_path)
-    message = error.message if len(error.message) < 200 else error.message[:197] + "..."
-    return Finding(f"{where} {path}".strip(), message, fix)
+def _finding(where: str, fault: Any, fix: str) -> Finding:
+    path = ".".join(str(part) for part in fault.absolute_path)
+    message = fault.message if len(fault.message) < 200 else fault.message[:197] + "..."
+    return error(f"{where} {path}".strip(), message, fix)

@@ -30,7 +30,7 @@ def known_names(pods: Pods, container: Document) -> set[str] | None:
     if mappings(container, "envFrom"):
         return None
     names = {str(variable.get("name")) for variable in mappings(container, "env")}
-    if pods.kind == "Job" and pods.owner.get("completionMode") == "Indexed":
+    if pods.is_indexed:
         names.add(INDEX_VARIABLE)  # the Job controller adds it
     return names
 
