@@ -96,7 +96,7 @@ LOGS = (
 )
 LINT = (
     Flag("schemas", True, "check schemas too"),
-    Flag("strict", False, "fail for warnings and for style too"),
+    Flag("strict", False, "ask everyone for our style, and fail for warnings and style"),
     Flag("cluster", False, "ask the cluster for what the files name and do not hold"),
     *(flag for flag in BACKEND if flag.name in ("context", "namespace")),
 )

@@ -25,7 +25,7 @@ def lint_files(values: Namespace) -> int:
     notes: list[Finding] = []
     for index, parsed in enumerate(files):
         beside = [one for other in (*files[:index], *files[index + 1 :]) for one in other]
-        found += lint(parsed, beside, lookup)
+        found += lint(parsed, beside, lookup, strict=values.strict)
         found += _further(parsed, values)
         notes += [] if lookup else missing(parsed, beside)
         notes += unexamined(parsed)

@@ -28,7 +28,8 @@ from launch.lint.training import check_hosts, check_sharing, check_training
 from launch.lint.variables import check_variables
 from launch.lint.volumes import check_volumes
 from launch.lint.words import check_words
-from launch.spec.documents import Document
+from launch.spec.documents import Document, mapping, title
+from launch.spec.labels import MANAGED_BY, OURS
 
 _OF_OBJECTS = (
     check_names,
@@ -58,6 +59,7 @@ def lint(
     documents: Sequence[Document],
     beside: Sequence[Document] = (),
     lookup: Lookup | None = None,
+    strict: bool = False,
 ) -> list[Finding]:
     """Every fault found in the documents of one file, the gravest first; no notes.
 
@@ -65,15 +67,27 @@ def lint(
         documents: of the file.
         beside: of the files that are applied together with it.
         lookup: asks a cluster for what the files do not hold; None: no cluster is asked.
+        strict: whether documents that Lockstep has not made are held to its style too.
     """
     found = dict.fromkeys(_all(Objects(documents, beside), lookup))
-    return sorted((one for one in found if one.level is not Level.NOTE), key=_gravity)
+    made_here = {title(one) for one in documents if _is_made_here(one)}
+    kept = (one for one in found if strict or _is_kept(one, made_here))
+    return sorted((one for one in kept if one.level is not Level.NOTE), key=_gravity)
 
 
 def missing(documents: Sequence[Document], beside: Sequence[Document] = ()) -> list[Finding]:
     """A note for everything that the files name and only the cluster can hold."""
     found = check_references(Objects(documents, beside))
-    return [one for one in dict.fromkeys(found) if one.level is Level.NOTE]
+    notes = {one.problem: one for one in found if one.level is Level.NOTE}
+    return list(notes.values())
+
+
+def _is_made_here(document: Document) -> bool:
+    return mapping(document, "metadata", "labels").get(MANAGED_BY) == OURS
+
+
+def _is_kept(finding: Finding, made_here: set[str]) -> bool:
+    return finding.level is not Level.STYLE or finding.where.partition(" ")[0] in made_here
 
 
 def _gravity(finding: Finding) -> int:

@@ -17,6 +17,6 @@ def unexamined(documents: Sequence[Document]) -> Iterator[Finding]:
         also = "; its pods were examined" if pods_of(document) else ""
         yield note(
             title(document),
-            f"the fields of {version} {kind} were not examined: no schema of it is known here{also}",
+            f"the fields of {version} {kind} were not examined: no schema is known here{also}",
             "look at them yourself",
         )
