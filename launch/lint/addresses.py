@@ -3,11 +3,12 @@
 import dataclasses
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from common.cluster_description import VARIABLE
 from launch.lint import commands
 from launch.lint.finding import Finding, error, warning
-from launch.lint.objects import Objects, same_namespace
+from launch.lint.objects import Objects, name_of, namespace_of, same_namespace
 from launch.lint.pods import Pods
 from launch.lint.selectors import selected
 from launch.lint.services import declared, is_headless
@@ -81,32 +82,40 @@ class Names:
         for pods in objects.all_pods:
             for host in pods.hosts:
                 if pods.subdomain:
-                    self.hosts[f"{host}.{pods.subdomain}"] = pods
+                    self._add(self.hosts, f"{host}.{pods.subdomain}", pods.namespace, pods)
                 elif pods.kind.endswith("Job") and pods.kind != "Job":
-                    self.hosts[host] = pods
+                    self._add(self.hosts, host, pods.namespace, pods)
         self.subdomains = {pods.subdomain for pods in objects.all_pods if pods.subdomain}
-        found = objects.of_kind("Service")
-        self.services = {str(mapping(one, "metadata").get("name")): one for one in found}
+        self.services: dict[str, Document] = {}
+        for service in objects.of_kind("Service"):
+            self._add(self.services, name_of(service), namespace_of(service), service)
 
-    def short(self, host: str, namespace: str) -> str:
-        """The name as it is written inside of its namespace."""
-        labels = host.split(".")
-        for ending in (["svc", "cluster", "local"], ["svc"]):
-            if labels[-len(ending) :] == ending:
-                labels = labels[: -len(ending) - 1]
-                break
-        else:
-            if len(labels) > 1 and labels[-1] == namespace and ".".join(labels) not in self.hosts:
-                labels = labels[:-1]
-        return ".".join(labels)
+    @staticmethod
+    def _add(known: dict[str, Any], name: str, namespace: str, bearer: object) -> None:
+        """A name, and the name with the namespace that all others have to write."""
+        known[name] = bearer
+        if namespace:
+            known[f"{name}.{namespace}"] = bearer
 
-    def is_meant(self, short: str) -> bool:
+    def short(self, host: str) -> str:
+        """The name without what every name of the cluster may end with."""
+        name = host.removesuffix(".cluster.local").removesuffix(".svc")
+        head = name.rpartition(".")[0]
+        if name in self.hosts or name in self.services or not head:
+            return name
+        bearer = self.hosts.get(head) or self.services.get(head)
+        given = bearer.namespace if isinstance(bearer, Pods) else namespace_of(bearer or {})
+        return name if given or bearer is None else head  # kubectl chooses the namespace
+
+    def is_meant(self, name: str) -> bool:
         """Whether a name that nobody bears was meant to be one of these."""
-        below = short.partition(".")[2]
+        known = [*self.hosts, *self.services]
+        head, _, below = name.partition(".")
         return (
             below in self.subdomains
-            or below in self.services
-            or bool(did_you_mean(short, [*self.hosts, *self.services]))
+            or (bool(head) and below in self.services)
+            or ("." in name and name.rpartition(".")[0] in self.hosts)
+            or bool(did_you_mean(name, known))
         )
 
 
@@ -130,7 +139,7 @@ def links(objects: Objects) -> Iterator[Link]:
     names = Names(objects)
     for pods in objects.pods:
         for one in addresses(pods):
-            short = names.short(one.host, pods.namespace)
+            short = names.short(one.host)
             if short in names.hosts:
                 yield Link(one, names.hosts[short], one.port)
             elif short in names.services:
@@ -149,7 +158,7 @@ def _behind(service: Document, port: int | None, pods: Pods) -> int | None:
 
 
 def _check_address(names: Names, one: Address) -> Iterator[Finding]:
-    short = names.short(one.host, one.pods.namespace)
+    short = names.short(one.host)
     if target := names.hosts.get(short):
         yield from _check_port_of_pods(one, target)
     elif service := names.services.get(short):
@@ -188,16 +197,14 @@ def _check_port_of_service(one: Address, service: Document) -> Iterator[Finding]
 def _check_subdomain(names: Names, pods: Pods) -> Iterator[Finding]:
     """The names of pods come from a headless Service of the name of their subdomain."""
     called = any(
-        names.short(one.host, pods.namespace).partition(".")[2] == pods.subdomain
-        for one in addresses(pods)
-        if pods.subdomain
+        names.hosts.get(names.short(one.host)) is pods for one in addresses(pods) if pods.subdomain
     )
     made_by_jobset = pods.kind == "Job" and bool(pods.group)
     if not (called and pods.hosts) or made_by_jobset:
         return
     service = names.services.get(pods.subdomain)
     where = pods.at("subdomain")
-    if service is None or not same_namespace(_namespace(service), pods.namespace):
+    if service is None or not same_namespace(namespace_of(service), pods.namespace):
         yield error(
             where,
             f"no headless Service {pods.subdomain!r} gives the workers their names",
@@ -225,7 +232,7 @@ def _check_dns_policy(names: Names, pods: Pods) -> Iterator[Finding]:
     if not pods.spec.get("hostNetwork") or policy != "ClusterFirst" or pods.kind == "DaemonSet":
         return
     called = [one.host for one in addresses(pods)]
-    inside = [host for host in called if names.short(host, pods.namespace) in names.hosts]
+    inside = [host for host in called if names.short(host) in names.hosts]
     make = error if inside else warning
     yield make(
         pods.at("dnsPolicy"),
@@ -233,7 +240,3 @@ def _check_dns_policy(names: Names, pods: Pods) -> Iterator[Finding]:
         f"cluster{', for example ' + inside[0] if inside else ''}",
         "write ClusterFirstWithHostNet",
     )
-
-
-def _namespace(document: Document) -> str:
-    return str(mapping(document, "metadata").get("namespace") or "")

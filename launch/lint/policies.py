@@ -121,7 +121,7 @@ def _check_outside(objects: Objects, pods: Pods) -> Iterator[Finding]:
         return
     where = f"{title(policies[0])} spec.egress"
     rules = _rules(policies, "Egress")
-    names = any(_covers_udp(rule) for rule in rules)
+    names = any(_covers_udp(rule) for rule in rules if _reaches_names(rule))
     text = str(pods.spec)
     uses_names = pods.is_ours or any(one in text for one in (*_REMOTE, "http://", ".svc"))
     if not names and (uses_names or rules):
@@ -141,6 +141,12 @@ def _covers_udp(rule: Document) -> bool:
         or any(one.get("protocol", "TCP") == "UDP" and _covers(one, 53, None) for one in ports)
         or any(one.get("port") in ("dns", "dns-udp") for one in ports)
     )
+
+
+def _reaches_names(rule: Document) -> bool:
+    """Whether a rule is about more than pods of the same namespace."""
+    peers = mappings(rule, "to")
+    return not peers or any("namespaceSelector" in one or "ipBlock" in one for one in peers)
 
 
 def _reaches_out(rule: Document) -> bool:

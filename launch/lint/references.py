@@ -6,6 +6,7 @@ from typing import Any
 
 from launch.lint.objects import Objects, name_of, namespace_of
 from launch.lint.pods import Pods
+from launch.lint.schemas import is_known
 from launch.spec.documents import Document, mapping, mappings, title
 from launch.spec.labels import QUEUE
 
@@ -61,6 +62,8 @@ def _of_pods(pods: Pods) -> Iterator[Reference]:
     spec = pods.spec
     yield to("ServiceAccount", "serviceAccountName", spec.get("serviceAccountName"))
     yield to("PriorityClass", "priorityClassName", spec.get("priorityClassName"))
+    if pods.in_all > 1 and not (pods.is_ours and pods.is_sweep):
+        yield to("Service", "subdomain", spec.get("subdomain"), by="subdomain")
     yield to("RuntimeClass", "runtimeClassName", spec.get("runtimeClassName"))
     for index, one in enumerate(mappings(spec, "imagePullSecrets")):
         yield to("Secret", f"imagePullSecrets[{index}]", one.get("name"), by="images")
@@ -168,10 +171,12 @@ def unused(objects: Objects, reference: Reference, all_references: list[Referenc
     kind, by = reference.kind, reference.by
     used = {one.name for one in all_references if one.kind == kind and one.by == by}
     for document in (*objects.documents, *objects.beside):
-        if "." in str(document.get("apiVersion", "")).partition("/")[0]:
+        if not is_known(str(document.get("apiVersion")), str(document.get("kind"))):
             used |= set(_texts(document))  # a kind of others may refer to anything
-    held = map(name_of, objects.of_kind(kind, reference.namespace))
-    return sorted(set(held) - used - {""})
+    held = objects.of_kind(kind, reference.namespace)
+    if by == "subdomain":
+        held = [one for one in held if mapping(one, "spec").get("clusterIP") == "None"]
+    return sorted({name_of(one) for one in held} - used - {""})
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -68,10 +68,14 @@ def custom_resources() -> dict[str, dict[str, Any]]:
     return schemas
 
 
-def is_known(version: str, kind: str) -> bool:
+def has_schema(version: str, kind: str) -> bool:
     """Whether the fields of a kind can be checked."""
-    custom = kind in custom_resources() and version not in _ALSO_SERVED
-    return _is_builtin(version) or (custom and "." in version)
+    return is_known(version, kind) and version not in _ALSO_SERVED
+
+
+def is_known(version: str, kind: str) -> bool:
+    """Whether the rules know what a kind may refer to."""
+    return _is_builtin(version) or (kind in custom_resources() and "." in version)
 
 
 def _is_builtin(version: str) -> bool:

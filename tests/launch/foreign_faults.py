@@ -128,7 +128,7 @@ FAULTS = {
     "the name of a claim": [
         ("plain_trainer", "Job", f"{POD}.volumes.0.persistentVolumeClaim.claimName", "run", "'ru"),
         ("cronjob", "CronJob", f"{CRON}.volumes.0.persistentVolumeClaim.claimName", "out", "'out'"),
-        ("kubeflow", "TFJob", f"{TF}.volumes.0.persistentVolumeClaim.claimName", "tfevents", "tfe"),
+        ("kubeflow", "TFJob", f"{TF}.volumes.0.persistentVolumeClaim.claimName", "tfevent-volum", "tfe"),
         ("kustomize", "PersistentVolumeClaim", "metadata.name", "resnet-data", "resnet-data"),
     ],
     "shared memory above the limit": [
