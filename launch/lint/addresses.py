@@ -166,6 +166,11 @@ def _check_address(names: Names, one: Address) -> Iterator[Finding]:
     elif names.is_meant(short) or (one.is_peer and one.pods.is_ours):
         known = [*names.hosts, *names.services]
         example = next((f"for example {host}" for host in names.hosts), "see the names of the pods")
+        host, _, below = short.partition(".")
+        nameless = [pods for pods in names.objects.all_pods if host in pods.hosts and below]
+        if nameless and nameless[0].subdomain != below:
+            place = nameless[0].at("subdomain")
+            example = f"{place} is {nameless[0].subdomain!r}; write {below!r} there"
         yield error(
             one.where,
             f"no pod and no Service of these files has the name {one.host!r}",
@@ -214,7 +219,8 @@ def _check_subdomain(names: Names, pods: Pods) -> Iterator[Finding]:
     at = title(service)
     if not is_headless(service):
         yield error(f"{at} spec.clusterIP", "is not headless: the pods get no names", "write None")
-    if not mapping(service, "spec", "selector").items() <= pods.labels.items():
+    selector = mapping(service, "spec", "selector")
+    if not selector or not selector.items() <= pods.labels.items():
         yield error(
             f"{at} spec.selector", "does not select the workers", "use labels of their template"
         )

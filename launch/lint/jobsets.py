@@ -8,6 +8,7 @@ from launch.lint.objects import Objects
 from launch.lint.pods import Pods
 from launch.lint.slips import did_you_mean
 from launch.spec.documents import Document, mapping, mappings, sequence, title, whole
+from launch.spec.names import LABEL
 
 _SERVES = ("server_lib.Server(", "tpu_worker", "start_server", "serve_forever", "join()")
 _REASONS = (
@@ -25,6 +26,13 @@ def check_jobsets(objects: Objects, document: Document) -> Iterator[Finding]:
         return
     spec, where = mapping(document, "spec"), f"{title(document)} spec"
     groups = [str(one.get("name")) for one in mappings(spec, "replicatedJobs")]
+    for index, name in enumerate(groups):
+        if not LABEL.fullmatch(name):
+            yield error(
+                f"{where}.replicatedJobs[{index}].name",
+                f"{name!r} is not a valid name: the JobSet is refused",
+                "use lower-case letters, digits and '-'",
+            )
     for name, times in Counter(groups).items():
         if times > 1:
             yield error(f"{where}.replicatedJobs", f"{times} are called {name!r}", "rename one")

@@ -39,7 +39,7 @@ def check_nodes(pods: Pods) -> Iterator[Finding]:
     if count(pods, RESOURCES["tpu"]) or TPU_NODE in labels or TOPOLOGY in labels:
         yield from _check_tpu(pods, labels)
     yield from _check_tolerations(pods, labels)
-    for path, container in pods.containers("containers"):
+    for path, container in pods.containers():
         yield from _check_image(pods, path, container)
 
 

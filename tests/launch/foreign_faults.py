@@ -128,7 +128,13 @@ FAULTS = {
     "the name of a claim": [
         ("plain_trainer", "Job", f"{POD}.volumes.0.persistentVolumeClaim.claimName", "run", "'ru"),
         ("cronjob", "CronJob", f"{CRON}.volumes.0.persistentVolumeClaim.claimName", "out", "'out'"),
-        ("kubeflow", "TFJob", f"{TF}.volumes.0.persistentVolumeClaim.claimName", "tfevent-volum", "tfe"),
+        (
+            "kubeflow",
+            "TFJob",
+            f"{TF}.volumes.0.persistentVolumeClaim.claimName",
+            "tfevent-volum",
+            "tfe",
+        ),
         ("kustomize", "PersistentVolumeClaim", "metadata.name", "resnet-data", "resnet-data"),
     ],
     "shared memory above the limit": [
@@ -175,7 +181,13 @@ FAULTS = {
         ("kueue_sample", "Job", "metadata.labels", {"kueue.k8s.io/queue-name": "a"}, "queue-name"),
         ("kueue", "Job", "metadata.labels", keys(kueue_o_x_k8s_o_io__queue_nmae="a"), "queue-name"),
         ("kueue_sample", "Job", "metadata.labels", {QUEUE: "user-queu"}, "user-queue"),
-        ("kueue_sample", "Job", "metadata", {"generateName": "a-", "annotations": {QUEUE: "a"}}, "labels"),
+        (
+            "kueue_sample",
+            "Job",
+            "metadata",
+            {"generateName": "a-", "annotations": {QUEUE: "a"}},
+            "labels",
+        ),
         ("cronjob", "CronJob", "metadata", also(labels={QUEUE: "a"}), "spec.jobTemplate"),
         (
             *("jobset_sample", "JobSet", "spec.replicatedJobs.0.template"),
@@ -223,7 +235,13 @@ FAULTS = {
             ["PodFailure"],
             "PodFailure",
         ),
-        ("jobset_sample", "JobSet", f"{DRIVER}.template.spec.containers.0.env.0.value", "leader-worker-leader-0-1.leader-worker:9000", "leader-0-1"),
+        (
+            "jobset_sample",
+            "JobSet",
+            f"{DRIVER}.template.spec.containers.0.env.0.value",
+            "leader-worker-leader-0-1.leader-worker:9000",
+            "leader-0-1",
+        ),
     ],
     "time that is too short": [
         ("gpu-1", "Job", "spec.activeDeadlineSeconds", 30, "Deadline"),
@@ -241,7 +259,16 @@ FAULTS = {
     ],
     "trials in one workdir": [
         ("sweep", "Job", f"{BOX}.args.0", swap("trial-2", "trial-1"), "share"),
-        ("plain_trainer", "Job", f"{BOX}", also(env=[], args=["exec python -m trainer --workdir=/runs/a --seed=$JOB_COMPLETION_INDEX"]), "share"),
+        (
+            "plain_trainer",
+            "Job",
+            f"{BOX}",
+            also(
+                env=[],
+                args=["exec python -m trainer --workdir=/runs/a --seed=$JOB_COMPLETION_INDEX"],
+            ),
+            "share",
+        ),
     ],
     "a CronJob": [
         ("cronjob", "CronJob", "spec.schedule", "30 2 * *", "fields"),

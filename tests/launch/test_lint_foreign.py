@@ -9,7 +9,6 @@ from plant import FOREIGN, load, plant
 
 from launch.lint import lint
 from launch.lint.arguments import check_arguments
-from launch.lint.finding import Level
 from launch.lint.schemas import check_schemas
 
 KINDS = {**FAULTS, **MORE}
