@@ -87,7 +87,7 @@ def _read(pods: Pods, program: Program, answer: dict[str, Any]) -> Iterator[Find
         where = next((w for w in map(program.where, (flag, field)) if w), "")
         yield error(pods.at(where), f"the trainer refuses its arguments: {refusal}", "change them")
         return
-    virtual, replicas = int(answer["virtual_replicas"]), replicas_of(pods)
+    virtual, replicas = int(answer["virtual_replicas"]), replicas_of(pods, program)
     if virtual and virtual % replicas:
         below = virtual // replicas * replicas
         possible = [count for count in (below, below + replicas) if count]
@@ -99,8 +99,10 @@ def _read(pods: Pods, program: Program, answer: dict[str, Any]) -> Iterator[Find
         )
 
 
-def replicas_of(pods: Pods) -> int:
+def replicas_of(pods: Pods, program: Program) -> int:
     """Physical replicas of a run: all devices of its pods, or its pods where there are none."""
     found = devices(pods)
     each = found["gpu"] or found["tpu"] or 1
-    return each * (pods.in_all if pods.is_cluster and pods.kind == "Job" else 1)
+    named = [variable.get("name") for variable in mappings(program.container, "env")]
+    together = pods.is_cluster and (VARIABLE in named or bool(found["tpu"]))
+    return each * (pods.in_all if together else 1)

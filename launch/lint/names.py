@@ -29,14 +29,13 @@ def is_subdomain(name: object) -> bool:
 def check_names(objects: Objects) -> Iterator[Finding]:
     """All rules on names, namespaces and labels."""
     keys = Counter(_key(document) for document in objects.documents)
-    named = {namespace_of(one) for one in objects.documents} - {""}
     for document in objects.documents:
         where = f"{title(document)} metadata"
         for field in ("apiVersion", "kind"):
             if not document.get(field):
                 yield error(title(document), f"has no {field}: it is refused", f"write {field}")
         yield from _check_name(document, where)
-        yield from _check_namespace(objects, document, where, named)
+        yield from _check_namespace(objects, document, where)
         if keys[_key(document)] > 1 and name_of(document):
             yield error(
                 f"{where}.name",
@@ -69,9 +68,19 @@ def _check_name(document: Document, where: str) -> Iterator[Finding]:
         yield error(f"{where}.name", f"{name!r} is not a valid name: it is refused", told)
 
 
-def _check_namespace(
-    objects: Objects, document: Document, where: str, named: set[str]
-) -> Iterator[Finding]:
+def _namespace_beside(objects: Objects, document: Document) -> str:
+    """The namespace of a document that bears the same name or a same label, or ""."""
+    labels = mapping(document, "metadata", "labels").items()
+    for one in objects.documents:
+        alike = (
+            name_of(one) == name_of(document) or mapping(one, "metadata", "labels").items() & labels
+        )
+        if namespace_of(one) and alike:
+            return namespace_of(one)
+    return ""
+
+
+def _check_namespace(objects: Objects, document: Document, where: str) -> Iterator[Finding]:
     namespace, kind = namespace_of(document), document.get("kind")
     if namespace and (not _LABEL.fullmatch(namespace) or len(namespace) > MAX_LABEL):
         yield error(
@@ -81,11 +90,11 @@ def _check_namespace(
         )
     if namespace or kind in CLUSTER_WIDE or not _is_known(document):
         return
-    if named:
+    if beside := _namespace_beside(objects, document):
         yield warning(
             f"{where}.namespace",
-            f"is missing, and other documents name {sorted(named)}: kubectl puts it elsewhere",
-            f"write {sorted(named)[0]}",
+            f"is missing, and what belongs to it is in {beside!r}: kubectl puts it elsewhere",
+            f"write {beside}",
         )
     elif any(one.is_ours for one in objects.pods if one.document is document):
         yield style(

@@ -167,7 +167,7 @@ def _check_tolerations(pods: Pods, labels: Document) -> Iterator[Finding]:
                 f"tolerate {resource} with operator Exists",
             )
     if (labels.get(SPOT) == "true") != (SPOT in tolerated):
-        yield warning(
+        yield style(
             pods.at("tolerations"),
             f"{SPOT} is selected or tolerated, not both: the pods miss those nodes, or may go "
             "anywhere",

@@ -176,6 +176,12 @@ class Pods:
         """Whether the pods of a Job work on one run together."""
         return self.in_all > 1 and not self.is_sweep
 
+    @functools.cached_property
+    def is_described(self) -> bool:
+        """Whether the pods of a Job are told their peers, and so work on one run together."""
+        names = [variable.get("name") for variable in self.of_containers("env")]
+        return self.is_cluster and "TF_CONFIG" in names
+
     def at(self, field: str) -> str:
         """The place of a field of the pods' spec, for a finding."""
         return self.of_document(f"{self.path}.spec.{field}".lstrip("."))

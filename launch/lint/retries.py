@@ -26,24 +26,26 @@ def check_retries(pods: Pods) -> Iterator[Finding]:
 def _check_shape(pods: Pods) -> Iterator[Finding]:
     job = pods.owner
     if pods.spec.get("restartPolicy") == "OnFailure":
-        yield warning(
+        yield style(
             pods.at("restartPolicy"), "'OnFailure' hides exit codes from the Job", "use Never"
         )
     if not pods.is_indexed:
-        make = warning if pods.in_all > 1 else style
-        yield make(
+        yield style(
             pods.of_owner("completionMode"),
             "pods without an index have no place in the cluster",
             "use Indexed",
         )
-    if job.get("podReplacementPolicy") != "Failed":
-        yield warning(
+    replaced = job.get("podReplacementPolicy")
+    # Beside a podFailurePolicy the default is Failed.
+    if replaced != "Failed" and (replaced or "podFailurePolicy" not in job):
+        make = warning if replaced else style
+        yield make(
             pods.of_owner("podReplacementPolicy"),
-            f"{job.get('podReplacementPolicy')!r} starts a worker's successor while it still runs",
+            f"{replaced!r} starts a worker's successor while it still runs",
             "use Failed",
         )
     parallelism = whole(job.get("parallelism"), 1)
-    if pods.is_cluster and parallelism < pods.in_all:
+    if pods.is_described and parallelism < pods.in_all:
         yield warning(
             pods.of_owner("parallelism"),
             f"{parallelism} of {pods.in_all} workers would start, and wait for the others",
@@ -77,7 +79,7 @@ def _check_limits(pods: Pods) -> Iterator[Finding]:
             f"{limit} lets one worker restart without its peers",
             "use 0",
         )
-    elif pods.is_cluster and not pods.group and whole(limit, 0) % pods.in_all:
+    elif pods.is_described and not pods.group and whole(limit, 0) % pods.in_all:
         yield warning(
             pods.of_owner("backoffLimit"),
             f"{limit} is not a multiple of {pods.in_all}: one lost peer fails every worker",
@@ -95,14 +97,15 @@ def _check_rules(pods: Pods) -> Iterator[Finding]:
     for code, right in wanted.items():
         if (action := _action(rules, code)) != right:
             wrong.setdefault((str(action), right), []).append(str(code))
+    make = warning if rules else style
     for (action, right), codes in wrong.items():
-        yield warning(
+        yield make(
             pods.of_owner("podFailurePolicy.rules"),
             f"exit code {', '.join(codes)} leads to {action}",
             f"it must lead to {right}",
         )
     if not _disruption_first(rules, stopped):
-        yield warning(
+        yield make(
             pods.of_owner("podFailurePolicy.rules[0]"),
             "an evicted pod would be judged by its exit code",
             f"begin with {stopped} on the pod condition {DISRUPTION} with status 'True'",
@@ -128,17 +131,18 @@ def _disruption_first(rules: list[Document], action: str) -> bool:
 
 def _check_jobset(pods: Pods) -> Iterator[Finding]:
     policy = mapping(pods.document, "spec", "failurePolicy")
+    make = warning if policy else style
     where = pods.of_document("spec.failurePolicy")
     if whole(policy.get("maxRestarts"), -1) < 0:
-        yield warning(f"{where}.maxRestarts", "no failure would be retried", "set it")
+        yield make(f"{where}.maxRestarts", "no failure would be retried", "set it")
     if policy.get("restartStrategy") != "BlockingRecreate":
-        yield warning(
+        yield make(
             f"{where}.restartStrategy", "new workers would meet old ones", "use BlockingRecreate"
         )
     rules = mappings(policy, "rules")
     actions = [rule.get("action") for rule in rules]
     if actions != ["RestartJobSetAndIgnoreMaxRestarts", "FailJobSet"]:
-        yield warning(
+        yield make(
             f"{where}.rules",
             f"the actions are {actions}",
             "first RestartJobSetAndIgnoreMaxRestarts for stops, then FailJobSet for the rest",
@@ -147,12 +151,12 @@ def _check_jobset(pods: Pods) -> Iterator[Finding]:
     patterns = " ".join(map(str, sequence(rules[0], "onJobFailureMessagePatterns")))
     for needed in (DISRUPTION, *(f"exit code {code} " for code in IGNORED_CODES)):
         if needed not in patterns:
-            yield warning(
+            yield make(
                 f"{where}.rules[0].onJobFailureMessagePatterns",
                 f"does not name {needed.strip()!r}",
                 "add it",
             )
     if any(rule.get("onJobFailureReasons") != ["PodFailurePolicy"] for rule in rules):
-        yield warning(
+        yield make(
             f"{where}.rules", "a rule is not bound to PodFailurePolicy", "set onJobFailureReasons"
         )

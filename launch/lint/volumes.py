@@ -188,7 +188,7 @@ def _check_shared_memory(pods: Pods) -> Iterator[Finding]:
         if mount.get("mountPath") == "/dev/shm"  # noqa: S108 - a path in the pod
     }
     if not in_memory & mounted:
-        yield error(
+        yield warning(
             pods.at("volumes"),
             "NCCL gets 64 MiB of /dev/shm, too little between GPUs",
             "mount an emptyDir with medium Memory at /dev/shm",

@@ -21,6 +21,7 @@ GOOD = {
     "code": manifest.render(dataclasses.replace(_CPU, code=_CODE)),
     "bucket": manifest.render(dataclasses.replace(_CPU, mounts=(Mount("gcs", "b", "/data"),))),
     "ten": manifest.render(dataclasses.replace(_CPU, name="x" * 55, trials=_TEN)),
+    "monitor": manifest.render(dataclasses.replace(_CPU, pod_monitor=9090)),
     "rdma": manifest.render(dataclasses.replace(EXAMPLES["gpu-8"], privileged="rdma")),
 }
 INIT = f"{POD}.initContainers.0"

@@ -1,6 +1,7 @@
 """Faults of jobs and of what is around them that one rule finds; and what is no fault at all."""
 
 import itertools
+from typing import Any
 
 from lone_faults import INIT, both
 from plant import DELETE, also, with_
@@ -25,6 +26,11 @@ def _without_containers(spec: Document) -> Document:
     ]
     template = {**spec["template"], "spec": pod}
     return {**spec, "podFailurePolicy": {"rules": rules}, "template": template}
+
+
+def alone(field: str) -> Any:
+    """A Job's spec without podFailurePolicy and without a field."""
+    return lambda spec: {k: v for k, v in spec.items() if k not in (field, "podFailurePolicy")}
 
 
 def _renamed_driver(spec: Document) -> Document:
@@ -60,7 +66,7 @@ LONE = [
     ("kueue", "Job", "spec.suspend", True, "spec.suspend: Kueue owns it"),
     # Retries
     ("cpu", "Job", "spec.completionMode", "NonIndexed", "completionMode: "),
-    ("cpu", "Job", "spec.podReplacementPolicy", DELETE, "podReplacementPolicy: None"),
+    ("cpu", "Job", "spec", alone("podReplacementPolicy"), "podReplacementPolicy: None"),
     ("gpu-4x8", "Job", "spec.parallelism", 3, "parallelism: 3 of 4 workers"),
     ("gpu-4x8", "Job", "spec.parallelism", 5, "parallelism: 5 of 4 workers"),
     ("sweep", "Job", "spec.parallelism", 0, "parallelism: 0: no pod"),
@@ -205,6 +211,7 @@ LONE = [
 ]
 # What looks like a fault and is none: where each rule begins.
 HARMLESS = [
+    ("cpu", "Job", "spec.podReplacementPolicy", DELETE),
     ("cpu", "NetworkPolicy", "metadata.name", "1a"),
     ("cpu", "Job", "spec.suspend", False),
     ("kueue", "Job", "spec.suspend", False),

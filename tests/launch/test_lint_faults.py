@@ -17,13 +17,14 @@ from lone_faults import GOOD, ON_EVERY_LEVEL
 from lone_job_faults import HARMLESS, LONE
 from plant import load, plant
 from planted_faults import FAULTS
+from rare_faults import RARE
 
 import launch.lint
 from launch.lint import lint
 from launch.lint.schemas import check_schemas
 from launch.spec import documents
 
-ALONE = [*ON_EVERY_LEVEL, *LONE]
+ALONE = [*ON_EVERY_LEVEL, *LONE, *RARE]
 RULES = [
     path
     for path in Path(launch.lint.__file__).parent.glob("*.py")

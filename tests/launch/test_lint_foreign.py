@@ -37,6 +37,6 @@ def test_nothing_is_said_of_a_correct_manifest(name):
     ROWS,
     ids=[f"{n}-{row[0].replace(' ', '_')}-{row[1]}" for n, row in enumerate(ROWS)],
 )
-def test_a_planted_fault_is_named(kind, base, document, path, value, word):
+def test_a_planted_fault_is_named(kind, base, document, path, value, word):  # noqa: PLR0917
     found = findings(plant(load(base), document, path, value))
     assert any(re.search(re.escape(word).replace(r"\|", "|"), one) for one in found), found
