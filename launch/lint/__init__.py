@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from launch.lint.addresses import check_addresses
 from launch.lint.clusters import check_clusters
 from launch.lint.dangling import Lookup, check_references
+from launch.lint.enums import check_enums
 from launch.lint.finding import Finding, Level
 from launch.lint.jobs import check_jobs
 from launch.lint.jobsets import check_jobsets
@@ -34,6 +35,7 @@ from launch.spec.labels import MANAGED_BY, OURS
 _OF_OBJECTS = (
     check_names,
     check_keys,
+    check_enums,
     check_selectors,
     check_services,
     check_addresses,

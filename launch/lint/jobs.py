@@ -40,6 +40,10 @@ def check_jobs(pods: Pods) -> Iterator[Finding]:
             "run training as a Job or a JobSet",
         )
     yield from _check_grace(pods)
+    if pods.spec.get("dnsPolicy") == "None" and not mapping(pods.spec, "dnsConfig"):
+        yield error(
+            pods.at("dnsConfig"), "is missing beside dnsPolicy None: it is refused", "name servers"
+        )
 
 
 def _check_fields(pods: Pods) -> Iterator[Finding]:

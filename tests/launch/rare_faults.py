@@ -3,6 +3,8 @@
 from foreign_faults import BOX, CRON, POD
 from plant import also, swap, swap_all
 
+from launch.spec import documents
+
 _RULES = "spec.podFailurePolicy.rules"
 _PORTS = "spec.template.spec.containers.0.ports"
 _TRAINER = {
@@ -18,6 +20,35 @@ def _turned(text: str) -> str:
     return text.replace("digits-0", "digits-9").replace("digits-1", "digits-0").replace("-9", "-1")
 
 
+# Not in the folder of correct manifests: a CronJob that goes on in one workdir has little to do.
+OVERLAP = documents.load("""apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly, namespace: ml}
+spec:
+  schedule: "0 1 * * *"
+  concurrencyPolicy: Forbid
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers:
+          - name: trainer
+            image: lockstep:0.1.0-cpu
+            args: [--config=digits, --workdir=gs://b/nightly]
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once, namespace: ml}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+      - name: trainer
+        image: lockstep:0.1.0-cpu
+        args: [--config=digits, --workdir=gs://b/once]
+""")
 RARE = [
     (
         "plain_trainer",

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from foreign_faults import FAULTS as FOREIGN_FAULTS
 from foreign_faults_more import MORE
+from foreign_faults_words import WORDS
 from lone_faults import GOOD, ON_EVERY_LEVEL
 from lone_job_faults import HARMLESS, LONE
 from plant import load, plant
 from planted_faults import FAULTS
-from rare_faults import RARE
+from rare_faults import OVERLAP, RARE
 
 import launch.lint
 from launch.lint import lint
@@ -33,14 +34,16 @@ RULES = [
 
 
 def good(example: str) -> list[dict]:
-    return GOOD.get(example) or load(example)
+    return OVERLAP if example == "overlap" else GOOD.get(example) or load(example)
 
 
 def titles(faults: list[tuple]) -> list[str]:
     return [f"{n}-{fault[1]}-{fault[2].rpartition('.')[2]}" for n, fault in enumerate(faults)]
 
 
-@pytest.mark.parametrize("example", sorted({fault[0] for fault in (*FAULTS, *ALONE)}))
+@pytest.mark.parametrize(
+    "example", sorted({fault[0] for fault in (*FAULTS, *ON_EVERY_LEVEL, *LONE)})
+)
 def test_the_manifest_without_a_fault_is_clean(example):
     assert lint(good(example)) == []
     assert list(check_schemas(good(example))) == []
@@ -151,7 +154,7 @@ def listening(seen: set, places: dict) -> Iterator[None]:
 
 def test_every_rule_has_a_fault_that_it_finds():
     known, spoke = places(), set()
-    foreign = [row for rows in {**FOREIGN_FAULTS, **MORE}.values() for row in rows]
+    foreign = [row for rows in {**FOREIGN_FAULTS, **MORE, **WORDS}.values() for row in rows]
     with listening(spoke, known):
         lint(twice())
         lint(without_instance())

@@ -5,13 +5,14 @@ import re
 import pytest
 from foreign_faults import FAULTS
 from foreign_faults_more import MORE
+from foreign_faults_words import WORDS
 from plant import FOREIGN, load, plant
 
 from launch.lint import lint
 from launch.lint.arguments import check_arguments
 from launch.lint.schemas import check_schemas
 
-KINDS = {**FAULTS, **MORE}
+KINDS = {**FAULTS, **MORE, **WORDS}
 ROWS = [(kind, *row) for kind, rows in KINDS.items() for row in rows]
 
 
