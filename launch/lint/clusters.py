@@ -29,6 +29,7 @@ def check_clusters(pods: Pods) -> Iterator[Finding]:
             yield from _check_description(pods, where, values[VARIABLE], needs)
         elif needs and not _is_set(container):
             yield error(where, "does not describe the workers: each trains for itself", _FORM)
+        yield from _check_world(pods, path, container, values)
     for program in pods.programs:
         if program.name == "torchrun" or "torch.distributed" in " ".join(program.words[:4]):
             yield from _check_torchrun(pods, program)
@@ -109,6 +110,24 @@ def _check_members(
             "the addresses are not in the order of the pods: each would take another's place",
             f"begin with {pods.hosts[0]}",
         )
+
+
+def _check_world(
+    pods: Pods, path: str, container: Document, values: dict[str, str]
+) -> Iterator[Finding]:
+    """The variables by which PyTorch's processes find each other."""
+    size, runs = values.get("WORLD_SIZE", ""), pods.in_all * pods.copies
+    possible = sorted({runs, runs * max(_gpus(container), 1)})
+    if size.isdecimal() and pods.kind == "Job" and int(size) not in possible:
+        yield error(
+            pods.at(f"{path}.env[WORLD_SIZE]"),
+            f"{size} processes, and the pods run {' or '.join(map(str, possible))}: they wait for "
+            "each other for ever",
+            f"write {possible[-1]}",
+        )
+    port = values.get("MASTER_PORT", "")
+    if port.isdecimal() and not 0 < int(port) < 65536:
+        yield error(pods.at(f"{path}.env[MASTER_PORT]"), f"{port} is no port", "use 1 to 65535")
 
 
 def _check_torchrun(pods: Pods, program: Program) -> Iterator[Finding]:

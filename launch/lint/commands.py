@@ -155,7 +155,7 @@ def _of_script(
             (where,) * len(words),
             script=text,
             replaces_shell=replaces,
-            follows="" if index + 1 == len(commands) and "|" not in operator else operator,
+            follows=operator.strip("\n;") if index + 1 == len(commands) else operator,
             trainer_args=trainer_args(words),
         )
 

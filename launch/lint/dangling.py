@@ -74,7 +74,10 @@ def _check_missing(
     elsewhere = [namespace_of(one) for one in objects.of_kind(kind) if name_of(one) == name]
     near = did_you_mean(name, held)
     orphans = unused(objects, reference, all_references)
-    if elsewhere:
+    other = {"Role": "ClusterRole", "ClusterRole": "Role"}.get(kind, "")
+    if other and objects.find(other, reference.namespace, name):
+        yield error(reference.where, f"{problem} but a {other}: {follows}", f"write {other}")
+    elif elsewhere:
         text = f"{problem} in namespace {reference.namespace!r} but in {elsewhere[0]!r}: {follows}"
         yield error(reference.where, text, "put both into one namespace")
     elif near:

@@ -5,6 +5,7 @@ from typing import Any
 
 from launch.lint.finding import Finding, error
 from launch.lint.objects import Objects
+from launch.lint.quantities import worth
 from launch.lint.schemas import is_known
 from launch.lint.slips import did_you_mean
 from launch.spec.documents import Document, mapping, title
@@ -44,6 +45,9 @@ _TEXTS = {
 }
 _ALLOWED = {field: words.split() for field, words in _TEXTS.items()}
 _PORTS = ("containerPort", "hostPort", "port", "targetPort", "endPort", "number")
+_QUANTITIES = ("storage", "nominalQuota", "borrowingLimit", "lendingLimit")
+_KNOWN = "get list watch create update patch delete deletecollection use bind impersonate"
+_VERBS = _KNOWN.split()
 _HOLDERS = ("ports", "httpGet", "tcpSocket", "grpc", "port")
 
 
@@ -73,6 +77,14 @@ def _walk(document: Document, node: Any, path: str, holder: str) -> Iterator[Fin
         allowed = _ALLOWED.get(f"{holder}.{key}") or _ALLOWED.get(str(key))
         if allowed:
             yield from _check_words(document, below, value, allowed)
+        if key in _QUANTITIES and not isinstance(value, dict | list) and worth(value) is None:
+            yield error(
+                f"{title(document)} {below}",
+                f"{value!r} is not a quantity: it is refused",
+                "write for example 100Gi",
+            )
+        if key == "verbs" and holder == "rules":
+            yield from _check_verbs(document, below, value)
         is_port = key in _PORTS and holder in _HOLDERS
         if is_port and isinstance(value, int) and not 0 < value < 65536:
             yield error(
@@ -90,6 +102,14 @@ def _check_words(
                 f"{title(document)} {path}",
                 f"{word!r} is none of {', '.join(allowed)}: it is refused",
                 did_you_mean(word, allowed) or f"use one of {allowed}",
+            )
+
+
+def _check_verbs(document: Document, path: str, value: object) -> Iterator[Finding]:
+    for verb in value if isinstance(value, list) else []:
+        if near := did_you_mean(str(verb), _VERBS):
+            yield error(
+                f"{title(document)} {path}", f"no verb is called {verb!r}: it grants nothing", near
             )
 
 

@@ -112,6 +112,14 @@ def _check_end(where: str, spec: Document, pods: list[Pods]) -> Iterator[Finding
     policy = mapping(spec, "successPolicy")
     targets = [str(name) for name in sequence(policy, "targetReplicatedJobs")]
     ends_with = set(targets or [one.group for one in pods])
+    for index, group in enumerate(mappings(spec, "replicatedJobs")):
+        for one in mappings(group, "dependsOn"):
+            if one.get("name") in servers and one.get("status") == "Complete":
+                yield error(
+                    f"{where}.replicatedJobs[{index}].dependsOn",
+                    f"{one['name']!r} serves for ever: {group.get('name')!r} never starts",
+                    "wait for status Ready",
+                )
     waits = ends_with & set(servers)
     if not waits or (policy.get("operator") == "Any" and ends_with - set(servers)):
         return

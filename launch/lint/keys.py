@@ -110,7 +110,8 @@ def _is_meant(key: str, known: str) -> bool:
     if not domain:
         return False
     if name == right_name:
-        return distance(domain, right_domain) <= 4
+        same = domain.partition(".")[0] == right_domain.partition(".")[0]
+        return (same and "-" in name) or distance(domain, right_domain) <= 4
     return (
         distance(key, known) <= 2
         and domain.endswith(right_domain[-6:])

@@ -11,6 +11,7 @@ from launch.lint.selectors import matches, selected
 from launch.spec.documents import Document, mapping, mappings, sequence, title
 
 _SIDES = {"Ingress": "from", "Egress": "to"}
+_METADATA = "169.254.169.254"
 _REMOTE = ("gs://", "s3://", "https://", "az://", "abfs://", "hf://")
 
 
@@ -132,6 +133,20 @@ def _check_outside(objects: Objects, pods: Pods) -> Iterator[Finding]:
         outward = [rule for rule in rules if _reaches_out(rule)]
         if not any(_opens(rule, 443, pods) for rule in outward):
             yield error(where, "closes port 443: buckets are out of reach", "open it for storage")
+    if "gs://" in text and pods.is_ours and not any(_opens_metadata(rule) for rule in rules):
+        yield warning(
+            where,
+            f"closes {_METADATA}, where GKE gives the pods their account: buckets refuse them",
+            "open it, ports 80 and 988",
+        )
+
+
+def _opens_metadata(rule: Document) -> bool:
+    peers = mappings(rule, "to")
+    blocks = [str(mapping(peer, "ipBlock").get("cidr", "")) for peer in peers]
+    return (not peers or any(b.startswith(_METADATA) or b.endswith("/0") for b in blocks)) and (
+        not mappings(rule, "ports") or any(_covers(p, 80, None) for p in mappings(rule, "ports"))
+    )
 
 
 def _covers_udp(rule: Document) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from common.exit_codes import ExitCode
-from launch.lint.finding import Finding, style, warning
+from launch.lint.finding import Finding, error, style, warning
 from launch.lint.pods import Pods
 from launch.spec.documents import Document, mapping, mappings, sequence, whole
 from launch.spec.exit_policy import IGNORED_CODES, PERMANENT_CODES
@@ -46,7 +46,7 @@ def _check_shape(pods: Pods) -> Iterator[Finding]:
         )
     parallelism = whole(job.get("parallelism"), 1)
     if pods.is_described and parallelism < pods.in_all:
-        yield warning(
+        yield error(
             pods.of_owner("parallelism"),
             f"{parallelism} of {pods.in_all} workers would start, and wait for the others",
             "make it equal to completions",

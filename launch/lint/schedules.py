@@ -1,10 +1,12 @@
 """CronJobs: a schedule that can be read, and runs that do not meet each other."""
 
 import re
+import zoneinfo
 from collections.abc import Iterator
 from itertools import pairwise
 
 from launch.lint.finding import Finding, error, warning
+from launch.lint.slips import did_you_mean
 from launch.spec.documents import Document, mapping, title, whole
 
 _MACROS = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
@@ -23,6 +25,13 @@ def check_schedules(document: Document) -> Iterator[Finding]:
     schedule = str(spec.get("schedule", ""))
     if problem := _fault(schedule):
         yield error(f"{where}.schedule", f"{schedule!r}: {problem}", "for example '30 2 * * *'")
+    zone, known = spec.get("timeZone"), zoneinfo.available_timezones()
+    if zone is not None and known and zone not in known:
+        yield error(
+            f"{where}.timeZone",
+            f"no time zone is called {zone!r}: it is refused",
+            did_you_mean(str(zone), known) or "for example Etc/UTC",
+        )
     if "TZ=" in schedule:
         yield error(f"{where}.schedule", "has a time zone: it is refused", "use timeZone")
     name = str(mapping(document, "metadata").get("name", ""))

@@ -146,6 +146,13 @@ def _check_probes(
                     f"no port of the container is called {port!r}: the probe always fails",
                     f"use a number, or one of {names}",
                 )
+            numbers = [one.get("containerPort") for one in mappings(container, "ports")]
+            if isinstance(port, int) and numbers and port not in numbers:
+                yield warning(
+                    pods.at(f"{path}.{probe}.{action}.port"),
+                    f"{port} is none of the container's ports {numbers}",
+                    "use one of them",
+                )
         if probe in container and pods.trainers:
             yield warning(
                 pods.at(f"{path}.{probe}"),

@@ -7,7 +7,9 @@ _SHORT = 6
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return "did you mean 'x'?" for the allowed word of which this is a slip; "" for none."""
-    found = min((one for one in allowed if is_slip(word, one)), default="")
+    known = list(allowed)
+    found = min((one for one in known if is_slip(word, one)), default="")
+    found = "" if word in known else found
     return f"did you mean {found!r}?" if found else ""
 
 

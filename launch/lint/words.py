@@ -7,7 +7,7 @@ from launch.lint import commands
 from launch.lint.commands import Program
 from launch.lint.finding import Finding, error, style, warning
 from launch.lint.pods import Pods
-from launch.lint.slips import did_you_mean
+from launch.lint.slips import did_you_mean, is_slip
 from launch.lint.variables import known_names
 from launch.spec.documents import Document
 
@@ -32,6 +32,8 @@ def check_words(pods: Pods) -> Iterator[Finding]:
             yield from _check_script_variables(pods, container, found[place])
         else:
             yield from _check_items(pods, found)
+    for program in pods.programs:
+        yield from _check_module(pods, program)
     for program in pods.trainers:
         yield from _check_signals(pods, program)
     for path, container in pods.containers("containers") if pods.is_ours else ():
@@ -108,6 +110,16 @@ def _check_script_variables(
             yield error(pods.at(where), f"${name} is empty: no variable has this name", near)
 
 
+def _check_module(pods: Pods, program: Program) -> Iterator[Finding]:
+    for index, word in enumerate(program.words[1:], start=1):
+        if program.words[index - 1] == "-m" and is_slip(word, "trainer"):
+            yield error(
+                pods.at(program.wheres[index]),
+                f"no module is called {word!r}: Python ends with 1",
+                "did you mean 'trainer'?",
+            )
+
+
 def _check_signals(pods: Pods, program: Program) -> Iterator[Finding]:
     """A shell that stays is told to stop, and does not tell the trainer."""
     if not program.script or not pods.is_ours:
@@ -119,7 +131,13 @@ def _check_signals(pods: Pods, program: Program) -> Iterator[Finding]:
             "the exit code is that of the last command of the pipe: a failed run succeeds",
             "take the pipe away: the cluster keeps the log",
         )
-    if not program.replaces_shell:
+    if program.follows == "&" and not program.script.rstrip().endswith("wait"):
+        yield error(
+            where,
+            "the shell ends at once, and with it the container: the run is in the background",
+            "take the & away",
+        )
+    elif not program.replaces_shell:
         make = error if program.follows or len(commands.split(program.script)) > 1 else warning
         yield make(
             where,

@@ -1,7 +1,7 @@
 """Faults of single words and numbers, and some that a tired hand makes; see `foreign_faults`."""
 
 from foreign_faults import BOX, POD
-from plant import also
+from plant import DELETE, also
 
 WORDS = {
     "a word that is not allowed": [
@@ -15,5 +15,24 @@ WORDS = {
         ("gke_tpu", "Job", f"{POD}.dnsPolicy", "None", "dnsConfig"),
         ("gke_tpu", "Job", f"{BOX}.ports.0.containerPort", 84710, "84710"),
         ("cronjob", "PersistentVolumeClaim", "spec", {"accessModes": []}, "is missing"),
+    ],
+    "a slip of a tired hand": [
+        ("gpu-1", "Job", f"{BOX}.command", ["python", "-m", "trainr"], "'trainr'"),
+        ("plain_trainer", "Job", f"{BOX}.args.0", lambda text: text + " &", "background"),
+        ("cpu-smoke", "NetworkPolicy", "spec.egress.3", DELETE, "169.254.169.254"),
+        ("gpu-4x8", "Job", "spec.parallelism", 2, "2 of 4 workers"),
+        (
+            *("tpu-v5e-slice", "JobSet", "spec.replicatedJobs.1.dependsOn.0.status"),
+            "Complete",
+            "never starts",
+        ),
+        ("kueue", "Job", "metadata.labels", {"kueue.sigs.k8s.io/queue-name": "a"}, "queue-name"),
+        ("cronjob", "CronJob", "spec.timeZone", "Europe/Zuric", "Zurich"),
+        ("rbac", "ClusterRole", "rules.0.verbs", ["create", "gett"], "'gett'"),
+        ("rbac", "RoleBinding", "roleRef.kind", "Role", "but a ClusterRole"),
+        ("plain_trainer", "PersistentVolumeClaim", "spec.resources.requests.storage", "5GB", "5GB"),
+        ("tensorboard", "Deployment", f"{BOX}.livenessProbe.httpGet.port", 6007, "6007"),
+        ("torchrun", "Job", f"{BOX}.env.0", {"name": "WORLD_SIZE", "value": "9"}, "9 processes"),
+        ("torchrun", "Job", f"{BOX}.env.0", {"name": "MASTER_PORT", "value": "99999"}, "99999"),
     ],
 }

@@ -83,10 +83,28 @@ def test_what_is_no_fault_is_not_found(example, kind, path, value):
     assert [str(one) for one in lint(planted)] == []
 
 
-def test_a_pod_that_trains_by_itself_is_found():
+def lone_pod() -> list[dict]:
     [*_, job] = good("cpu")
-    pod = {**job, "apiVersion": "v1", "kind": "Pod", "spec": job["spec"]["template"]["spec"]}
-    assert any("is gone for good with its node" in str(one) for one in lint([pod]))
+    return [{**job, "apiVersion": "v1", "kind": "Pod", "spec": job["spec"]["template"]["spec"]}]
+
+
+def test_a_pod_that_trains_by_itself_is_found():
+    assert any("is gone for good with its node" in str(one) for one in lint(lone_pod()))
+
+
+def test_what_neither_the_files_nor_the_cluster_hold_is_found():
+    asked = []
+
+    def lookup(*reference: str) -> dict | None:
+        asked.append(reference)
+        return None
+
+    [found] = lint(good("cpu"), lookup=lookup)
+    assert asked == [("ServiceAccount", "lockstep", "trainer")]
+    assert "no ServiceAccount 'trainer' in the files or in the cluster" in str(found)
+    assert lint(good("cpu"), lookup=lambda *_: {}) == []
+    account = {"kind": "ServiceAccount", "metadata": {"name": "trainer", "namespace": "lockstep"}}
+    assert lint(good("cpu"), beside=[account], lookup=lookup) == []
 
 
 def twice() -> list[dict]:
@@ -158,6 +176,8 @@ def test_every_rule_has_a_fault_that_it_finds():
     with listening(spoke, known):
         lint(twice())
         lint(without_instance())
+        lint(lone_pod())
+        lint(good("cpu"), lookup=lambda *_: None)
         for base, kind, path, value, _ in (*ALONE, *FAULTS, *foreign):
             lint(plant(good(base), kind, path, value))
     assert set(known.values()) - spoke == set()
