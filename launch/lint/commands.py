@@ -64,9 +64,14 @@ def items(path: str, container: Document) -> list[tuple[str, str]]:
     ]
 
 
+def is_shell(word: str) -> bool:
+    """Whether a program is a shell."""
+    return PurePosixPath(word).name in _SHELLS
+
+
 def script_at(texts: Sequence[str]) -> int | None:
     """The place of the script that a shell is given with `-c`, or None where no shell is."""
-    if not texts or PurePosixPath(texts[0]).name not in _SHELLS:
+    if not texts or not is_shell(texts[0]):
         return None
     for index, text in enumerate(texts[1:], start=1):
         if _SCRIPT_FLAG.fullmatch(text):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from launch.lint.finding import Finding, error, note
+from launch.lint.names import is_subdomain
 from launch.lint.objects import CLUSTER_WIDE, Objects, name_of, namespace_of
 from launch.lint.references import Reference, references, unused
 from launch.lint.slips import did_you_mean
@@ -29,6 +30,8 @@ _CONSEQUENCES = {
     "Role": "it grants nothing",
     "ClusterRole": "it grants nothing",
 }
+# Kinds whose names may hold other letters.
+_FREE = ("Role", "ClusterRole")
 # What every cluster has, or makes.
 _ALWAYS = {
     "ServiceAccount": {"default"},
@@ -49,7 +52,13 @@ def check_references(objects: Objects, lookup: Lookup | None = None) -> Iterator
     found = references(objects)
     for reference in found:
         held = objects.find(reference.kind, reference.namespace, reference.name)
-        if held is not None:
+        if reference.kind not in _FREE and not is_subdomain(reference.name):
+            yield error(
+                reference.where,
+                f"no {reference.kind} can be called {reference.name!r}",
+                "names are lower-case letters, digits, '-' and '.'",
+            )
+        elif held is not None:
             yield from _check_keys(reference, held, "the file's")
         elif not reference.optional and not _is_made(objects, reference):
             yield from _check_missing(objects, reference, found, lookup)

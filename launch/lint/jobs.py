@@ -9,6 +9,8 @@ from launch.spec.documents import Document, mapping, mappings, sequence, title, 
 from launch.spec.labels import QUEUE
 
 _GRACE = 30  # where a pod does not say
+_NAMES = "completions parallelism backoffLimit backoffLimitPerIndex ttlSecondsAfterFinished"
+_COUNTS = _NAMES.split()
 _ACTIONS = ("FailJob", "FailIndex", "Ignore", "Count")
 
 
@@ -84,7 +86,7 @@ def _check_fields(pods: Pods) -> Iterator[Finding]:
 def _check_counts(pods: Pods) -> Iterator[Finding]:
     job = pods.owner
     completions, parallelism = job.get("completions"), job.get("parallelism")
-    for field in ("completions", "parallelism", "backoffLimit", "backoffLimitPerIndex"):
+    for field in _COUNTS:
         if whole(job.get(field), 0) < 0:
             yield error(pods.of_owner(field), f"{job[field]} is below 0", "count from 0")
     if parallelism == 0 or completions == 0:

@@ -20,6 +20,11 @@ _OTHERS = (
     "tpu-v3-device tpu-v3-slice tpu-v4-lite-device tpu-v5-lite-device",
 )
 _OTHER_GPUS, _OTHER_TPUS = (names.split() for names in _OTHERS)
+_VALUES = {
+    "kubernetes.io/arch": ["amd64", "arm64", "arm", "ppc64le", "riscv64", "s390x"],
+    "kubernetes.io/os": ["linux", "windows"],
+    SPOT: ["true"],
+}
 _GPUS = {row.gke_label: row for row in accelerators.TABLE.values() if row.kind == "gpu"}
 _TPUS = {row.gke_label: row for row in accelerators.TABLE.values() if row.kind == "tpu"}
 
@@ -33,6 +38,12 @@ def check_nodes(pods: Pods) -> Iterator[Finding]:
                 pods.at(f"nodeSelector[{key}]"),
                 f"a label value is not text: {value!r}",
                 "put it in quotes",
+            )
+        elif value not in _VALUES.get(key, [value]):
+            yield error(
+                pods.at(f"nodeSelector[{key}]"),
+                f"no node has the value {value!r}: the pods stay Pending",
+                f"one of {_VALUES[key]}",
             )
     if GPU_NODE in labels:
         yield from _check_gpu(pods, str(labels[GPU_NODE]))
@@ -94,6 +105,12 @@ def _check_tpu(pods: Pods, labels: Document) -> Iterator[Finding]:
         )
         return
     yield from _check_chips(pods, row, found[0])
+    if pods.kind == "Job" and pods.in_all > 1 and not pods.is_indexed:
+        yield error(
+            pods.of_owner("completionMode"),
+            "NonIndexed: the hosts of a slice are not told their places",
+            "write Indexed",
+        )
 
 
 def _check_chips(

@@ -3,17 +3,19 @@
 import re
 from collections.abc import Iterator
 
+from common.cluster_description import INDEX_VARIABLE
 from launch.lint import commands
 from launch.lint.commands import Program
 from launch.lint.finding import Finding, error, style, warning
 from launch.lint.pods import Pods
 from launch.lint.slips import did_you_mean, is_slip
 from launch.lint.variables import known_names
-from launch.spec.documents import Document
+from launch.spec.documents import Document, mappings
 
 _TWO_FLAGS = re.compile(r"--?[A-Za-z][\w.-]*(=[^-\s]\S*|\s+[^-\s]\S*)?\s+--?[A-Za-z].*", re.DOTALL)
 _FLAG_AND_VALUE = re.compile(r"--[A-Za-z][\w.-]*\s+[^-\s].*", re.DOTALL)
 _SHELL_VARIABLE = re.compile(r"\$(\{[A-Za-z_]\w*\}|[A-Z_][A-Z0-9_]+\b)")
+_PROGRAMS = ("python", "python3", "torchrun", "accelerate", "deepspeed", "mpirun", "tensorboard")
 _POSITIONAL = re.compile(r"\$[@*#1-9]|\$\{[@*#1-9]")
 _ASSIGNED = re.compile(r"(?:^|[\s;&|(])([A-Za-z_]\w*)(?:=| in )|\bread (?:-r )?(\w+)")
 _INTERPRETERS = re.compile(r"(python[\d.]*|perl|ruby|node|awk)")
@@ -31,9 +33,11 @@ def check_words(pods: Pods) -> Iterator[Finding]:
             yield from _check_script(pods, found, place)
             yield from _check_script_variables(pods, container, found[place])
         else:
+            yield from _check_file_of_shell(pods, found)
             yield from _check_items(pods, found)
     for program in pods.programs:
-        yield from _check_module(pods, program)
+        yield from _check_program_name(pods, program)
+        yield from _check_index(pods, program)
     for program in pods.trainers:
         yield from _check_signals(pods, program)
     for path, container in pods.containers("containers") if pods.is_ours else ():
@@ -63,6 +67,16 @@ def _check_script(pods: Pods, found: list[tuple[str, str]], place: int) -> Itera
             pods.at(found[place][0]),
             f"the shell runs {script!r} alone: the {len(rest)} items behind it are not its words",
             "leave the shell out, or write one item with the whole command",
+        )
+
+
+def _check_file_of_shell(pods: Pods, found: list[tuple[str, str]]) -> Iterator[Finding]:
+    texts = [text for _, text in found]
+    if len(texts) > 1 and commands.is_shell(texts[0]) and " " in texts[1].strip():
+        yield error(
+            pods.at(found[1][0]),
+            f"the shell looks for a file called {texts[1][:40]!r}",
+            "write -c before it",
         )
 
 
@@ -110,7 +124,13 @@ def _check_script_variables(
             yield error(pods.at(where), f"${name} is empty: no variable has this name", near)
 
 
-def _check_module(pods: Pods, program: Program) -> Iterator[Finding]:
+def _check_program_name(pods: Pods, program: Program) -> Iterator[Finding]:
+    if near := did_you_mean(program.name, _PROGRAMS):
+        yield error(
+            pods.at(program.wheres[0]),
+            f"no program is called {program.name!r}: exit code 127",
+            near,
+        )
     for index, word in enumerate(program.words[1:], start=1):
         if program.words[index - 1] == "-m" and is_slip(word, "trainer"):
             yield error(
@@ -118,6 +138,20 @@ def _check_module(pods: Pods, program: Program) -> Iterator[Finding]:
                 f"no module is called {word!r}: Python ends with 1",
                 "did you mean 'trainer'?",
             )
+
+
+def _check_index(pods: Pods, program: Program) -> Iterator[Finding]:
+    """Only an Indexed Job tells its pods their place."""
+    text = " ".join(program.words) + program.script
+    named = [variable.get("name") for variable in mappings(program.container, "env")]
+    untold = pods.kind == "Job" and not pods.is_indexed and INDEX_VARIABLE not in named
+    if untold and INDEX_VARIABLE in text:
+        yield error(
+            pods.of_owner("completionMode"),
+            f"{pods.owner.get('completionMode', 'NonIndexed')}: {INDEX_VARIABLE} is not set, and "
+            f"{program.path} uses it",
+            "write Indexed, and completions",
+        )
 
 
 def _check_signals(pods: Pods, program: Program) -> Iterator[Finding]:

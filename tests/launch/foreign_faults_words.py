@@ -16,7 +16,16 @@ WORDS = {
         ("gke_tpu", "Job", f"{BOX}.ports.0.containerPort", 84710, "84710"),
         ("cronjob", "PersistentVolumeClaim", "spec", {"accessModes": []}, "is missing"),
     ],
+    "a place that no pod is told": [
+        ("cronjob", "CronJob", "spec.jobTemplate.spec.completionMode", DELETE, "is not set"),
+        ("gke_tpu", "Job", "spec.completionMode", DELETE, "their places"),
+    ],
     "a slip of a tired hand": [
+        ("plain_trainer", "Job", f"{BOX}.args.0", lambda t: t.replace("python", "pyhton"), "127"),
+        ("plain_trainer", "Job", f"{BOX}.command", ["bash"], "-c before"),
+        ("plain_trainer", "Job", "spec.ttlSecondsAfterFinished", -1, "-1 is below 0"),
+        ("plain_trainer", "Job", POD, also(serviceAccountName="Trainer"), "can be called"),
+        ("plain_trainer", "Job", POD, also(nodeSelector={"kubernetes.io/arch": "amd46"}), "amd46"),
         ("gpu-1", "Job", f"{BOX}.command", ["python", "-m", "trainr"], "'trainr'"),
         ("plain_trainer", "Job", f"{BOX}.args.0", lambda text: text + " &", "background"),
         ("cpu-smoke", "NetworkPolicy", "spec.egress.3", DELETE, "169.254.169.254"),
