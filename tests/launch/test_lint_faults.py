@@ -168,8 +168,8 @@ def spoke(monkeypatch) -> set[tuple[str, int]]:
 
 def test_every_rule_has_a_fault_that_it_finds(spoke):
     foreign = [row for rows in {**FOREIGN_FAULTS, **MORE, **WORDS}.values() for row in rows]
-    for documents in (twice(), without_instance(), lone_pod()):
-        lint(documents)
+    for manifests in (twice(), without_instance(), lone_pod()):
+        lint(manifests)
     lint(good("cpu"), lookup=lambda *_: None)
     for base, kind, path, value, _ in (*ALONE, *FAULTS, *foreign):
         lint(plant(good(base), kind, path, value))

@@ -11,22 +11,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import flags
-
 from common.cluster_description import read_cluster
-from common.exit_codes import ExitCode, RunError
+from common.exit_codes import RunError
 from trainer.cluster import placement
 from trainer.cluster.placement import Placement
 from trainer.config import TrainConfig, checks, conversion, experiment_file, parts
-from trainer.config.flags import FLAGS, take_fields
+from trainer.config.flags import FLAGS
+from trainer.run.command_line import check_workdir, read_flags
 
 
 def examine(args: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the refusal of one command line and the virtual replicas that it asks for."""
     found: dict[str, Any] = {"refusal": "", "virtual_replicas": 0}
     try:
-        settings, others = take_fields(["trainer", *args])
-        _parse(others)
+        _forget()
+        settings = read_flags(["trainer", *args])
+        check_workdir()
         if not _is_elsewhere(FLAGS.config):
             config = _config(settings)
             found["virtual_replicas"] = config.virtual_replicas
@@ -36,18 +36,11 @@ def examine(args: Sequence[str], environment: Mapping[str, str]) -> dict[str, An
     return found
 
 
-def _parse(words: list[str]) -> None:
+def _forget() -> None:
+    """Take back what the command line before this one has set."""
     FLAGS.unparse_flags()
     for name in FLAGS:
         FLAGS[name].unparse()
-    try:
-        rest = FLAGS(words)
-    except flags.Error as error:
-        raise RunError(ExitCode.BAD_FLAG, str(error)) from error
-    if len(rest) > 1:
-        raise RunError(ExitCode.BAD_FLAG, f"{rest[1]!r} is not a flag; flags begin with --")
-    if not (FLAGS.workdir or FLAGS.dry_run or FLAGS.fast_dev_run):
-        raise RunError(ExitCode.BAD_FLAG, "--workdir is missing: the folder of the run")
 
 
 def _is_elsewhere(name: str) -> bool:
