@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from trainer.config import DatasetConfig
 
@@ -115,6 +115,7 @@ class Split:
         start: first example.
         stop: one after the last.
         arrays: of the whole split, where the examples are not in files.
+        batches: the `PyDataset` of the whole split, where they are read from one.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Split:
     start: int
     stop: int
     arrays: "Arrays | None" = dataclasses.field(default=None, compare=False, repr=False)
+    batches: Any = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def num_examples(self) -> int:

@@ -11,7 +11,7 @@ from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.sources import arrays, tfds, tfrecord_pattern
+from trainer.data.sources import custom, tfds, tfrecord_pattern
 from trainer.data.sources.source import Examples, Source
 
 _NO_STAGE = Stage()
@@ -37,7 +37,7 @@ FORMS = (
     Form("digits", r"digits", tfds),
     Form("tfds:NAME, tfds:DIRECTORY", r"tfds:.+", tfds),
     Form("a TFRecord pattern such as data/{split}-*.tfrecord", r".*[/*].*", tfrecord_pattern),
-    Form("module:function", r".+:.+", arrays, is_custom=True),
+    Form("module:function", r".+:.+", custom, is_custom=True),
 )
 """Every form of a name; the first one that fits counts."""
 
