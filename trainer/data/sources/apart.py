@@ -18,6 +18,8 @@ from trainer import registry, user_code
 from trainer.config import DatasetConfig
 from trainer.data.records.files import Stage
 
+_PROGRAM = f"import sys; from {__name__} import main; sys.exit(main(*sys.argv[1:]))"
+
 
 def describe(config: DatasetConfig, stage: Stage) -> None:
     """Describe a dataset there: what has to be kept is kept afterwards, or a note that nothing is.
@@ -29,7 +31,7 @@ def describe(config: DatasetConfig, stage: Stage) -> None:
     with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
         told = pathlib.Path(folder) / "reason"
         code = subprocess.run(  # noqa: S603 (this very program)
-            [sys.executable, "-m", __name__, plain, str(told)],
+            [sys.executable, "-c", _PROGRAM, plain, str(told)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)},
             check=False,
         ).returncode
@@ -65,7 +67,3 @@ def main(plain: str, told: str) -> ExitCode:
 def _tell(told: str, code: ExitCode, reason: Any) -> ExitCode:
     pathlib.Path(told).write_text(reason)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -126,7 +126,8 @@ def _chain(dataset: Any, seen: set[int]) -> Iterator[Any]:
     if id(dataset) not in seen:
         seen.add(id(dataset))
         yield dataset
-        for each in dataset._inputs():
+        inside = [each for each in vars(dataset).values() if is_one(each)]
+        for each in (*dataset._inputs(), *inside):
             yield from _chain(each, seen)
 
 
