@@ -5,6 +5,7 @@ Each batch counts as a shard: a window of the order keeps its batches together.
 
 import collections
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -129,13 +130,16 @@ class BatchExamples:
         self._sizes = [shard.num_examples for shard in plan.split.shards]
         self._start = plan.split.start
         self._recent: collections.OrderedDict[int, Block] = collections.OrderedDict()
+        self._lock = threading.Lock()  # a pipeline that failed may still be reading ahead
 
     def read(self, served: Served) -> list[np.ndarray]:
         """See `source.Examples`."""
         numbers, rows = np.divmod(served.ids + self._start, self._sizes[0])
         found = {name: _empty(len(rows), f) for name, f in self.stored.items()}
         for number in np.unique(numbers).tolist():
-            mine, batch = np.flatnonzero(numbers == number), self._batch(number)
+            with self._lock:
+                batch = self._batch(number)
+            mine = np.flatnonzero(numbers == number)
             for name, values in found.items():
                 values[mine] = batch[name][rows[mine]]
         return list(found.values())
