@@ -58,7 +58,7 @@ FAULTS = {
 
 
 def plant(folder, num_records, num_faults):
-    """Write records with faults of every kind; returns the config, and file, byte -> what is said."""
+    """Write records with faults of every kind; returns the config, and file, byte -> its text."""
     folder.mkdir()
     random = np.random.default_rng(0)
     places = random.choice(num_records, num_faults, replace=False)
