@@ -62,7 +62,12 @@ def _train(request: Request, stop: StopSignal) -> list[str]:
     with watched(startup_secs, FLAGS.hang_deadline_secs) as phases:
         # Before TensorFlow, which would wait for a missing worker in silence.
         with phases.ledger.spend("peers"):
-            rendezvous.meet(cluster, conversion.to_plain(request.config), startup_secs)
+            rendezvous.meet(
+                cluster,
+                conversion.to_plain(request.config),
+                startup_secs,
+                data=request.info.fingerprint(),
+            )
         with phases.phase("start"), quiet.loading():
             from trainer.cluster import peers
             from trainer.run import fast_dev_run, loop

@@ -45,6 +45,9 @@ CONFIG = {
     "dataset.serve": f"{SERVE}_waiting_for_records_is_measured",
     "dataset.shuffle_window": f"{SERVE}_shards_are_closed_behind_the_window",
     "dataset.skip_bad_records": DAMAGED,
+    "dataset.elements": "tests/data/test_kept.py"
+    "::test_every_form_gives_the_same_examples[generator of batches]",
+    "dataset.skip_list": "tests/data/test_verify.py::test_all_faults_are_named_and_left_out",
     "dataset.args": f"{SERVE}_arrays_stream_as_they_are_resident",
     "augment": f"{AUGMENTED}serve_mode",
     "task.name": f"{BUILT}_the_task_is_the_one_that_was_asked_for_with_its_arguments",

@@ -142,7 +142,7 @@ def meets_without_a_deadline() -> None:
     from trainer.cluster import rendezvous
 
     real = rendezvous.meet
-    rendezvous.meet = lambda cluster, config, _: real(cluster, config, 10.0**6)
+    rendezvous.meet = lambda cluster, config, _, **data: real(cluster, config, 10.0**6, **data)
 
 
 def leaves_first() -> None:

@@ -168,3 +168,22 @@ def test_sabotage_a_worker_that_asks_nothing_is_caught(monkeypatch: pytest.Monke
     monkeypatch.setattr(rendezvous._Meeting, "_compare", lambda *_: None)
     with pytest.raises(AssertionError):
         test_another_config_is_refused_on_both()
+
+
+def test_workers_with_other_data_are_refused() -> None:
+    addresses = _addresses(2)
+    ends: list[RunError] = []
+
+    def one(index: int) -> None:
+        with pytest.raises(RunError) as caught:
+            rendezvous.meet(Cluster(addresses, index), CONFIG, 10.0, data=str(index))
+        ends.append(caught.value)
+
+    threads = [threading.Thread(target=one, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for end in ends:
+        _refusal(end, ExitCode.BAD_CONFIG, "has other data", "give a seed")
+    assert len(ends) == 2

@@ -1,8 +1,10 @@
+import random
 from collections.abc import Iterator
 
 import pytest
 
 from tests.storage.emulator import Emulator, running_emulator
+from tests.storage.staged import SIZE
 from trainer import storage
 
 
@@ -40,3 +42,12 @@ def waits() -> list[float]:
 @pytest.fixture
 def retry(waits: list[float]) -> storage.Retry:
     return storage.Retry(sleep=waits.append)
+
+
+@pytest.fixture
+def shards(bucket):
+    urls = [f"{bucket}/train-{i}.tfrecord" for i in range(8)]
+    for i, url in enumerate(urls):
+        storage.write_bytes(url, random.Random(i).randbytes(SIZE))
+    storage.list_files(f"{bucket}/*")
+    return urls

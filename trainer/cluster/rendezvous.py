@@ -27,13 +27,14 @@ _BUSY_SECS = 5.0
 _LONGEST_NOTE = 1024
 
 
-def meet(cluster: Cluster, config: dict[str, Any], deadline_secs: float) -> None:
+def meet(cluster: Cluster, config: dict[str, Any], deadline_secs: float, *, data: str = "") -> None:
     """Return when every worker has reached every other one.
 
     Args:
         cluster: of the run.
         config: plain; all workers must have the same.
         deadline_secs: from now on.
+        data: fingerprint of the data; all workers must have the same.
 
     Raises:
         RunError: HANG naming who is missing at the deadline; BAD_CONFIG where the port of this
@@ -41,7 +42,7 @@ def meet(cluster: Cluster, config: dict[str, Any], deadline_secs: float) -> None
     """
     if cluster.num_workers == 1:
         return
-    meeting = _Meeting(cluster, config, time.monotonic() + deadline_secs)
+    meeting = _Meeting(cluster, config, data, time.monotonic() + deadline_secs)
     with meeting.listening():
         failpoints.reach("rendezvous.listening")
         for index in meeting.others:
@@ -50,13 +51,16 @@ def meet(cluster: Cluster, config: dict[str, Any], deadline_secs: float) -> None
 
 
 class _Meeting:
-    def __init__(self, cluster: Cluster, config: dict[str, Any], deadline: float) -> None:
+    def __init__(
+        self, cluster: Cluster, config: dict[str, Any], data: str, deadline: float
+    ) -> None:
         self.others = [i for i in range(cluster.num_workers) if i != cluster.index]
         self._cluster = cluster
         self._deadline = deadline
         self._note = {
             "cluster": _digest(list(cluster.workers)),
             "config": _digest(config),
+            "data": data[:16],
             "worker": cluster.index,
         }
         self._trouble = dict.fromkeys(self.others, "not tried")
@@ -165,6 +169,11 @@ class _Meeting:
             problem = f"says it is worker {theirs['worker']}: correct task.index in TF_CONFIG"
         elif theirs["config"] != self._note["config"]:
             problem = "has another config: start all workers with the same command line"
+        elif theirs["data"] != self._note["data"]:
+            problem = (
+                "has other data under config.dataset: bring the same files to all workers; where a "
+                "function makes them, give a seed to all that it draws or shuffles"
+            )
         else:
             return
         with self._changed:
@@ -179,7 +188,7 @@ def _exchange(link: socket.socket, note: dict[str, Any]) -> dict[str, Any]:
         theirs = json.loads(file.readline(_LONGEST_NOTE) or b"null")
     if not isinstance(theirs, dict) or not isinstance(theirs.get("worker"), int):
         raise ValueError("answers, but not as a worker of this program")
-    return {"cluster": "", "config": "", **theirs}
+    return {"cluster": "", "config": "", "data": "", **theirs}
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

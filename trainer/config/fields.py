@@ -39,6 +39,10 @@ class DatasetConfig:
     """Examples that are shuffled among themselves; 0: all of them."""
     skip_bad_records: bool = False
     """Leave out damaged records and report their number, instead of exit code 65."""
+    skip_list: str = ""
+    """File that `trainer.data verify` wrote: records that are left out; empty: none."""
+    elements: Literal["auto", "examples", "batches"] = "auto"
+    """What a generator or `tf.data.Dataset` yields; auto: refused where it may be either."""
     roles: dict[str, str] = dataclasses.field(default_factory=dict)
     """What features are, where it is not known: `image`, `mask`, `label`, `target`, `input`, ..."""
     args: dict[str, Any] = dataclasses.field(default_factory=dict)

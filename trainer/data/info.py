@@ -4,6 +4,7 @@ A source describes a dataset in these words; every other room of `trainer.data`,
 read them.
 """
 
+import bisect
 import dataclasses
 import functools
 import hashlib
@@ -11,7 +12,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from trainer.config import DatasetConfig
 
@@ -115,6 +116,8 @@ class Split:
         start: first example.
         stop: one after the last.
         arrays: of the whole split, where the examples are not in files.
+        batches: the `PyDataset` of the whole split, where they are read from one.
+        skipped: examples that are left out, counted from `start` as if they were not; ascending.
     """
 
     name: str
@@ -122,11 +125,18 @@ class Split:
     start: int
     stop: int
     arrays: "Arrays | None" = dataclasses.field(default=None, compare=False, repr=False)
+    batches: Any = dataclasses.field(default=None, compare=False, repr=False)
+    skipped: tuple[int, ...] = ()
 
     @property
     def num_examples(self) -> int:
         """N."""
-        return self.stop - self.start
+        return self.stop - self.start - len(self.left_out)
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """Those of `skipped` before `stop`."""
+        return self.skipped[: bisect.bisect_left(self.skipped, self.stop - self.start)]
 
     def rows(self) -> "Arrays | None":
         """Return the arrays of its own examples alone."""
@@ -147,8 +157,12 @@ class Split:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Examples in each section."""
-        return tuple(section.size for section in self.sections)
+        """Examples in each section, without those that are left out."""
+        if not self.skipped:
+            return tuple(section.size for section in self.sections)
+        ends = itertools.accumulate((section.size for section in self.sections), initial=0)
+        before = [end - bisect.bisect_left(self.skipped, end) for end in ends]
+        return tuple(stop - start for start, stop in itertools.pairwise(before))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +238,8 @@ class DatasetInfo:
 def _identity(split: Split) -> list[object]:
     shards = [(shard.name, shard.content) for shard in split.shards]
     arrays = [_digest(array) for _, array in sorted((split.arrays or {}).items())]
-    return [split.name, shards, split.start, split.stop, arrays]
+    left_out = [list(split.skipped)] if split.skipped else []
+    return [split.name, shards, split.start, split.stop, arrays, *left_out]
 
 
 def _digest(array: "np.ndarray") -> str:

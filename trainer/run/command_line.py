@@ -85,5 +85,7 @@ def _parse(argv: Sequence[str]) -> TrainConfig:
 def _placement(environment: Mapping[str, str]) -> Placement:
     cluster = read_cluster(environment)
     # Every process of this host reads two splits at a time, through one folder.
-    stage = Stage(FLAGS.stage_dir, FLAGS.stage_bytes, 2 * cluster.num_on_host)
+    stage = Stage(
+        FLAGS.stage_dir, FLAGS.stage_bytes, 2 * cluster.num_on_host, cluster.num_workers > 1
+    )
     return Placement(FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.tpu, cluster, stage)

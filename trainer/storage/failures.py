@@ -17,6 +17,17 @@ ADVICE = {
     "(roles/storage.objectAdmin) if it is the workdir",
     404: "correct the bucket and the object name",
 }
+_PAYS = (
+    "the bucket lets the requester pay, and no project was named: set FSSPEC_GS_REQUESTER_PAYS="
+    "PROJECT (s3: FSSPEC_S3_REQUESTER_PAYS=true) in the environment of the job"
+)
+_BOTO_TRANSIENT = ("botocore.exceptions.HTTPClientError", "botocore.exceptions.ConnectionError")
+_BOTO_CREDENTIALS = (
+    "botocore.exceptions.NoCredentialsError",
+    "botocore.exceptions.PartialCredentialsError",
+    "botocore.exceptions.ProfileNotFound",
+    "botocore.exceptions.NoAuthTokenError",
+)
 PERMANENT_LOCAL = frozenset(
     {
         errno.ENOSPC,
@@ -66,6 +77,10 @@ def status_of(error: BaseException) -> int | None:
         value = getattr(error, name, None)
         if isinstance(value, int | str) and str(value).isdecimal():
             return int(value)
+    # s3fs makes an OSError of what botocore raised, by its kind.
+    answer = getattr(error.__cause__ or error, "response", None)
+    if isinstance(answer, dict):
+        return answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return None
 
 
@@ -103,7 +118,13 @@ def is_transient(error: BaseException) -> bool:
     # A failed name look-up and a broken response are an aiohttp.ClientError.
     if isinstance(error, aiohttp.ClientError | requests.ConnectionError | requests.Timeout):
         return True
+    if any(kind in _BOTO_TRANSIENT for kind in _kinds(error)):
+        return True
     return bool(getattr(error, "retryable", False))
+
+
+def _kinds(error: BaseException) -> list[str]:
+    return [f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__]
 
 
 def phrase(status: int) -> str:
@@ -125,10 +146,18 @@ def permanent(error: BaseException, url: str, doing: str) -> RunError | None:
 
     The text of the original exception is left out: it may hold signed URLs and tokens.
     """
+    if any(kind in _BOTO_CREDENTIALS for kind in _kinds(error)):
+        return RunError(
+            ExitCode.BAD_CONFIG,
+            f"{doing} {describe(url)}: no credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY; public data need none: set FSSPEC_S3_ANON=true",
+        )
     status = status_of(error)
     if status is None:
         return None
     advice = ADVICE.get(status, "the request was refused; check the URL and the bucket's settings")
+    if "requester pays" in str(error).lower():
+        advice = _PAYS
     kind = MissingError if status in (404, 410) else RunError
     return kind(ExitCode.BAD_CONFIG, f"{doing} {describe(url)}: {phrase(status)}; {advice}")
 

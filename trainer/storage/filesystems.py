@@ -55,9 +55,12 @@ def url_of(scheme: str, name: str) -> str:
 def _make_filesystem(scheme: str) -> Any:
     import fsspec
 
+    # What is set in the environment comes on top: FSSPEC_GS_REQUESTER_PAYS, FSSPEC_S3_PROFILE, ...
     options = {"skip_instance_cache": True, "use_listings_cache": False}
     if scheme in ("gs", "gcs"):
         return _make_gcs(options)
+    if scheme in ("s3", "s3a"):
+        return _make_s3(options)
     if scheme == "file":
         options["auto_mkdir"] = True
     try:
@@ -71,18 +74,48 @@ def _make_filesystem(scheme: str) -> Any:
 
 def _make_gcs(options: dict[str, Any]) -> Any:
     import aiohttp
+    import fsspec
     from fsspec.asyn import sync
 
     timeout = aiohttp.ClientTimeout(
         total=None, sock_connect=CONNECT_TIMEOUT_SECS, sock_read=READ_TIMEOUT_SECS
     )
-    # Without an emulator: the usual search of Google credentials, which may ask the network.
-    token = "anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None
-    filesystem = _gcs_class()(requests_timeout=timeout, token=token, **options)
+    set_by_user = {**fsspec.config.conf.get("gcs", {}), **fsspec.config.conf.get("gs", {})}
+    # The usual search of Google credentials, which may ask the network; gcsfs on its own would end
+    # it by asking the store without any, and repeat the refusals.
+    default = "anon" if os.environ.get("STORAGE_EMULATOR_HOST") else "google_default"
+    os.environ.setdefault("GCE_METADATA_DETECT_RETRIES", "2")  # 3 s each, where none is there
+    from google.auth.exceptions import DefaultCredentialsError
+
+    options["token"] = set_by_user.get("token", default)
+    try:
+        filesystem = _gcs_class()(requests_timeout=timeout, **options)
+    except DefaultCredentialsError as error:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"gs://: no credentials ({str(error).split('. ')[0]}); give the job a service account "
+            "that is bound to a cloud identity, or log in on this machine; public data need none: "
+            "set FSSPEC_GS_TOKEN=anon",
+        ) from error
     # At exit the last registered goes first. gcsfs registers a close of its own with the session,
     # which is never awaited: so open the session now and close it before gcsfs tries to.
     sync(filesystem.loop, filesystem._set_session)
     atexit.register(_close_session, filesystem)
+    return filesystem
+
+
+def _make_s3(options: dict[str, Any]) -> Any:
+    import fsspec
+
+    timeouts = {"connect_timeout": CONNECT_TIMEOUT_SECS, "read_timeout": READ_TIMEOUT_SECS}
+    once = {"retries": {"total_max_attempts": 1}}
+    try:
+        filesystem = fsspec.filesystem("s3", config_kwargs={**timeouts, **once}, **options)
+    except ImportError as error:
+        raise RunError(
+            ExitCode.BAD_CONFIG, "s3:// needs the extra `s3`: pip install 'lockstep[s3]'"
+        ) from error
+    filesystem.retries = 1  # as for Cloud Storage: they would multiply with ours
     return filesystem
 
 

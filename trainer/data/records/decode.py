@@ -64,9 +64,7 @@ def check(records: Mapping[str, bytes], features: Mapping[str, Feature]) -> None
     Raises:
         RunError: BAD_DATA naming the place and the key.
     """
-    if _failure(list(records.values()), features) is None:
-        return
-    for where, record in records.items():
+    for where, record in _first_bad(list(records.items()), features):
         for name, feature in features.items():
             if (error := _failure([record], {name: feature})) is not None:
                 reason = _explain(record, name, feature) or _reason(error)
@@ -214,6 +212,19 @@ def _failure(records: Sequence[bytes], features: Mapping[str, Feature]) -> Excep
     except (tf.errors.OpError, ValueError) as error:
         return error
     return None
+
+
+def _first_bad(
+    records: list[tuple[str, bytes]], features: Mapping[str, Feature]
+) -> list[tuple[str, bytes]]:
+    """Return the first pair whose record cannot be decoded, found by halves; none: all can be."""
+    if _failure([record for _, record in records], features) is None:
+        return []
+    while len(records) > 1:
+        half = records[: len(records) // 2]
+        is_bad = _failure([record for _, record in half], features) is not None
+        records = half if is_bad else records[len(half) :]
+    return records
 
 
 def _explain(record: bytes, name: str, feature: Feature) -> str:

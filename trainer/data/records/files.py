@@ -15,6 +15,7 @@ from trainer.storage.stage_dir import OURS
 
 OpenShard = Callable[[int], contextlib.AbstractContextManager[Path]]
 _SHARE_OF_FREE_DISK = 0.8
+_KEPT_BYTES = 64 << 30  # a generator that never ends fills no disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Stage:
         dir: on a local disk, shared by the processes of one host; empty: a folder for temporaries.
         num_bytes: of all copies together; 0: most of what is free but for them.
         num_sharers: readers that share the folder.
+        apart: TensorFlow must not be used in this process before the workers are connected.
     """
 
     dir: str = ""
     num_bytes: int = 0
     num_sharers: int = 1
+    apart: bool = False
 
     @property
     def path(self) -> Path:
@@ -45,6 +48,15 @@ class Stage:
     def plain_path(self) -> Path:
         """The folder of what was compressed; not counted in the budget."""
         return self.path / "plain"
+
+    @property
+    def kept_path(self) -> Path:
+        """The folder of what could only be read from first to last; see `kept_limit`."""
+        return self.path / "kept"
+
+    def kept_limit(self) -> int:
+        """Return the bytes that the examples of one split may take there."""
+        return self.num_bytes or min(self.budget(), _KEPT_BYTES)
 
     def budget(self) -> int:
         """Return the bytes that all copies may take together."""

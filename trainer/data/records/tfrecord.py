@@ -72,6 +72,13 @@ def masked_crcs(payloads: Sequence[bytes]) -> np.ndarray:
     return crcs.mask(np.fromiter(map(google_crc32c.value, payloads), np.uint32, len(payloads)))
 
 
+def framed(data: bytes) -> bytes:
+    """Return a record as a file holds it."""
+    length = struct.pack("<Q", len(data))
+    header = length + _FOOTER.pack(_masked_crc(length))
+    return header + data + _FOOTER.pack(_masked_crc(data))
+
+
 def place(name: str, record: int, start: int) -> str:
     """Name file, number and first byte of a record whose data begin at byte `start`."""
     return f"{name}: record {record} at byte {start - _HEADER.size}"

@@ -11,7 +11,7 @@ from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.sources import arrays, tfds, tfrecord_pattern
+from trainer.data.sources import custom, skip_list, tfds, tfrecord_pattern
 from trainer.data.sources.source import Examples, Source
 
 _NO_STAGE = Stage()
@@ -37,7 +37,7 @@ FORMS = (
     Form("digits", r"digits", tfds),
     Form("tfds:NAME, tfds:DIRECTORY", r"tfds:.+", tfds),
     Form("a TFRecord pattern such as data/{split}-*.tfrecord", r".*[/*].*", tfrecord_pattern),
-    Form("module:function", r".+:.+", arrays, is_custom=True),
+    Form("module:function", r".+:.+", custom, is_custom=True),
 )
 """Every form of a name; the first one that fits counts."""
 
@@ -65,9 +65,14 @@ def describe(config: DatasetConfig, stage: Stage = _NO_STAGE) -> DatasetInfo:
         config: which data.
         stage: where remote files are brought that have to be read for it.
     """
-    return find(config.name).source.describe(config, stage)
+
+    def plainly(config: DatasetConfig) -> DatasetInfo:
+        return find(config.name).source.describe(config, stage)
+
+    return skip_list.describe(config, plainly) if config.skip_list else plainly(config)
 
 
 def open_split(plan: ReadPlan) -> Examples:
     """Return the examples of a split; see `source.Source`."""
-    return find(plan.info.config.name).source.open(plan)
+    source = find(plan.info.config.name).source
+    return skip_list.OthersExamples(plan, source.open) if plan.split.skipped else source.open(plan)

@@ -1,38 +1,38 @@
-"""Arrays that a function of the user returns: `config.dataset.name = "module:function"`.
+"""Arrays that a function of the user returns: split -> feature -> array [examples, ...].
 
-    def build(size: int) -> dict:
-        return {"train": {"image": images, "label": labels}, "test": {...}}
-
-It is called with `config.dataset.args`. Arrays may be memory-mapped.
+They may be memory-mapped.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from common.exit_codes import ExitCode, RunError
-from trainer import registry
 from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard
-from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan, Served
-from trainer.data.sources import roles, splits
+from trainer.data.sources import labels, roles, splits
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _KINDS = "biuf"
 _MOST_BYTES = 8  # of a number; longer ones TensorFlow does not have
-_MANY_CLASSES = 1000
 
 
-def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
-    """See `source.Source`: the function is called, once for the whole run."""
-    del stage
-    arrays = _call(config)
+def of(returned: Mapping[str, Any], config: DatasetConfig) -> DatasetInfo:
+    """Return the dataset of the arrays that the function of the user returned.
+
+    Raises:
+        RunError: BAD_CONFIG or BAD_DATA naming split and feature.
+    """
+    where = f"config.dataset.name={config.name!r}"
+    arrays = {
+        split: _check(features, f"{where}, split {split!r}", config)
+        for split, features in returned.items()
+    }
     # Nothing is read from the one "shard" of a split: it gives the split its number of examples.
     shards = {n: (Shard("memory", len(next(iter(a.values())))),) for n, a in arrays.items()}
     features = _features(arrays, config)
@@ -66,29 +66,6 @@ class ArrayExamples:
 open = ArrayExamples
 
 
-def _call(config: DatasetConfig) -> dict[str, Arrays]:
-    """Call the function and check what it returns: split -> feature -> array."""
-    name, args = config.name, config.args
-    where = f"config.dataset.name={name!r}"
-    function = registry.resolve({}, name, "config.dataset.name")
-    try:
-        returned = function(**args)
-    except TypeError as error:
-        if error.__traceback__ and error.__traceback__.tb_next is None:
-            raise RunError(
-                ExitCode.BAD_CONFIG, f"config.dataset.args={dict(args)}: {error}"
-            ) from error
-        raise
-    if not isinstance(returned, Mapping) or not returned:
-        raise RunError(
-            ExitCode.BAD_CONFIG, f"{where} returned no mapping of split to feature to array"
-        )
-    return {
-        split: _check(features, f"{where}, split {split!r}", config)
-        for split, features in returned.items()
-    }
-
-
 def _features(whole: Mapping[str, Arrays], config: DatasetConfig) -> dict[str, Feature]:
     """Return the features of an example; classes are counted over all splits."""
     found = {
@@ -105,16 +82,10 @@ def _features(whole: Mapping[str, Arrays], config: DatasetConfig) -> dict[str, F
             )
     return {
         name: dataclasses.replace(feature, num_classes=_num_classes(whole, name, config))
-        if _is_class(name, feature, config)
+        if labels.is_class(name, feature, config)
         else feature
         for name, feature in first[1].items()
     }
-
-
-def _is_class(name: str, feature: Feature, config: DatasetConfig) -> bool:
-    """Whether the numbers are classes: those of the label, not any whole number."""
-    is_whole = feature.dtype.startswith(("int", "uint"))
-    return roles.is_label(name, config) and feature.shape == () and is_whole
 
 
 def _check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarray]:
@@ -128,7 +99,7 @@ def _check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarr
         lengths = {name: len(array) for name, array in checked.items()}
         raise RunError(ExitCode.BAD_CONFIG, f"{where}: features of different length: {lengths}")
     return {
-        name: _as_classes(array, is_told=name in config.roles)
+        name: labels.as_classes(array, is_told=name in config.roles)
         if roles.is_label(name, config)
         else array
         for name, array in checked.items()
@@ -154,42 +125,6 @@ def _plain(array: np.ndarray, where: str) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _as_classes(label: np.ndarray, *, is_told: bool) -> np.ndarray:
-    """Return a label as whole numbers [N], where that is what it holds in another form.
-
-    Args:
-        label: [N, ...].
-        is_told: config or loss say that these are classes, not the name alone.
-    """
-    if label.ndim == 2 and label.shape[1] == 1:
-        label = label[:, 0]
-    if label.ndim == 1 and label.dtype.kind == "b":
-        return label.astype(np.int64)
-    if is_told and label.ndim == 1 and label.dtype.kind == "f" and (label == np.floor(label)).all():
-        return label.astype(np.int64)
-    return label
-
-
 def _num_classes(whole: Mapping[str, Arrays], name: str, config: DatasetConfig) -> int:
-    for split, arrays in whole.items():
-        if len(arrays[name]) and arrays[name].min() < 0:
-            raise RunError(
-                ExitCode.BAD_DATA,
-                f"config.dataset.name: split {split!r}, feature {name!r}: example "
-                f"{int(arrays[name].argmin())} is {int(arrays[name].min())}; a label is 0 or more; "
-                f"{_a_target(name)}",
-            )
-    count = max((int(a[name].max()) for a in whole.values() if len(a[name])), default=0) + 1
-    num_examples = sum(len(arrays[name]) for arrays in whole.values())
-    if count > max(num_examples, _MANY_CLASSES) and config.roles.get(name) != "label":
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"config.dataset.name: feature {name!r}: {count} classes for {num_examples} examples? "
-            f'{_a_target(name)}; if they are classes, "label"',
-        )
-    return count
-
-
-def _a_target(name: str) -> str:
-    line = json.dumps({name: "target"})
-    return f"if it is a number and no class, write --config.dataset.roles='{line}'"
+    extents = {split: labels.Extent.of(arrays[name]) for split, arrays in whole.items()}
+    return labels.num_classes(extents, name, config)

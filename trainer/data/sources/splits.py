@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
@@ -29,6 +30,7 @@ def choose(
     *,
     skipped: Sequence[str] = (),
     arrays: Mapping[str, Arrays] | None = None,
+    batches: Mapping[str, Any] | None = None,
 ) -> DatasetInfo:
     """Return the dataset, cut as the config says: `train`, `train[:42000]`, `train[-10%:]`.
 
@@ -39,13 +41,19 @@ def choose(
         shards: of every split.
         skipped: see `DatasetInfo`.
         arrays: of every split, where the examples are not in files.
+        batches: the `PyDataset` of every split, where they are read from one.
 
     Raises:
         RunError: BAD_CONFIG where the form is wrong, there is no such split, or it is empty.
     """
     whole = {
         name: Split(
-            name, files, 0, sum(file.num_examples for file in files), (arrays or {}).get(name)
+            name,
+            files,
+            start=0,
+            stop=sum(file.num_examples for file in files),
+            arrays=(arrays or {}).get(name),
+            batches=(batches or {}).get(name),
         )
         for name, files in shards.items()
     }
