@@ -42,6 +42,7 @@ class Feature:
         pad_value: what then fills up.
         resized: stored images have any size, and are brought to `shape`.
         role: what the numbers mean, one of `sources.roles.ROLES`; "" where nothing depends on it.
+        classes: names of the classes of a label that is stored as text, in the order of numbers.
     """
 
     shape: tuple[int | None, ...]
@@ -52,6 +53,7 @@ class Feature:
     pad_value: float = 0
     resized: bool = False
     role: str = ""
+    classes: tuple[str, ...] = ()
 
     @property
     def is_pixels(self) -> bool:

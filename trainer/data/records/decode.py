@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
+from trainer.data.records import images
 
 Example = dict[str, tf.Tensor]
 # Large enough that starting a task costs little, small enough that a few dozen fit into memory.
@@ -15,11 +17,8 @@ _STORED = {
     **dict.fromkeys(("float64", "float32", "float16", "bfloat16"), tf.float32),
     "string": tf.string,
 }
-_PNG, _DEPTH_BYTE, _DEEP = b"\x89PNG", 24, b"\x10"
 
 
-# Nothing to convert here, and the files that a conversion writes would outlive a kill.
-@tf.autograph.experimental.do_not_convert
 def decode_blocks(
     blocks: tf.data.Dataset, features: Mapping[str, Feature], block_size: int
 ) -> tf.data.Dataset:
@@ -28,14 +27,47 @@ def decode_blocks(
     Returns:
         a dataset of feature -> [block_size, ...].
     """
-    parse = make_parser(features)
+    return _in_parallel(blocks, make_parser(features), features, block_size)
+
+
+def decode_columns(
+    blocks: tf.data.Dataset, features: Mapping[str, Feature], block_size: int
+) -> tf.data.Dataset:
+    """Decode a dataset of one tensor [block_size, ...] a feature: images are still files in it.
+
+    Returns:
+        a dataset of feature -> [block_size, ...].
+    """
+
+    def decode(*columns: tf.Tensor) -> Example:
+        pairs = zip(columns, features.items(), strict=True)
+        return {
+            name: images.decode(column, feature) if feature.encoding == "image" else column
+            for column, (name, feature) in pairs
+        }
+
+    return _in_parallel(blocks, decode, features, block_size)
+
+
+# Nothing to convert here, and the files that a conversion writes would outlive a kill.
+@tf.autograph.experimental.do_not_convert
+def _in_parallel(
+    blocks: tf.data.Dataset,
+    decode: Callable[..., Example],
+    features: Mapping[str, Feature],
+    block_size: int,
+) -> tf.data.Dataset:
     size = block_size
     if any(feature.encoding == "image" for feature in features.values()):
         size = max(n for n in range(1, _IMAGES_A_TASK + 1) if block_size % n == 0)
     if size == block_size:
-        return blocks.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-    parts = blocks.map(lambda block: tf.reshape(block, [-1, size])).unbatch()
-    decoded = parts.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(block_size // size)
+        return blocks.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def cut(*columns: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(tf.reshape(x, [-1, size, *x.shape[1:]]) for x in columns)
+
+    parts = blocks.map(cut).unbatch()
+    decoded = parts.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(block_size // size)
 
     def join(example: Example) -> Example:
         return {n: tf.reshape(x, [block_size, *x.shape[2:]]) for n, x in example.items()}
@@ -75,6 +107,23 @@ def check(records: Mapping[str, bytes], features: Mapping[str, Feature]) -> None
                     f"{where}: key {name!r} is not {describe(feature)}: "
                     f"{reason}; correct the file, or the feature spec in "
                     "config.dataset.args",
+                ) from error
+
+
+def check_columns(
+    places: Sequence[str], columns: Sequence[np.ndarray], features: Mapping[str, Feature]
+) -> None:
+    """Raise for the first image of columns that cannot be decoded; see `check`."""
+    for values, (name, feature) in zip(columns, features.items(), strict=True):
+        for where, value in zip(places, values, strict=True):
+            if feature.encoding != "image":
+                break
+            try:
+                images.decode(tf.constant([value]), feature)
+            except (tf.errors.OpError, ValueError) as error:
+                reason = images.explain(value, feature) or _reason(error)
+                raise RunError(
+                    ExitCode.BAD_DATA, f"{where}: {name!r} is not {describe(feature)}: {reason}"
                 ) from error
 
 
@@ -133,7 +182,7 @@ def _spec(feature: Feature) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFea
 
 def _decode(value: tf.Tensor, feature: Feature) -> tf.Tensor:
     if feature.encoding == "image":
-        return _decode_images(value, feature)
+        return images.decode(value, feature)
     if feature.encoding == "raw":
         # Not -1: bytes of several values would be cut into as many examples.
         flat = tf.io.decode_raw(value, feature.dtype)
@@ -151,51 +200,11 @@ def _cast(value: tf.Tensor, dtype: str) -> tf.Tensor:
     cast = tf.cast(value, dtype)
     if value.dtype.is_floating:  # rounding is what a narrow dtype means, infinity is not
         kept = tf.math.is_finite(tf.cast(cast, value.dtype)) | ~tf.math.is_finite(value)
-        return cast if cast.dtype.size >= value.dtype.size else _require(cast, kept)
+        return cast if cast.dtype.size >= value.dtype.size else images.require(cast, kept)
     if cast.dtype.is_floating or cast.dtype == value.dtype:
         return cast
     kept = tf.cast(cast, value.dtype) == value
-    return _require(cast, kept & (value >= 0) if cast.dtype.is_unsigned else kept)
-
-
-def _require(value: tf.Tensor, holds: tf.Tensor) -> tf.Tensor:
-    """Return `value` [n, ...]; a look-up that fails where anything of `holds` is false.
-
-    An assertion would not run in parallel, and a reshape is optimized away.
-    """
-    wrong = tf.cast(~tf.reduce_all(holds), tf.int32)
-    rows = tf.range(tf.shape(value)[0]) + wrong * tf.shape(value)[0]
-    return tf.ensure_shape(tf.gather(value, rows), value.shape)
-
-
-def _is_deep(values: tf.Tensor) -> tf.Tensor:
-    """Return bool[n]: which are PNG files of 16 bits a channel; the decoder would halve them."""
-    is_png = tf.strings.substr(values, 0, len(_PNG)) == _PNG
-    return is_png & (tf.strings.substr(values, _DEPTH_BYTE, 1) == _DEEP)
-
-
-def _decode_images(values: tf.Tensor, feature: Feature) -> tf.Tensor:
-    is_deep = feature.dtype == "uint16"
-    values = _require(values, _is_deep(values) == is_deep)
-
-    def decode(value: tf.Tensor) -> tf.Tensor:
-        if is_deep:
-            image = tf.io.decode_png(value, channels=feature.shape[-1], dtype=tf.uint16)
-            return tf.ensure_shape(image, feature.shape)
-        image = tf.io.decode_image(value, channels=feature.shape[-1], expand_animations=False)
-        if feature.resized:
-            image = _resize(image, feature)
-        return tf.ensure_shape(tf.cast(image, feature.dtype), feature.shape)
-
-    # An operation for each image: they run in parallel, and a loop costs more than a small image.
-    return tf.stack([decode(value) for value in tf.unstack(values)])
-
-
-def _resize(image: tf.Tensor, feature: Feature) -> tf.Tensor:
-    if feature.role == "mask":  # between two classes there is none
-        return tf.image.resize(image, feature.shape[:2], "nearest")
-    image = tf.image.resize(image, feature.shape[:2], antialias=True)
-    return tf.clip_by_value(tf.round(image), 0, 255)
+    return images.require(cast, kept & (value >= 0) if cast.dtype.is_unsigned else kept)
 
 
 def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:
@@ -228,26 +237,13 @@ def _explain(record: bytes, name: str, feature: Feature) -> str:
         size = feature.num_bytes
         return f"it holds {len(values[0])} bytes, not {size}" if len(values[0]) != size else ""
     if feature.encoding == "image" and isinstance(values[0], bytes):
-        return _explain_image(values[0], feature)
+        return images.explain(values[0], feature)
     integers = not feature.encoding and isinstance(values[0], int) and feature.dtype != "string"
     if integers and _STORED.get(feature.dtype, tf.int64) == tf.int64:
         dtype = tf.as_dtype(feature.dtype)
         low, high = (0, 1) if dtype == tf.bool else (dtype.min, dtype.max)
         wrong = [v for v in values if isinstance(v, int) and not low <= v <= high]
         return f"{wrong[0]} is none of {dtype.name}" if wrong else ""
-    return ""
-
-
-def _explain_image(value: bytes, feature: Feature) -> str:
-    is_png = value.startswith(_PNG)
-    is_deep = is_png and value[_DEPTH_BYTE : _DEPTH_BYTE + 1] == _DEEP
-    if is_deep and feature.dtype == "uint8":
-        return 'it is a PNG of 16 bits a channel, which needs "dtype": "uint16"'
-    if feature.dtype == "uint16" and not is_deep:
-        bits = value[_DEPTH_BYTE] if is_png and len(value) > _DEPTH_BYTE else 0
-        return (
-            f"it is a PNG of {bits} bits a channel, not 16" if bits else "it is no PNG of 16 bits"
-        )
     return ""
 
 

@@ -11,7 +11,14 @@ from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.sources import arrays, tfds, tfrecord_pattern
+from trainer.data.sources import (
+    arrays,
+    arrow_files,
+    csv_files,
+    parquet,
+    tfds,
+    tfrecord_pattern,
+)
 from trainer.data.sources.source import Examples, Source
 
 _NO_STAGE = Stage()
@@ -33,9 +40,17 @@ class Form(NamedTuple):
     is_custom: bool = False
 
 
+def _ending(*extensions: str) -> str:
+    """Return a regex of the names of files of a format, in any case, plain or compressed."""
+    return rf"(?i).+\.({'|'.join(extensions)})(\.gz)?"
+
+
 FORMS = (
     Form("digits", r"digits", tfds),
     Form("tfds:NAME, tfds:DIRECTORY", r"tfds:.+", tfds),
+    Form("a CSV pattern such as data/{split}.csv", _ending("csv", "tsv"), csv_files),
+    Form("data/{split}-*.parquet", _ending("parquet", "pq"), parquet),
+    Form("data/{split}/data-*.arrow", _ending("arrow", "feather"), arrow_files),
     Form("a TFRecord pattern such as data/{split}-*.tfrecord", r".*[/*].*", tfrecord_pattern),
     Form("module:function", r".+:.+", arrays, is_custom=True),
 )

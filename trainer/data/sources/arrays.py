@@ -7,7 +7,6 @@ It is called with `config.dataset.args`. Arrays may be memory-mapped.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,13 @@ from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan, Served
-from trainer.data.sources import roles, splits
+from trainer.data.sources import classes, roles, splits
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _KINDS = "biuf"
 _MOST_BYTES = 8  # of a number; longer ones TensorFlow does not have
-_MANY_CLASSES = 1000
 
 
 def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
@@ -171,25 +169,15 @@ def _as_classes(label: np.ndarray, *, is_told: bool) -> np.ndarray:
 
 
 def _num_classes(whole: Mapping[str, Arrays], name: str, config: DatasetConfig) -> int:
-    for split, arrays in whole.items():
-        if len(arrays[name]) and arrays[name].min() < 0:
-            raise RunError(
-                ExitCode.BAD_DATA,
-                f"config.dataset.name: split {split!r}, feature {name!r}: example "
-                f"{int(arrays[name].argmin())} is {int(arrays[name].min())}; a label is 0 or more; "
-                f"{_a_target(name)}",
-            )
-    count = max((int(a[name].max()) for a in whole.values() if len(a[name])), default=0) + 1
-    num_examples = sum(len(arrays[name]) for arrays in whole.values())
-    if count > max(num_examples, _MANY_CLASSES) and config.roles.get(name) != "label":
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"config.dataset.name: feature {name!r}: {count} classes for {num_examples} examples? "
-            f'{_a_target(name)}; if they are classes, "label"',
-        )
-    return count
-
-
-def _a_target(name: str) -> str:
-    line = json.dumps({name: "target"})
-    return f"if it is a number and no class, write --config.dataset.roles='{line}'"
+    held = {split: arrays[name] for split, arrays in whole.items() if len(arrays[name])}
+    if not held:
+        return 1
+    split = min(held, key=lambda split: int(held[split].min()))
+    return classes.count(
+        name,
+        config,
+        lowest=int(held[split].min()),
+        where=f"split {split!r}, feature {name!r}: example {int(held[split].argmin())}",
+        highest=max(int(array.max()) for array in held.values()),
+        num_examples=sum(map(len, held.values())),
+    )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from common.exit_codes import ExitCode, RunError
+from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard, Split
 from trainer.data.sources import roles
@@ -19,6 +20,29 @@ def names(config: DatasetConfig) -> list[str]:
     """Return the splits of which the config uses something."""
     used = [config.train_split] + [config.eval_split] * (not config.holdout)
     return list(dict.fromkeys(spec.partition("[")[0] for spec in used if spec))
+
+
+def find_files(config: DatasetConfig) -> Shards:
+    """Return the files that the pattern of the config matches, by split, sorted; not yet counted.
+
+    Without `{split}` in the pattern all are `train`. Hidden files are left out, as a shell does.
+
+    Raises:
+        RunError: BAD_CONFIG where a split has none.
+    """
+    used = names(config) if "{split}" in config.name else ["train"]
+    return {name: _list(config.name.replace("{split}", name)) for name in used}
+
+
+def _list(pattern: str) -> tuple[Shard, ...]:
+    is_hidden = pattern.rpartition("/")[2].startswith(".")
+    shards = [Shard(file.url, 0) for file in storage.list_files(pattern)]
+    found = tuple(shard for shard in shards if is_hidden or not shard.name.startswith("."))
+    if not found:
+        raise RunError(
+            ExitCode.BAD_CONFIG, f"config.dataset.name={pattern!r} matches no file; correct it"
+        )
+    return found
 
 
 def choose(
