@@ -232,6 +232,10 @@ def _identity(split: Split) -> list[object]:
 def _digest(array: "np.ndarray") -> str:
     """Hash the bytes of an array part by part: memory-mapped, it may be larger than the memory."""
     digest = hashlib.sha256()
+    if array.dtype.kind == "O":  # text, of which the array holds no more than where it is
+        for text in array.ravel():
+            digest.update(len(text).to_bytes(8, "little") + text)
+        return digest.hexdigest()
     rows = max(1, _HASHED_BYTES * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), rows):
         digest.update(array[start : start + rows].tobytes())

@@ -45,7 +45,8 @@ class ShardReader(abc.ABC):
         self._starts = np.cumsum([0, *plan.split.sizes[:-1]])
         self._firsts = np.asarray([section.first for section in self._sections])
         first = self._sections[0].shard
-        self.example_bytes = max(1, file_bytes(first.url) // max(1, first.num_examples))
+        num_bytes = first.num_bytes or file_bytes(first.url)
+        self.example_bytes = max(1, num_bytes // max(1, first.num_examples))
         _allow_open_files(len(self._sections))
         self._open: dict[int, OpenShard] = {}
         self._lock = threading.Lock()  # a pipeline that failed may still be reading ahead

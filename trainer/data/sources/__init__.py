@@ -12,12 +12,16 @@ from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.sources import (
+    array_record,
     arrays,
     arrow_files,
     csv_files,
+    image_folder,
+    numpy_files,
     parquet,
     tfds,
     tfrecord_pattern,
+    webdataset,
 )
 from trainer.data.sources.source import Examples, Source
 
@@ -51,6 +55,10 @@ FORMS = (
     Form("a CSV pattern such as data/{split}.csv", _ending("csv", "tsv"), csv_files),
     Form("data/{split}-*.parquet", _ending("parquet", "pq"), parquet),
     Form("data/{split}/data-*.arrow", _ending("arrow", "feather"), arrow_files),
+    Form("data/{split}.npz, data/{split}_*.npy", _ending("npz", "npy"), numpy_files),
+    Form("data/{split}-*.array_record", r"(?i).+\.array_?record(-[^/]*)?", array_record),
+    Form("data/{split}-*.tar", _ending("tar", "tgz"), webdataset),
+    Form("images:DIRECTORY, images:DIRECTORY/{split}", r"images:.+", image_folder),
     Form("a TFRecord pattern such as data/{split}-*.tfrecord", r".*[/*].*", tfrecord_pattern),
     Form("module:function", r".+:.+", arrays, is_custom=True),
 )

@@ -3,7 +3,8 @@
     def build(size: int) -> dict:
         return {"train": {"image": images, "label": labels}, "test": {...}}
 
-It is called with `config.dataset.args`. Arrays may be memory-mapped.
+It is called with `config.dataset.args`. Arrays may be memory-mapped; for the features of a split a
+DataFrame may stand, of pandas or of any library whose columns have `to_numpy`.
 """
 
 import dataclasses
@@ -16,9 +17,10 @@ from common.exit_codes import ExitCode, RunError
 from trainer import registry
 from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard
+from trainer.data.records.column_reader import numbered
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan, Served
-from trainer.data.sources import classes, roles, splits
+from trainer.data.sources import classes, frames, roles, splits
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -30,10 +32,15 @@ _MOST_BYTES = 8  # of a number; longer ones TensorFlow does not have
 def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
     """See `source.Source`: the function is called, once for the whole run."""
     del stage
-    arrays = _call(config)
+    return describe_arrays(config, _call(config))
+
+
+def describe_arrays(config: DatasetConfig, whole: Mapping[str, Arrays]) -> DatasetInfo:
+    """Return the dataset of arrays in memory that were checked: split -> feature -> array."""
+    arrays, names = _with_classes(whole, config)
     # Nothing is read from the one "shard" of a split: it gives the split its number of examples.
     shards = {n: (Shard("memory", len(next(iter(a.values())))),) for n, a in arrays.items()}
-    features = _features(arrays, config)
+    features = _features(arrays, config, names)
     return splits.choose(config, config.name, features, shards, arrays=arrays)
 
 
@@ -82,15 +89,40 @@ def _call(config: DatasetConfig) -> dict[str, Arrays]:
             ExitCode.BAD_CONFIG, f"{where} returned no mapping of split to feature to array"
         )
     return {
-        split: _check(features, f"{where}, split {split!r}", config)
+        split: check(features, f"{where}, split {split!r}", config)
         for split, features in returned.items()
     }
 
 
-def _features(whole: Mapping[str, Arrays], config: DatasetConfig) -> dict[str, Feature]:
+def _with_classes(
+    whole: Mapping[str, Arrays], config: DatasetConfig
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, tuple[str, ...]]]:
+    """Return the arrays with numbers for the texts of a label, and those texts, sorted."""
+    arrays = {split: dict(held) for split, held in whole.items()}
+    names: dict[str, tuple[str, ...]] = {}
+    for name in {n for held in arrays.values() for n in held if roles.is_label(n, config)}:
+        texts = [held[name] for held in arrays.values() if name in held]
+        if all(text.dtype.kind == "O" and text.ndim == 1 for text in texts):
+            found = sorted({text.decode() for array in texts for text in array})
+            names[name] = tuple(found)
+            for held in arrays.values():
+                held[name] = numbered(held[name], names[name])
+    return arrays, names
+
+
+def _features(
+    whole: Mapping[str, Arrays], config: DatasetConfig, names: Mapping[str, tuple[str, ...]]
+) -> dict[str, Feature]:
     """Return the features of an example; classes are counted over all splits."""
     found = {
-        split: {n: Feature(tuple(a.shape[1:]), str(a.dtype)) for n, a in arrays.items()}
+        split: {
+            n: Feature(
+                tuple(a.shape[1:]),
+                "string" if a.dtype.kind == "O" else str(a.dtype),
+                classes=names.get(n, ()),
+            )
+            for n, a in arrays.items()
+        }
         for split, arrays in whole.items()
     }
     first, *others = found.items()
@@ -115,11 +147,18 @@ def _is_class(name: str, feature: Feature, config: DatasetConfig) -> bool:
     return roles.is_label(name, config) and feature.shape == () and is_whole
 
 
-def _check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarray]:
+def check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarray]:
+    """Return the features of a split as TensorFlow takes them.
+
+    Raises:
+        RunError: BAD_CONFIG or BAD_DATA naming the feature, and what is wrong with it.
+    """
+    if not isinstance(arrays, Mapping) and hasattr(arrays, "columns"):
+        arrays = frames.to_arrays(arrays, where)
     if not isinstance(arrays, Mapping) or not arrays:
         raise RunError(ExitCode.BAD_CONFIG, f"{where}: no mapping of feature to array")
     checked = {
-        name: _plain(np.asanyarray(values), f"{where}, feature {name!r}")
+        name: plain(np.asanyarray(values), f"{where}, feature {name!r}")
         for name, values in arrays.items()
     }
     if len({len(array) for array in checked.values()}) > 1:
@@ -133,8 +172,14 @@ def _check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarr
     }
 
 
-def _plain(array: np.ndarray, where: str) -> np.ndarray:
-    """Return an array as TensorFlow takes it."""
+def plain(array: np.ndarray, where: str) -> np.ndarray:
+    """Return an array as TensorFlow takes it.
+
+    Raises:
+        RunError: BAD_CONFIG where it holds no numbers, BAD_DATA where some are masked.
+    """
+    if array.dtype.kind in "OSU":
+        return _texts(array, where)
     if array.dtype.kind not in _KINDS or array.ndim == 0 or array.dtype.itemsize > _MOST_BYTES:
         raise RunError(
             ExitCode.BAD_CONFIG,
@@ -150,6 +195,20 @@ def _plain(array: np.ndarray, where: str) -> np.ndarray:
             )
         array = array.data
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _texts(array: np.ndarray, where: str) -> np.ndarray:
+    """Return text as object[n, ...] of bytes; other objects are refused."""
+    texts = np.empty(array.shape, object)
+    for place, value in enumerate(array.ravel().tolist()):
+        if not isinstance(value, str | bytes):
+            raise RunError(
+                ExitCode.BAD_DATA,
+                f"{where}: value {place} is {value!r}, a {type(value).__name__}; give an array of "
+                "numbers, or of text, without missing values",
+            )
+        texts.ravel()[place] = value.encode() if isinstance(value, str) else value
+    return texts
 
 
 def _as_classes(label: np.ndarray, *, is_told: bool) -> np.ndarray:

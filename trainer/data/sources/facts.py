@@ -1,7 +1,7 @@
 """What is noted of a file while its copy is made, and the features that follow from it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,25 +49,36 @@ class Facts:
 
     def note_images(self, name: str, kind: image_kinds.Kind) -> None:
         """Note an image file of a feature."""
+        self.found["features"][name] = ["string", [], True]
         self._kinds.setdefault(name, image_kinds.Kinds()).add(kind)
         self.found["kinds"] = {n: kinds.found() for n, kinds in self._kinds.items()}
 
-    def note(self, batch: Batch, fields: Fields, where: Callable[[str, int], str]) -> Batch:
+    def note(
+        self,
+        batch: Batch,
+        fields: Fields,
+        where: Callable[[str, int], str],
+        pointed: Collection[str] = (),
+    ) -> Batch:
         """Note some rows; returns them with the classes of a label as whole numbers.
 
         Args:
             batch: of rows.
             fields: that the config gives.
             where: names the place of a row of the batch and its column.
+            pointed: columns that say where images are, which were noted by themselves.
 
         Raises:
             RunError: BAD_DATA where rows do not go together with those before.
         """
         batch = {
-            n: self._label(n, x, where) if roles.is_label(n, self._config) else x
+            n: x
+            if n in pointed or not roles.is_label(n, self._config)
+            else self._label(n, x, where)
             for n, x in batch.items()
         }
-        for name, values in batch.items():
+        for name in set(batch) - set(pointed):
+            values = batch[name]
             is_bytes = values.dtype.kind == "O"
             is_image = fields.get(name, {}).get("encoding") == "image" or name in self._images
             form = ["string" if is_bytes else str(values.dtype), list(values.shape[1:]), is_image]
@@ -118,14 +129,13 @@ class Facts:
 
 
 def features_of(
-    noted: Mapping[str, Mapping[str, Any]], config: DatasetConfig, told: Mapping[str, str] = {}
+    noted: Mapping[str, Mapping[str, Any]], config: DatasetConfig
 ) -> dict[str, Feature]:
     """Return the features of all files together.
 
     Args:
         noted: URL -> facts of the file.
         config: with the fields that are given, and the size of images.
-        told: roles that the source knows.
 
     Raises:
         RunError: BAD_DATA where two files hold different things; and see `classes`, `image_kinds`.
@@ -142,7 +152,7 @@ def features_of(
             kinds = [
                 image_kinds.Kind(*k) for facts in filled.values() for k in facts["kinds"][name]
             ]
-            role = config.roles.get(name, told.get(name, ""))
+            role = config.roles.get(name, "mask" if roles.names_mask(name) else "")
             size = config.args.get("image_size")
             features[name] = image_kinds.propose(name, kinds, given, size, role)
         else:

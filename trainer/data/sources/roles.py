@@ -42,6 +42,11 @@ def is_label(name: str, config: DatasetConfig) -> bool:
     return config.roles.get(name, "label" if by_name else "") == "label"
 
 
+def names_mask(name: str) -> bool:
+    """Whether the name of a feature says that it is a mask."""
+    return any(word in name.lower() for word in _MASK_WORDS)
+
+
 def assign(features: Mapping[str, Feature], config: DatasetConfig) -> dict[str, Feature]:
     """Return the features with their roles.
 
@@ -67,7 +72,7 @@ def _role(name: str, feature: Feature, config: DatasetConfig) -> str:
     if not feature.is_pixels:
         is_counted = feature.num_classes is not None or is_label(name, config)
         return "label" if is_counted else {"string": "text"}.get(feature.dtype, "")
-    if any(word in name.lower() for word in _MASK_WORDS):
+    if names_mask(name):
         return "mask"
     if any(word in name.lower() for word in _IMAGE_WORDS):
         return "image"  # may be what is compared with as well: an autoencoder

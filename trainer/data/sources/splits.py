@@ -31,10 +31,15 @@ def find_files(config: DatasetConfig) -> Shards:
         RunError: BAD_CONFIG where a split has none.
     """
     used = names(config) if "{split}" in config.name else ["train"]
-    return {name: _list(config.name.replace("{split}", name)) for name in used}
+    return {name: list_files(config.name.replace("{split}", name)) for name in used}
 
 
-def _list(pattern: str) -> tuple[Shard, ...]:
+def list_files(pattern: str) -> tuple[Shard, ...]:
+    """Return the files that a pattern matches, sorted; hidden ones are left out.
+
+    Raises:
+        RunError: BAD_CONFIG where there is none.
+    """
     is_hidden = pattern.rpartition("/")[2].startswith(".")
     shards = [Shard(file.url, 0) for file in storage.list_files(pattern)]
     found = tuple(shard for shard in shards if is_hidden or not shard.name.startswith("."))
