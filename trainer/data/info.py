@@ -42,6 +42,7 @@ class Feature:
         pad_value: what then fills up.
         resized: stored images have any size, and are brought to `shape`.
         role: what the numbers mean, one of `sources.roles.ROLES`; "" where nothing depends on it.
+        sequence: one of the lists of a `tf.train.SequenceExample`; `shape` begins with its steps.
         classes: names of the classes of a label that is stored as text, in the order of numbers.
     """
 
@@ -53,6 +54,7 @@ class Feature:
     pad_value: float = 0
     resized: bool = False
     role: str = ""
+    sequence: bool = False
     classes: tuple[str, ...] = ()
 
     @property

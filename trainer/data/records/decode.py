@@ -1,6 +1,7 @@
 """Decodes serialized examples by their features."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +9,7 @@ import tensorflow as tf
 from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
-from trainer.data.records import images
+from trainer.data.records import images, sequences
 
 Example = dict[str, tf.Tensor]
 # Large enough that starting a task costs little, small enough that a few dozen fit into memory.
@@ -77,11 +78,17 @@ def _in_parallel(
 
 def make_parser(features: Mapping[str, Feature]) -> Callable[[tf.Tensor], Example]:
     """Return the function from serialized `tf.train.Example`s string[n] to tensors [n, ...]."""
-    specs = {name: _spec(feature) for name, feature in features.items()}
+    lists = {name: feature for name, feature in features.items() if feature.sequence}
+    specs = {name: _spec(feature) for name, feature in features.items() if name not in lists}
+    stored = {name: _stored(feature) for name, feature in lists.items()}
 
     def parse(serialized: tf.Tensor) -> Example:
-        raw = tf.io.parse_example(serialized, specs)
-        return {name: _decode(raw[name], feature) for name, feature in features.items()}
+        # The context of a SequenceExample lies where the features of an Example do.
+        raw = tf.io.parse_example(serialized, specs) if specs else {}
+        found = {name: _decode(value, features[name]) for name, value in raw.items()}
+        for name, (values, lengths) in sequences.parse(serialized, lists, stored).items():
+            found[name] = sequences.decode(values, lengths, features[name], _decode)
+        return {name: found[name] for name in features}
 
     return parse
 
@@ -127,33 +134,41 @@ def check_columns(
                 ) from error
 
 
-def optional_keys(features: Mapping[str, Feature]) -> list[str]:
-    """Return the keys that a record may lack: a misspelt one would be all padding."""
-    return [name for name, feature in features.items() if feature.padded]
+def optional(features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Return those whose key a record may lack: a misspelt one would be all padding."""
+    return {name: feature for name, feature in features.items() if feature.padded}
 
 
-def unheld_keys(records: Iterable[bytes], keys: Iterable[str]) -> list[str]:
-    """Return those of `keys` of which none of the records holds a value."""
-    missing = list(keys)
+def unheld(records: Iterable[bytes], features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Return those features of which none of the records holds a value."""
+    missing = dict(features)
     for record in records:
         if not missing:
             break
-        held = _example(record).features.feature
-        missing = [key for key in missing if key not in held or not _values(held[key])]
+        example = _example(record)
+        missing = {n: f for n, f in missing.items() if not _is_held(example, n, f)}
     return missing
+
+
+def _is_held(example: tf.train.SequenceExample, name: str, feature: Feature) -> bool:
+    values, lists = example.context.feature, example.feature_lists.feature_list
+    if feature.sequence:
+        return name in lists and len(lists[name].feature) > 0
+    return name in values and len(_values(values[name])) > 0
 
 
 def keys_in_words(record: bytes, key: str) -> str:
     """Return the keys that a record has, and the one that `key` may have been meant to be."""
     try:
-        lists = tf.train.SequenceExample.FromString(record).feature_lists.feature_list
-        held = sorted(_example(record).features.feature)
+        example = _example(record)
+        lists = example.feature_lists.feature_list
+        held = sorted({*example.context.feature, *lists})
     except Exception:  # the error class belongs to a library of TensorFlow's
         return "the record is no tf.train.Example"
     if key in lists:
         return (
-            f"the record is a tf.train.SequenceExample and {key!r} one of its feature_lists, which "
-            "are not read; write tf.train.Example with all values of the list under one key"
+            f"the record is a tf.train.SequenceExample and {key!r} one of its feature_lists; write "
+            f'"sequence": true, and as shape its steps and what a step holds'
         )
     keys = f"the record has the keys {', '.join(held) or '(none)'}"
     return f"{spelling.did_you_mean(key, held)} {keys}".strip()
@@ -171,13 +186,17 @@ def describe(feature: Feature) -> str:
 def _spec(feature: Feature) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
     if feature.encoding:
         return tf.io.FixedLenFeature([], tf.string)
-    stored = _STORED.get(feature.dtype, tf.int64)
+    stored = _stored(feature)
     if not feature.padded:
         return tf.io.FixedLenFeature(feature.shape, stored)
     default = str(feature.pad_value) if stored == tf.string else feature.pad_value
     return tf.io.FixedLenSequenceFeature(
         feature.shape[1:], stored, allow_missing=True, default_value=default
     )
+
+
+def _stored(feature: Feature) -> tf.DType:
+    return tf.string if feature.encoding else _STORED.get(feature.dtype, tf.int64)
 
 
 def _decode(value: tf.Tensor, feature: Feature) -> tf.Tensor:
@@ -228,16 +247,16 @@ def _failure(records: Sequence[bytes], features: Mapping[str, Feature]) -> Excep
 def _explain(record: bytes, name: str, feature: Feature) -> str:
     """Return what is wrong with a value that cannot be decoded; "" where only TensorFlow knows."""
     try:
-        values = _values(_example(record).features.feature[name])
+        example = _example(record)
     except Exception:  # see `keys_in_words`
         return ""
+    if feature.sequence:
+        return _explain_list(example.feature_lists.feature_list, name, feature)
+    values = _values(example.context.feature[name])
     if not values:
         return keys_in_words(record, name)
-    if feature.encoding == "raw" and isinstance(values[0], bytes):
-        size = feature.num_bytes
-        return f"it holds {len(values[0])} bytes, not {size}" if len(values[0]) != size else ""
-    if feature.encoding == "image" and isinstance(values[0], bytes):
-        return images.explain(values[0], feature)
+    if feature.encoding and isinstance(values[0], bytes):
+        return _explain_bytes(values[0], feature)
     integers = not feature.encoding and isinstance(values[0], int) and feature.dtype != "string"
     if integers and _STORED.get(feature.dtype, tf.int64) == tf.int64:
         dtype = tf.as_dtype(feature.dtype)
@@ -247,8 +266,24 @@ def _explain(record: bytes, name: str, feature: Feature) -> str:
     return ""
 
 
-def _example(record: bytes) -> tf.train.Example:
-    return tf.train.Example.FromString(record)
+def _explain_bytes(value: bytes, feature: Feature) -> str:
+    if feature.encoding == "image":
+        return images.explain(value, feature)
+    size = feature.num_bytes
+    return f"it holds {len(value)} bytes, not {size}" if len(value) != size else ""
+
+
+def _explain_list(lists: Any, name: str, feature: Feature) -> str:
+    if name not in lists:
+        return f"its feature_lists are {', '.join(sorted(lists)) or '(none)'}"
+    count, steps = len(lists[name].feature), feature.shape[0] or 0
+    wrong = count > steps or (count < steps and not feature.padded)
+    return f"the list holds {count} steps" if wrong else ""
+
+
+def _example(record: bytes) -> tf.train.SequenceExample:
+    """Parse a record; a `tf.train.Example` is one without lists."""
+    return tf.train.SequenceExample.FromString(record)
 
 
 def _values(feature: tf.train.Feature) -> Sequence[bytes | float | int]:

@@ -120,14 +120,14 @@ def _check_keys(records: np.ndarray, plan: ReadPlan, kind: type[RecordReader]) -
     """
     from trainer.data.records import decode
 
-    missing = decode.unheld_keys(records, decode.optional_keys(plan.features))
+    missing = decode.unheld(records, decode.optional(plan.features))
     if missing:
-        missing = decode.unheld_keys(_all_records(plan, kind), missing)
-    if missing:
+        missing = decode.unheld(_all_records(plan, kind), missing)
+    for name in missing:
         raise RunError(
             ExitCode.BAD_DATA,
-            f"{plan.split.shards[0].url}: no record holds a value of the key {missing[0]!r}; "
-            f"{decode.keys_in_words(records[0], missing[0])}; correct the feature spec in "
+            f"{plan.split.shards[0].url}: no record holds a value of the key {name!r}; "
+            f"{decode.keys_in_words(records[0], name)}; correct the feature spec in "
             "config.dataset.args",
         )
 

@@ -96,7 +96,9 @@ def parse(name: str, fields: Any) -> Feature:
         raise bad(name, fields, _AN_IMAGE)
     if feature.encoding == "raw" and feature.dtype == "string":
         raise bad(f"{name}.dtype", "string", "numbers of a fixed size for raw bytes")
-    if feature.padded and (not shape or feature.encoding):
+    if feature.sequence and (not shape or feature.encoding == "image"):
+        raise bad(f"{name}.sequence", True, "false for scalars and images")
+    if feature.padded and (not shape or (feature.encoding and not feature.sequence)):
         raise bad(f"{name}.padded", True, "false for scalars and encoded features")
     if feature.padded and not _fits(feature.pad_value, feature.dtype):
         raise bad(f"{name}.pad_value", feature.pad_value, f"a value of {feature.dtype}")
