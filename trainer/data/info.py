@@ -4,6 +4,7 @@ A source describes a dataset in these words; every other room of `trainer.data`,
 read them.
 """
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -43,6 +44,7 @@ class Feature:
         resized: stored images have any size, and are brought to `shape`.
         role: what the numbers mean, one of `sources.roles.ROLES`; "" where nothing depends on it.
         sequence: one of the lists of a `tf.train.SequenceExample`; `shape` begins with its steps.
+        ignore: the class that counts in no loss and no metric, as 255 of many masks; or None.
         classes: names of the classes of a label that is stored as text, in the order of numbers.
     """
 
@@ -55,6 +57,7 @@ class Feature:
     resized: bool = False
     role: str = ""
     sequence: bool = False
+    ignore: int | None = None
     classes: tuple[str, ...] = ()
 
     @property
@@ -113,12 +116,15 @@ class Section(NamedTuple):
 class Split:
     """Examples `start` to `stop` of shards laid end to end; example ids count from `start`.
 
+    The ranges that `train[:20%]+train[40%:]` joins are laid end to end before that.
+
     Attributes:
         name: of the whole split, without a slice.
         shards: of the whole split.
         start: first example.
         stop: one after the last.
         arrays: of the whole split, where the examples are not in files.
+        joined: ranges of the shards that it joins; empty: one, of all.
     """
 
     name: str
@@ -126,6 +132,7 @@ class Split:
     start: int
     stop: int
     arrays: "Arrays | None" = dataclasses.field(default=None, compare=False, repr=False)
+    joined: tuple[tuple[int, int], ...] = ()
 
     @property
     def num_examples(self) -> int:
@@ -134,19 +141,40 @@ class Split:
 
     def rows(self) -> "Arrays | None":
         """Return the arrays of its own examples alone."""
-        return self.arrays and {
-            n: array[self.start : self.stop] for n, array in self.arrays.items()
-        }
+        if self.arrays is None:
+            return None
+        (start, stop), *others = self.ranges
+        if not others:
+            return {n: array[start:stop] for n, array in self.arrays.items()}
+        import numpy as np
+
+        pieces = [slice(*piece) for piece in self.ranges]
+        return {n: np.concatenate([a[piece] for piece in pieces]) for n, a in self.arrays.items()}
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """Its examples as ranges of the shards laid end to end."""
+        if not self.joined:
+            return [(self.start, self.stop)]
+        found, position = [], 0
+        for begin, end in self.joined:
+            first = max(self.start - position, 0)
+            last = min(self.stop - position, end - begin)
+            if first < last:
+                found.append((begin + first, begin + last))
+            position += end - begin
+        return found
 
     @functools.cached_property
     def sections(self) -> tuple[Section, ...]:
         """What the split uses of its shards; a shard of which it uses nothing is left out."""
-        ends = itertools.accumulate((shard.num_examples for shard in self.shards), initial=0)
+        ends = [0, *itertools.accumulate(shard.num_examples for shard in self.shards)]
         sections = []
-        for shard, (begin, end) in zip(self.shards, itertools.pairwise(ends), strict=True):
-            first, last = max(self.start, begin), min(self.stop, end)
-            if first < last:
-                sections.append(Section(shard, first - begin, last - first))
+        for start, stop in self.ranges:
+            for shard, begin, end in zip(self.shards, ends, ends[1:], strict=False):
+                first, last = max(start, begin), min(stop, end)
+                if first < last:
+                    sections.append(Section(shard, first - begin, last - first))
         return tuple(sections)
 
     @property
@@ -202,10 +230,16 @@ class DatasetInfo:
     @property
     def num_shared(self) -> int:
         """Examples that are evaluated on as well as trained on."""
-        train, other = self.train, self.evaluation
-        if other is None or other.name != train.name:
+        if self.evaluation is None:
             return 0
-        return max(0, min(train.stop, other.stop) - max(train.start, other.start))
+        held = collections.defaultdict(list)
+        for shard, first, size in self.train.sections:
+            held[shard.url].append((first, first + size))
+        return sum(
+            max(0, min(first + size, last) - max(first, start))
+            for shard, first, size in self.evaluation.sections
+            for start, last in held[shard.url]
+        )
 
     def contents(self) -> dict[str, str]:
         """Return name -> content of the files, so that it can be said which one has changed.
@@ -228,7 +262,7 @@ class DatasetInfo:
 def _identity(split: Split) -> list[object]:
     shards = [(shard.name, shard.content) for shard in split.shards]
     arrays = [_digest(array) for _, array in sorted((split.arrays or {}).items())]
-    return [split.name, shards, split.start, split.stop, arrays]
+    return [split.name, shards, split.start, split.stop, split.joined, arrays]
 
 
 def _digest(array: "np.ndarray") -> str:

@@ -18,6 +18,7 @@ _STORED = {
     **dict.fromkeys(("float64", "float32", "float16", "bfloat16"), tf.float32),
     "string": tf.string,
 }
+_READ_AS = {"uint32": "int32", "uint64": "int64"}  # the operation has none of these
 
 
 def decode_blocks(
@@ -204,13 +205,16 @@ def _decode(value: tf.Tensor, feature: Feature) -> tf.Tensor:
         return images.decode(value, feature)
     if feature.encoding == "raw":
         # Not -1: bytes of several values would be cut into as many examples.
-        flat = tf.io.decode_raw(value, feature.dtype)
-        return tf.reshape(flat, [tf.shape(value)[0], *feature.shape])
+        flat = tf.io.decode_raw(value, _READ_AS.get(feature.dtype, feature.dtype))
+        whole = tf.reshape(flat, [tf.shape(value)[0], *feature.shape])
+        return tf.bitcast(whole, feature.dtype) if feature.dtype in _READ_AS else whole
     if feature.padded:
         value = _pad(value, feature)
     if feature.num_classes is not None:
         # A look-up that fails for a label out of range; an assertion would not run in parallel.
-        value = tf.gather(tf.range(feature.num_classes, dtype=tf.int64), value)
+        classes = tf.range(feature.num_classes, dtype=tf.int64)
+        is_class = True if feature.ignore is None else value != feature.ignore
+        value = tf.where(is_class, tf.gather(classes, tf.where(is_class, value, 0)), value)
     return value if feature.dtype == "string" else _cast(value, feature.dtype)
 
 

@@ -136,7 +136,7 @@ def _all_records(plan: ReadPlan, kind: type[RecordReader]) -> Iterator[bytes]:
     """Give the records of all files that the plan's dataset uses, whatever is cut off of them."""
     for split in filter(None, (plan.split, plan.info.train, plan.info.evaluation)):
         count = sum(shard.num_examples for shard in split.shards)
-        whole = dataclasses.replace(split, start=0, stop=count)
+        whole = dataclasses.replace(split, start=0, stop=count, joined=())
         visits = range(len(whole.sections))
         features = {n: f for n, f in plan.features.items() if not f.padded}
         with contextlib.closing(

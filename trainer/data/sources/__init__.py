@@ -88,7 +88,14 @@ def describe(config: DatasetConfig, stage: Stage = _NO_STAGE) -> DatasetInfo:
         config: which data.
         stage: where remote files are brought that have to be read for it.
     """
-    return find(config.name).source.describe(config, stage)
+    source = find(config.name).source
+    if config.skip_bad_records and source not in (tfds, tfrecord_pattern):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.dataset.skip_bad_records=true: of {config.name!r} nothing is left out; only "
+            "records of TFRecord files are",
+        )
+    return source.describe(config, stage)
 
 
 def open_split(plan: ReadPlan) -> Examples:

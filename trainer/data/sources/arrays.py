@@ -39,7 +39,7 @@ def describe_arrays(config: DatasetConfig, whole: Mapping[str, Arrays]) -> Datas
     """Return the dataset of arrays in memory that were checked: split -> feature -> array."""
     arrays, names = _with_classes(whole, config)
     # Nothing is read from the one "shard" of a split: it gives the split its number of examples.
-    shards = {n: (Shard("memory", len(next(iter(a.values())))),) for n, a in arrays.items()}
+    shards = {n: (Shard(f"memory/{n}", len(next(iter(a.values())))),) for n, a in arrays.items()}
     features = _features(arrays, config, names)
     return splits.choose(config, config.name, features, shards, arrays=arrays)
 
@@ -228,7 +228,11 @@ def _as_classes(label: np.ndarray, *, is_told: bool) -> np.ndarray:
 
 
 def _num_classes(whole: Mapping[str, Arrays], name: str, config: DatasetConfig) -> int:
-    held = {split: arrays[name] for split, arrays in whole.items() if len(arrays[name])}
+    ignore = roles.ignored(name, config)
+    held = {split: arrays[name] for split, arrays in whole.items()}
+    if ignore is not None:  # it counts in no loss, and is no class
+        held = {s: np.where(a == ignore, 0, a).astype(a.dtype) for s, a in held.items()}
+    held = {split: array for split, array in held.items() if len(array)}
     if not held:
         return 1
     split = min(held, key=lambda split: int(held[split].min()))

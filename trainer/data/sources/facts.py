@@ -71,12 +71,9 @@ class Facts:
         Raises:
             RunError: BAD_DATA where rows do not go together with those before.
         """
-        batch = {
-            n: x
-            if n in pointed or not roles.is_label(n, self._config)
-            else self._label(n, x, where)
-            for n, x in batch.items()
-        }
+        told = {n for n, given in fields.items() if {"num_classes", "classes"} & set(given)}
+        labels = {n for n in batch if n in told or roles.is_label(n, self._config)} - set(pointed)
+        batch = {n: self._label(n, x, where) if n in labels else x for n, x in batch.items()}
         for name in set(batch) - set(pointed):
             values = batch[name]
             is_bytes = values.dtype.kind == "O"
@@ -119,12 +116,14 @@ class Facts:
                     f"number write --config.dataset.roles='{json.dumps({name: 'target'})}'",
                 )
         values = values if values.dtype.kind in "iu" else values.astype(np.int64)
-        low, high = int(values.argmin()), int(values.argmax())
-        noted = self.found["labels"].setdefault(name, {"low": [int(values[low]), ""], "high": -1})
-        if int(values[low]) < noted["low"][0] or not noted["low"][1]:
-            noted["low"] = [int(values[low]), where(name, low)]
-        if int(values[high]) > noted["high"]:
-            noted["high"], noted["at"] = int(values[high]), where(name, high)
+        ignore = roles.ignored(name, self._config)
+        counted = values if ignore is None else np.where(values == ignore, 0, values)
+        low, high = int(counted.argmin()), int(counted.argmax())
+        noted = self.found["labels"].setdefault(name, {"low": [int(counted[low]), ""], "high": -1})
+        if int(counted[low]) < noted["low"][0] or not noted["low"][1]:
+            noted["low"] = [int(counted[low]), where(name, low)]
+        if int(counted[high]) > noted["high"]:
+            noted["high"], noted["at"] = int(counted[high]), where(name, high)
         return values
 
 

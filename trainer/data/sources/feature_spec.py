@@ -42,7 +42,11 @@ def read_spec(args: Mapping[str, Any]) -> dict[str, Feature]:
             '{"image": {"dtype": "uint8", "shape": [28, 28, 1], "encoding": "image"}, '
             '"label": {"num_classes": 10}}',
         )
-    return {name: parse(name, fields) for name, fields in spec.items()}
+    features = {name: parse(name, fields) for name, fields in spec.items()}
+    for name, feature in features.items():
+        if feature.classes:
+            raise bad(f"{name}.classes", feature.classes, "num_classes, as records hold numbers")
+    return features
 
 
 def chosen(args: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
@@ -81,7 +85,8 @@ def parse(name: str, fields: Any) -> Feature:
     Raises:
         RunError: BAD_CONFIG naming the field and what is allowed.
     """
-    allowed = [f.name for f in dataclasses.fields(Feature)]
+    # Which class is ignored is said to the loss.
+    allowed = [f.name for f in dataclasses.fields(Feature) if f.name != "ignore"]
     if not isinstance(fields, Mapping) or set(fields) - set(allowed):
         raise bad(name, fields, f"the fields {', '.join(allowed)}")
     feature = Feature(**{"dtype": "int64", "shape": (), **fields})
@@ -104,6 +109,9 @@ def parse(name: str, fields: Any) -> Feature:
         raise bad(f"{name}.pad_value", feature.pad_value, f"a value of {feature.dtype}")
     if feature.role not in ("", *roles.ROLES):
         raise bad(f"{name}.role", feature.role, "one of " + ", ".join(roles.ROLES))
+    names = feature.classes
+    if not isinstance(names, list | tuple) or len(set(map(str, names))) != len(names):
+        raise bad(f"{name}.classes", names, "a list of different names")
     if feature.num_classes is not None:
         _check_label(name, feature)
     return dataclasses.replace(feature, shape=tuple(shape))

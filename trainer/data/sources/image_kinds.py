@@ -50,7 +50,9 @@ def read_kind(data: bytes, where: str) -> Kind:
             width, height = image.size
             mode, is_palette = image.mode, image.mode in ("P", "PA")
     except Exception as error:  # Pillow raises what its parsers raise
-        raise RunError(ExitCode.BAD_DATA, f"{where} is no {', '.join(_FORMATS)} file") from error
+        raise RunError(
+            ExitCode.BAD_DATA, f"{where} is no image: {', '.join(_FORMATS)} are read"
+        ) from error
     bits = 16 if data[:4] == b"\x89PNG" and data[24:25] == b"\x10" else 8
     return Kind(height, width, _CHANNELS.get(mode, 3), bits, is_palette, where)
 

@@ -24,6 +24,17 @@ _MASK_WORDS = ("mask", "segmentation")
 _PIXELS = ("uint8", "uint16")
 
 
+@dataclasses.dataclass(frozen=True)
+class TaskDataset(DatasetConfig):
+    """A dataset with what the task says of its label.
+
+    Attributes:
+        ignored: feature -> the class that its loss does not count.
+    """
+
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
 def of_task(config: TrainConfig) -> DatasetConfig:
     """Return the dataset of a config with the role of its label, as far as the loss tells it.
 
@@ -33,7 +44,15 @@ def of_task(config: TrainConfig) -> DatasetConfig:
     name = str(config.task.args.get("label", "label"))
     role = "target" if config.loss.name in _OF_NUMBERS else "label"
     told = {} if ":" in config.loss.name and name == "label" else {name: role}
-    return dataclasses.replace(config.dataset, roles={**told, **config.dataset.roles})
+    fields = {f.name: getattr(config.dataset, f.name) for f in dataclasses.fields(DatasetConfig)}
+    ignore = config.loss.args.get("ignore_class")
+    fields["roles"] = {**told, **config.dataset.roles}
+    return TaskDataset(**fields, ignored={} if ignore is None else {name: int(ignore)})
+
+
+def ignored(name: str, config: DatasetConfig) -> int | None:
+    """Return the class of a feature that its loss does not count, or None."""
+    return config.ignored.get(name) if isinstance(config, TaskDataset) else None
 
 
 def is_label(name: str, config: DatasetConfig) -> bool:
@@ -60,7 +79,9 @@ def assign(features: Mapping[str, Feature], config: DatasetConfig) -> dict[str, 
         if role == "image" and name in features:
             _check_image(name, features[name])
     return {
-        name: dataclasses.replace(feature, role=_role(name, feature, config))
+        name: dataclasses.replace(
+            feature, role=_role(name, feature, config), ignore=ignored(name, config)
+        )
         for name, feature in features.items()
     }
 

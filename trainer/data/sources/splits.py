@@ -1,8 +1,11 @@
 """From the splits that a source has to the two that the config asks for."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
@@ -19,7 +22,8 @@ _SLICE = re.compile(r"(?P<name>[\w.-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?
 def names(config: DatasetConfig) -> list[str]:
     """Return the splits of which the config uses something."""
     used = [config.train_split] + [config.eval_split] * (not config.holdout)
-    return list(dict.fromkeys(spec.partition("[")[0] for spec in used if spec))
+    parts = [part for spec in used if spec for part in spec.split("+")]
+    return list(dict.fromkeys(part.strip().partition("[")[0] for part in parts))
 
 
 def find_files(config: DatasetConfig) -> Shards:
@@ -89,14 +93,37 @@ def choose(
 
 
 def _slice(spec: str, whole: Mapping[str, Split], field: str) -> Split:
-    match = _SLICE.fullmatch(spec)
-    if match is None and "+" in spec:
-        reason = (
-            " joins splits, which is not read: a split is one range; write the files of both "
-            "to a split of their own, or use holdout"
-        )
-    elif match is None:
-        reason = " is not a split such as train or train[:42000]"
+    parts = [_part(part.strip(), whole, f"{field}={spec!r}") for part in spec.split("+")]
+    if len(parts) == 1:
+        return parts[0]
+    used = list(dict.fromkeys(part.name for part in parts))
+    totals = itertools.accumulate((whole[n].num_examples for n in used), initial=0)
+    begins = dict(zip(used, totals, strict=False))
+    joined = tuple((begins[p.name] + p.start, begins[p.name] + p.stop) for p in parts)
+    for (_, stop), (start, _) in itertools.pairwise(sorted(joined)):
+        if start < stop:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{field}={spec!r}: its parts overlap in {stop - start} examples, which would be "
+                "served twice an epoch",
+            )
+    shards = tuple(shard for name in used for shard in whole[name].shards)
+    count = sum(stop - start for start, stop in joined)
+    return Split(spec, shards, 0, count, _arrays([whole[name] for name in used]), joined)
+
+
+def _arrays(splits: Sequence[Split]) -> "Arrays | None":
+    """Return the arrays of several splits, end to end."""
+    first = splits[0].arrays
+    if first is None or len(splits) == 1:
+        return first
+    return {n: np.concatenate([(split.arrays or {})[n] for split in splits]) for n in first}
+
+
+def _part(text: str, whole: Mapping[str, Split], where: str) -> Split:
+    match = _SLICE.fullmatch(text)
+    if match is None:
+        reason = " is not a split such as train, train[:42000] or train[:20%]+train[40%:]"
     elif match["name"] not in whole:
         reason = f": no such split; the dataset has {', '.join(sorted(whole))}"
     else:
@@ -105,8 +132,8 @@ def _slice(spec: str, whole: Mapping[str, Split], field: str) -> Split:
         stop = _bound(match["stop"] or "100%", split.num_examples)
         if start < stop:
             return dataclasses.replace(split, start=start, stop=stop)
-        reason = f" is empty: the split holds {split.num_examples} examples"
-    raise RunError(ExitCode.BAD_CONFIG, f"{field}={spec!r}{reason}")
+        reason = f" is empty: the split {match['name']!r} holds {split.num_examples} examples"
+    raise RunError(ExitCode.BAD_CONFIG, f"{where}{reason}")
 
 
 def _bound(text: str, total: int) -> int:

@@ -17,7 +17,7 @@ from trainer.data.records import columns
 from trainer.data.records.column_reader import ColumnReader
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.sources import arrow_columns, copied, facts, feature_spec
+from trainer.data.sources import arrow_columns, copied, facts, feature_spec, roles
 from trainer.data.sources.source import need
 from trainer.storage.failures import local_read
 
@@ -67,7 +67,8 @@ def asked(config: DatasetConfig) -> str:
     """Return what decides the content of a copy, beside the file."""
     args = {name: value for name, value in config.args.items() if name != "image_size"}
     form = config.name.lower().rpartition("/")[2].partition(".")[2]
-    return json.dumps([form, args, sorted(config.roles.items())], sort_keys=True, default=str)
+    ignored = {name: roles.ignored(name, config) for name in config.roles}
+    return json.dumps([form, args, config.roles, ignored], sort_keys=True, default=str)
 
 
 def _columns(
