@@ -40,7 +40,7 @@ CONFIG = {
     "dataset.train_split": "tests/data/test_commands.py::test_show_counts_every_class",
     "dataset.eval_split": f"{BUILT}_what_is_evaluated_is_the_split_that_was_asked_for",
     "dataset.holdout": MNIST,
-    "dataset.roles": "tests/data/test_foreign.py"
+    "dataset.roles": "tests/data/test_roles.py"
     "::test_bytes_of_the_form_of_an_image_need_a_role[mask-shape2-mask]",
     "dataset.serve": f"{SERVE}_waiting_for_records_is_measured",
     "dataset.shuffle_window": f"{SERVE}_shards_are_closed_behind_the_window",

@@ -1,18 +1,26 @@
-import dataclasses
-import functools
 import re
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
+from tests.data.damages import (
+    DAMAGES,
+    cut_at_boundary,
+    cut_checksum,
+    cut_header,
+    cut_record,
+    empty,
+    flip_checksum_of,
+    flip_data,
+    flip_length,
+    flip_length_of,
+)
 from tests.data.shards import FEATURES, example, png, record_offset, write_file, write_shards
 from tests.data.test_serve import config_of, pipeline_of, served
 from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data import sources
-from trainer.data.info import DatasetInfo, Feature, Shard, Split
 from trainer.data.records.files import Stage
 from trainer.data.serving import reading
 
@@ -54,81 +62,6 @@ def tfds_config(folder, **fields):
     return DatasetConfig(f"tfds:{folder}", eval_split="", **fields)
 
 
-def flip(path, offset):
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 0x40
-    path.write_bytes(data)
-
-
-def cut(path, size):
-    path.write_bytes(path.read_bytes()[:size])
-
-
-def flip_data(path):
-    flip(path, record_offset(path, 2) + 30)
-    return record_offset(path, 2)
-
-
-def flip_length(path):
-    offset = record_offset(path, 2)
-    flip(path, offset + 1)
-    return offset
-
-
-def flip_length_of(*records):
-    """Damage the lengths of some records."""
-
-    def damage(path):
-        for offset in [record_offset(path, record) for record in records]:
-            flip(path, offset + 1)
-
-    damage.__name__ = f"length_of_{'_'.join(map(str, records))}"
-    return damage
-
-
-def flip_checksum_of(record):
-    """Damage the checksum behind the data of a record."""
-
-    def damage(path):
-        flip(path, record_offset(path, record + 1) - 1)
-
-    damage.__name__ = f"checksum_of_{record}"
-    return damage
-
-
-def cut_record(path):
-    cut(path, record_offset(path, 5) + 20)
-    return record_offset(path, 5)
-
-
-def cut_checksum(path):
-    """The data of the last record are whole; half of the checksum behind them is missing."""
-    cut(path, record_offset(path, 6) - 2)
-    return record_offset(path, 5)
-
-
-def cut_header(path):
-    cut(path, record_offset(path, 5) + 5)
-    return record_offset(path, 5)
-
-
-def cut_at_boundary(path):
-    offset = record_offset(path, 5)
-    cut(path, offset)
-    return offset
-
-
-def empty(path):
-    cut(path, 0)
-    return 0
-
-
-def append_record(path):
-    data = path.read_bytes()
-    path.write_bytes(data + data[: record_offset(path, 1)])
-    return path.stat().st_size
-
-
 def serve(config):
     """Serve an epoch, and fail as the inner loop does."""
     pipeline = pipeline_of(config, num_steps=5)
@@ -136,12 +69,6 @@ def serve(config):
         served(pipeline, [(0, 3)])
     except tf.errors.OpError as error:
         raise pipeline.cause(error, 0, 3) from None
-
-
-DAMAGES = [
-    flip_data, flip_length, cut_record, cut_checksum, cut_header, cut_at_boundary, empty,
-    append_record,
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -197,82 +124,6 @@ def test_skipping_leaves_out_no_sound_record_with_a_wrong_feature(folder, middle
     with pytest.raises(RunError, match=r"train-1.tfrecord: record 3 .*key 'label'") as caught:
         serve(config)
     assert caught.value.code is ExitCode.BAD_DATA
-
-
-def test_the_fingerprint_tells_files_apart(folder):
-    config = config_of(str(folder / "{split}-*"))
-    before = sources.describe(config).fingerprint()
-    moved = folder.rename(folder.with_name("elsewhere"))
-    config = config_of(str(moved / "{split}-*"))
-    assert sources.describe(config).fingerprint() == before
-    write_file(moved / "train-1.tfrecord", [example(image=png(i), label=0) for i in range(6)])
-    same_count = sources.describe(config)
-    (moved / "train-1.tfrecord").rename(moved / "train-1b.tfrecord")
-    storage.forget()  # a listing is remembered for the life of a process
-    renamed = sources.describe(config)
-    assert same_count.train.num_examples == renamed.train.num_examples == 15
-    assert renamed.fingerprint() != same_count.fingerprint()
-    write_file(moved / "train-1b.tfrecord", [example(image=png(i), label=0, x=1) for i in range(6)])
-    assert sources.describe(config).fingerprint() != renamed.fingerprint()
-
-
-CHANGES = {
-    "an example more": lambda info: {"stop": info.stop - 1},
-    "another start": lambda info: {"start": info.start + 1},
-    "another split": lambda _: {"name": "other"},
-    "another order of the files": lambda info: {"shards": info.shards[::-1]},
-    "another file": lambda info: {
-        "shards": (dataclasses.replace(info.shards[0], url="other"), *info.shards[1:])
-    },
-    "other bytes": lambda info: {
-        "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], num_bytes=1))
-    },
-    "other content": lambda info: {
-        "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], crc32c=1))
-    },
-    "other counts": lambda info: {
-        "shards": (*info.shards[:-1], dataclasses.replace(info.shards[-1], num_examples=1))
-    },
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("split", ["train", "evaluation"])
-def test_the_fingerprint_covers_both_splits(folder, split, change):
-    write_shards(folder, [3, 4], "test")
-    name = str(folder / "{split}-*")
-    config = DatasetConfig(name, args={"features": FEATURES})
-    info = sources.describe(config)
-    old = getattr(info, split)
-    changed = dataclasses.replace(old, **CHANGES[change](old))
-    assert dataclasses.replace(info, **{split: changed}).fingerprint() != info.fingerprint()
-
-
-def test_the_fingerprint_covers_each_array_of_both_splits_and_every_field_of_a_feature():
-    shards = (Shard("memory", 4),)
-    arrays = {"x": np.arange(8).reshape(4, 2), "label": np.arange(4)}
-    split = Split("train", shards, 0, 4, arrays)
-    features = {"x": Feature((2,), "int64"), "label": Feature((), "int64", num_classes=4)}
-    make = functools.partial(DatasetInfo, DatasetConfig())
-    infos = [
-        make("custom", features, split, split),
-        make("custom", features, split, None),
-    ]
-    for name in arrays:
-        changed = dataclasses.replace(split, arrays={**arrays, name: arrays[name][::-1]})
-        infos.append(make("custom", features, changed, split))
-        infos.append(make("custom", features, split, changed))
-    other = {
-        "shape": (3,), "dtype": "int32", "num_classes": 7, "encoding": "raw", "padded": True,
-        "pad_value": 2, "resized": True, "role": "input",
-    }  # fmt: skip
-    assert set(other) == {field.name for field in dataclasses.fields(Feature)}
-    for field, value in other.items():
-        x = dataclasses.replace(features["x"], **{field: value})
-        infos.append(make("custom", {**features, "x": x}, split, split))
-    assert len({info.fingerprint() for info in infos}) == len(infos)
-    moved = make("elsewhere", dict(reversed(features.items())), split, split)
-    assert moved.fingerprint() == infos[0].fingerprint()
 
 
 def test_a_missing_file_is_named(folder):

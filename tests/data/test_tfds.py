@@ -1,6 +1,7 @@
 """Folders of prepared TFDS datasets: which one is found, and what their metadata may say."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -8,7 +9,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data import sources
-from trainer.data.sources import tfds
+from trainer.data.sources import tfds, tfds_features
 
 INFO = {"name": "x", "splits": []}
 
@@ -33,14 +34,22 @@ def features_dict(**features):
     return {"featuresDict": {"features": features}}
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_images_of_other_numbers_than_bytes_are_refused(tmp_path, dtype):
+def read(folder, features=None):
+    """Return the features that the config chooses of a prepared dataset."""
+    args = {} if features is None else {"features": features}
+    tree = json.loads((pathlib.Path(folder) / "features.json").read_text())
+    return tfds_features.read(tree, folder, args)
+
+
+def test_images_of_numbers_that_are_no_pixels_are_refused(tmp_path):
     """They would decode to bytes, and train on other numbers than were stored."""
-    folder = write(tmp_path, features_dict(depth=image(dtype)))
-    with pytest.raises(RunError, match=f"'depth' is an Image of {dtype}; allowed: uint8") as caught:
-        tfds.read_features(folder)
+    folder = write(tmp_path, features_dict(depth=image("float32")))
+    with pytest.raises(RunError, match="'depth' is an Image of float32; allowed: uint8") as caught:
+        read(folder)
     assert caught.value.code is ExitCode.BAD_CONFIG
-    assert tfds.read_features(write(tmp_path, features_dict(depth=image("uint8"))))
+    for dtype in ("uint8", "uint16"):
+        folder = write(tmp_path, features_dict(depth=image(dtype)))
+        assert read(folder)["depth"].dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -94,11 +103,48 @@ def test_the_advice_for_a_bucket_is_not_to_prepare_into_it():
 
 
 def test_features_that_are_not_chosen_are_not_looked_at(tmp_path):
-    tree = features_dict(image=image("uint8"), boxes=feature("Sequence"), depth=image("uint16"))
+    tree = features_dict(image=image("uint8"), sound=feature("Audio"), depth=image("float32"))
     folder = write(tmp_path, tree)
-    with pytest.raises(RunError, match=r"'boxes' is a Sequence.*config.dataset.args.features="):
-        tfds.read_features(folder)
-    assert list(tfds.read_features(folder, ["image"])) == ["image"]
+    with pytest.raises(RunError, match=r"'sound' is a Audio.*config.dataset.args.features="):
+        read(folder)
+    assert list(read(folder, ["image"])) == ["image"]
     with pytest.raises(RunError, match=r"'imag' does not exist; did you mean 'image'\?") as caught:
-        tfds.read_features(folder, ["imag"])
+        read(folder, ["imag"])
+    assert caught.value.code is ExitCode.BAD_CONFIG
+
+
+def prepared(folder, *names):
+    for name in names:
+        write(folder / name, features_dict())
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("mnist", "mnist/10.0.0"),
+        ("mnist:3.0.1", "mnist/3.0.1"),
+        ("mnist:3.*.*", "mnist/3.1.0"),
+        ("glue/cola:1.0.0", "glue/cola/1.0.0"),
+        ("mnist:4.0.0", "its versions there are 10.0.0, 3.0.1, 3.1.0"),
+        ("glue", "it has configs; write one of tfds:glue/cola, tfds:glue/sst2"),
+        ("glue:1.0.0", "it has configs; write one of tfds:glue/cola, tfds:glue/sst2"),
+        ("none", "prepare it once: python -m trainer.data prepare --name=none"),
+    ],
+)
+@pytest.mark.parametrize("remote", [False, True])
+def test_versions_and_configs_go_by_the_names_of_tfds(tmp_path, name, found, remote):
+    versions = ("mnist/3.0.1", "mnist/3.1.0", "mnist/10.0.0", "glue/cola/1.0.0", "glue/sst2/1.0.0")
+    base = prepared(tmp_path, *versions)
+    if remote:
+        base = f"memory://pins/{tmp_path.name}"
+        for version in versions:
+            storage.write_bytes(f"{base}/{version}/dataset_info.json", b"{}")
+    if found in versions:
+        assert tfds.find_directory(name, base) == f"{base}/{found}"
+        return
+    found = "copy the whole folder" if remote and name == "none" else found
+    with pytest.raises(RunError) as caught:
+        tfds.find_directory(name, base)
+    assert found in caught.value.reason
     assert caught.value.code is ExitCode.BAD_CONFIG

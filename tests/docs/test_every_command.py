@@ -18,6 +18,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from launch.cli.main import VERBS, Parser
+from tests.data import written
 from tests.docs import pages
 from tests.docs.pages import Command
 from tests.processes import ROOT
@@ -141,8 +142,11 @@ def test_the_command_is_understood(command: Command) -> None:
 
 def prepare_folder(page: pathlib.Path, folder: pathlib.Path) -> None:
     """Write what the page says is there: pictures, an experiment, the files that it shows."""
-    (folder / "pictures").mkdir()
-    Image.new("L", (8, 8)).save(folder / "pictures" / "black.png")
+    if page.stem == "sources":
+        written.for_the_guide(folder)
+    else:
+        (folder / "pictures").mkdir()
+        Image.new("L", (8, 8)).save(folder / "pictures" / "black.png")
     (folder / "experiments").mkdir()
     shutil.copyfile(TEMPLATE, folder / "experiments" / "mine.py")
     for kind, name in (("yaml", "sweep.yaml"), ("toml", "launch.toml")):

@@ -11,15 +11,14 @@ import numpy as np
 from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser
 from trainer.data.info import Feature
+from trainer.data.sources import image_kinds
 from trainer.runtime import quiet
-from trainer.storage.failures import local_io
+from trainer.storage.failures import local_io, local_read
 
 if TYPE_CHECKING:
     from trainer.commands.restored import Restored
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif"}
-# A file is what its first bytes say, whatever its name; others would be handed to Ghostscript.
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF")
 Named = tuple[list[str], np.ndarray]
 
 
@@ -133,21 +132,27 @@ def _read_images(folder: Path, feature: Feature) -> Named:
 
 
 def _read_image(path: Path, feature: Feature) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
+    """Decode an image as training does; one of another size is resized where training resized."""
+    import tensorflow as tf
 
-    height, width, channels = feature.shape
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise RunError(ExitCode.BAD_DATA, f"{path} is no image: {error}") from error
-    if pixels.shape[:2] != (height, width):
+    from trainer.data.records import images
+
+    with local_read(str(path)):
+        data = path.read_bytes()
+    kind = image_kinds.read_kind(data, str(path))
+    height, width, _ = feature.shape
+    if not feature.resized and (kind.height, kind.width) != (height, width):
         raise RunError(
             ExitCode.BAD_DATA,
-            f"{path} has {pixels.shape[0]} x {pixels.shape[1]} pixels, the model reads {height} x "
-            f"{width}; resize it",
+            f"{path} has {kind.height} x {kind.width} pixels, the model reads {height} x {width}; "
+            "resize it",
         )
-    return pixels.reshape(pixels.shape[0], pixels.shape[1], -1)
+    try:
+        decoded: np.ndarray = images.decode(tf.constant([data]), feature)[0].numpy()
+    except (tf.errors.OpError, ValueError) as error:
+        reason = images.explain(data, feature) or "it cannot be decoded"
+        raise RunError(ExitCode.BAD_DATA, f"{path}: {reason}") from error
+    return decoded
 
 
 def _read_records(path: Path, name: str, feature: Feature) -> Named:

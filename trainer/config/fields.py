@@ -24,11 +24,11 @@ class DatasetConfig:
     """Which examples, and in which form they reach the step."""
 
     name: str = "digits"
-    """`digits`, `tfds:NAME`, `tfds:DIRECTORY`, a TFRecord pattern, or `"package.module:name"`."""
+    """`digits`, `tfds:NAME`, a pattern of files, `images:DIRECTORY`, `"package.module:name"`."""
     data_dir: str = ""
     """Folder that holds prepared TFDS datasets; empty: the TFDS default."""
     train_split: str = "train"
-    """Split, or a slice of it: `train[:42000]`."""
+    """Split, or slices of it: `train[:42000]`, `train[:20%]+train[40%:]`."""
     eval_split: str = "test"
     """Split or slice; empty: no evaluation."""
     holdout: int = 0
@@ -46,7 +46,7 @@ class DatasetConfig:
     roles: dict[str, str] = dataclasses.field(default_factory=dict)
     """What features are, where it is not known: `image`, `mask`, `label`, `target`, `input`, ..."""
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Keyword arguments of a custom function, or the feature spec of TFRecords."""
+    """Keyword arguments of a custom function, or what the source does not tell of its features."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ read them.
 """
 
 import bisect
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -43,6 +44,9 @@ class Feature:
         pad_value: what then fills up.
         resized: stored images have any size, and are brought to `shape`.
         role: what the numbers mean, one of `sources.roles.ROLES`; "" where nothing depends on it.
+        sequence: one of the lists of a `tf.train.SequenceExample`; `shape` begins with its steps.
+        ignore: the class that counts in no loss and no metric, as 255 of many masks; or None.
+        classes: names of the classes of a label that is stored as text, in the order of numbers.
     """
 
     shape: tuple[int | None, ...]
@@ -53,6 +57,9 @@ class Feature:
     pad_value: float = 0
     resized: bool = False
     role: str = ""
+    sequence: bool = False
+    ignore: int | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def is_pixels(self) -> bool:
@@ -110,6 +117,8 @@ class Section(NamedTuple):
 class Split:
     """Examples `start` to `stop` of shards laid end to end; example ids count from `start`.
 
+    The ranges that `train[:20%]+train[40%:]` joins are laid end to end before that.
+
     Attributes:
         name: of the whole split, without a slice.
         shards: of the whole split.
@@ -118,6 +127,7 @@ class Split:
         arrays: of the whole split, where the examples are not in files.
         batches: the `PyDataset` of the whole split, where they are read from one.
         skipped: examples that are left out, counted from `start` as if they were not; ascending.
+        joined: ranges of the shards that it joins; empty: one, of all.
     """
 
     name: str
@@ -127,6 +137,7 @@ class Split:
     arrays: "Arrays | None" = dataclasses.field(default=None, compare=False, repr=False)
     batches: Any = dataclasses.field(default=None, compare=False, repr=False)
     skipped: tuple[int, ...] = ()
+    joined: tuple[tuple[int, int], ...] = ()
 
     @property
     def num_examples(self) -> int:
@@ -140,19 +151,40 @@ class Split:
 
     def rows(self) -> "Arrays | None":
         """Return the arrays of its own examples alone."""
-        return self.arrays and {
-            n: array[self.start : self.stop] for n, array in self.arrays.items()
-        }
+        if self.arrays is None:
+            return None
+        (start, stop), *others = self.ranges
+        if not others:
+            return {n: array[start:stop] for n, array in self.arrays.items()}
+        import numpy as np
+
+        pieces = [slice(*piece) for piece in self.ranges]
+        return {n: np.concatenate([a[piece] for piece in pieces]) for n, a in self.arrays.items()}
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """Its examples as ranges of the shards laid end to end."""
+        if not self.joined:
+            return [(self.start, self.stop)]
+        found, position = [], 0
+        for begin, end in self.joined:
+            first = max(self.start - position, 0)
+            last = min(self.stop - position, end - begin)
+            if first < last:
+                found.append((begin + first, begin + last))
+            position += end - begin
+        return found
 
     @functools.cached_property
     def sections(self) -> tuple[Section, ...]:
         """What the split uses of its shards; a shard of which it uses nothing is left out."""
-        ends = itertools.accumulate((shard.num_examples for shard in self.shards), initial=0)
+        ends = [0, *itertools.accumulate(shard.num_examples for shard in self.shards)]
         sections = []
-        for shard, (begin, end) in zip(self.shards, itertools.pairwise(ends), strict=True):
-            first, last = max(self.start, begin), min(self.stop, end)
-            if first < last:
-                sections.append(Section(shard, first - begin, last - first))
+        for start, stop in self.ranges:
+            for shard, begin, end in zip(self.shards, ends, ends[1:], strict=False):
+                first, last = max(start, begin), min(stop, end)
+                if first < last:
+                    sections.append(Section(shard, first - begin, last - first))
         return tuple(sections)
 
     @property
@@ -212,10 +244,16 @@ class DatasetInfo:
     @property
     def num_shared(self) -> int:
         """Examples that are evaluated on as well as trained on."""
-        train, other = self.train, self.evaluation
-        if other is None or other.name != train.name:
+        if self.evaluation is None:
             return 0
-        return max(0, min(train.stop, other.stop) - max(train.start, other.start))
+        held = collections.defaultdict(list)
+        for shard, first, size in self.train.sections:
+            held[shard.url].append((first, first + size))
+        return sum(
+            max(0, min(first + size, last) - max(first, start))
+            for shard, first, size in self.evaluation.sections
+            for start, last in held[shard.url]
+        )
 
     def contents(self) -> dict[str, str]:
         """Return name -> content of the files, so that it can be said which one has changed.
@@ -239,12 +277,16 @@ def _identity(split: Split) -> list[object]:
     shards = [(shard.name, shard.content) for shard in split.shards]
     arrays = [_digest(array) for _, array in sorted((split.arrays or {}).items())]
     left_out = [list(split.skipped)] if split.skipped else []
-    return [split.name, shards, split.start, split.stop, arrays, *left_out]
+    return [split.name, shards, split.start, split.stop, split.joined, arrays, *left_out]
 
 
 def _digest(array: "np.ndarray") -> str:
     """Hash the bytes of an array part by part: memory-mapped, it may be larger than the memory."""
     digest = hashlib.sha256()
+    if array.dtype.kind == "O":  # text, of which the array holds no more than where it is
+        for text in array.ravel():
+            digest.update(len(text).to_bytes(8, "little") + text)
+        return digest.hexdigest()
     rows = max(1, _HASHED_BYTES * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), rows):
         digest.update(array[start : start + rows].tobytes())

@@ -42,7 +42,9 @@ def verify(config: TrainConfig, stage: Stage, path: Path | None) -> None:
     Raises:
         RunError: BAD_DATA where something is bad; and what describes a dataset raises.
     """
-    dataset = dataclasses.replace(roles.of_task(config), skip_list="", skip_bad_records=True)
+    dataset = roles.of_task(config)
+    skips = sources.can_skip(dataset.name)
+    dataset = dataclasses.replace(dataset, skip_list="", skip_bad_records=skips)
     info = sources.describe(dataset, stage)
     for line in info.skipped:
         print(line, flush=True)
@@ -71,7 +73,9 @@ def _whole_splits(info: DatasetInfo) -> list[Split]:
     """Return the splits of which the config uses a part, each once and whole."""
     splits = {split.name: split for split in (info.train, info.evaluation) if split}
     return [
-        dataclasses.replace(split, start=0, stop=sum(s.num_examples for s in split.shards))
+        dataclasses.replace(
+            split, start=0, stop=sum(s.num_examples for s in split.shards), joined=()
+        )
         for split in splits.values()
     ]
 

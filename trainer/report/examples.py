@@ -51,6 +51,7 @@ def look(task: Task, info: DatasetInfo, stage: Stage) -> dict[str, Any]:
     if (
         not label.num_classes
         or label.shape
+        or label.ignore is not None  # such examples are not judged
         or split.num_examples * info.example_bytes > _MOST_BYTES
     ):
         return {}

@@ -90,9 +90,20 @@ class Supervised(Task):
     def _losses(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor | WeightedLosses:
         labels = tf.nest.map_structure(microbatch.__getitem__, self.label)
         predictions = self._predict(microbatch, training=training)
+        counted = self._counted(labels, microbatch.weights)
         for metric in self.compared:
-            metric.update_state(labels, predictions, sample_weight=microbatch.weights)
+            metric.update_state(labels, predictions, sample_weight=counted)
         return self.loss(labels, predictions)
+
+    def _counted(self, labels: Any, weights: tf.Tensor) -> tf.Tensor:
+        """Return what each label counts in the metrics: 0 where the loss ignores its class."""
+        ignore = getattr(self.loss, "keywords", {}).get("ignore_class")
+        if ignore is None or tf.nest.is_nested(labels):
+            return weights
+        if labels.shape.rank > 1 and labels.shape[-1] == 1:
+            labels = labels[..., 0]
+        weights = tf.reshape(weights, [-1, *[1] * (labels.shape.rank - 1)])
+        return weights * tf.cast(labels != tf.cast(ignore, labels.dtype), weights.dtype)
 
     def _predict(self, microbatch: Microbatch, *, training: bool) -> Any:
         inputs = tf.nest.map_structure(microbatch.__getitem__, self.input)

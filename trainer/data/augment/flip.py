@@ -2,10 +2,11 @@
 
 import tensorflow as tf
 
-from trainer.data.augment import Batch
+from trainer.data.augment import Batch, geometric
 from trainer.data.augment.hashing import uniform
 
 
+@geometric
 def flip(batch: Batch, keys: tf.Tensor, *, feature: str = "image") -> Batch:
     """Mirror each image [k, b, H, W, C] with probability 1/2."""
     images = batch[feature]

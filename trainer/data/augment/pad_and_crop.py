@@ -2,10 +2,11 @@
 
 import tensorflow as tf
 
-from trainer.data.augment import Batch
+from trainer.data.augment import Batch, geometric
 from trainer.data.augment.hashing import uniform
 
 
+@geometric
 def pad_and_crop(
     batch: Batch, keys: tf.Tensor, *, pixels: int = 4, feature: str = "image"
 ) -> Batch:

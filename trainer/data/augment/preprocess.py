@@ -14,9 +14,6 @@ from trainer.data.info import Feature
 
 Change = Callable[..., Batch]
 
-# Move pixels and leave their values, so that masks go along.
-_GEOMETRIC = ("flip", "pad_and_crop", "random_resized_crop")
-
 
 def seen_features(
     features: Mapping[str, Feature], augment: Sequence[PartConfig] = ()
@@ -57,9 +54,13 @@ def make_preprocess(
             return batch
         for index, change in enumerate(changes):
             keys = fold(fold(seed, draws[index]), positions)
-            changed = change(batch, keys)
+            name = _feature(augment[index])
+            if name in features and features[name].role == "mask":
+                changed = _moved(batch, name, features[name].ignore or 0, change, keys)
+            else:
+                changed = change(batch, keys)
             for mask in masks[index]:
-                changed = change(changed, keys, feature=mask)
+                changed = _moved(changed, mask, features[mask].ignore or 0, change, keys)
             _refuse_other_shapes(batch, changed, f"config.augment[{index}]={augment[index].name!r}")
             batch = changed
         return batch
@@ -71,13 +72,25 @@ def _feature(part: PartConfig) -> str:
     return str(part.args.get("feature", "image"))
 
 
+def _is_geometric(part: PartConfig, index: int) -> bool:
+    function = registry.resolve(registry.AUGMENTS, part.name, f"config.augment[{index}].name")
+    return getattr(function, "geometric", False)
+
+
+def _moved(batch: Batch, mask: str, ignore: int, change: Change, keys: tf.Tensor) -> Batch:
+    """Move a mask with its image; what comes in from outside is the class that is ignored."""
+    outside = tf.cast(ignore, batch[mask].dtype)  # whole numbers wrap around, there and back
+    moved = change({**batch, mask: batch[mask] - outside}, keys, feature=mask)
+    return {**moved, mask: moved[mask] + outside}
+
+
 def _draw(augment: Sequence[PartConfig], index: int) -> int:
     """Return the number of the draw of a change.
 
     The same geometric change of another feature is one with it: image and depth stay together.
     """
     part = augment[index]
-    if part.name not in _GEOMETRIC:
+    if not _is_geometric(part, index):
         return index
     same = [i for i, other in enumerate(augment) if other.name == part.name]
     earlier = [i for i in same if i < index and _feature(augment[i]) == _feature(part)]
@@ -93,7 +106,7 @@ def _masks(augment: Sequence[PartConfig], index: int, features: Mapping[str, Fea
     """Return the masks that go with a geometric change of an image."""
     part = augment[index]
     image = features.get(_feature(part))
-    if part.name not in _GEOMETRIC or image is None or image.role == "mask":
+    if not _is_geometric(part, index) or image is None or image.role == "mask":
         return []
     named = {_feature(other) for other in augment if other.name == part.name}
     return [
@@ -143,7 +156,7 @@ def _change(part: PartConfig, index: int, features: Mapping[str, Feature]) -> Ch
     bound = parts.bind(function, part, field, None, None)
     bound.apply_defaults()
     name = bound.arguments.get("feature")
-    may_be_mask = part.name in _GEOMETRIC
+    may_be_mask = _is_geometric(part, index)
     if name is not None and not (
         name in features
         and (features[name].is_image or (may_be_mask and features[name].role == "mask"))

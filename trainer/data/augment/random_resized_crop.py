@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.data.augment import Batch
+from trainer.data.augment import Batch, geometric
 from trainer.data.augment.hashing import uniform
 
 
+@geometric
 def random_resized_crop(
     batch: Batch,
     keys: tf.Tensor,

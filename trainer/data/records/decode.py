@@ -1,12 +1,15 @@
 """Decodes serialized examples by their features."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
+from trainer.data.records import images, sequences
 
 Example = dict[str, tf.Tensor]
 # Large enough that starting a task costs little, small enough that a few dozen fit into memory.
@@ -15,11 +18,9 @@ _STORED = {
     **dict.fromkeys(("float64", "float32", "float16", "bfloat16"), tf.float32),
     "string": tf.string,
 }
-_PNG, _DEPTH_BYTE, _DEEP = b"\x89PNG", 24, b"\x10"
+_READ_AS = {"uint32": "int32", "uint64": "int64"}  # the operation has none of these
 
 
-# Nothing to convert here, and the files that a conversion writes would outlive a kill.
-@tf.autograph.experimental.do_not_convert
 def decode_blocks(
     blocks: tf.data.Dataset, features: Mapping[str, Feature], block_size: int
 ) -> tf.data.Dataset:
@@ -28,14 +29,47 @@ def decode_blocks(
     Returns:
         a dataset of feature -> [block_size, ...].
     """
-    parse = make_parser(features)
+    return _in_parallel(blocks, make_parser(features), features, block_size)
+
+
+def decode_columns(
+    blocks: tf.data.Dataset, features: Mapping[str, Feature], block_size: int
+) -> tf.data.Dataset:
+    """Decode a dataset of one tensor [block_size, ...] a feature: images are still files in it.
+
+    Returns:
+        a dataset of feature -> [block_size, ...].
+    """
+
+    def decode(*columns: tf.Tensor) -> Example:
+        pairs = zip(columns, features.items(), strict=True)
+        return {
+            name: images.decode(column, feature) if feature.encoding == "image" else column
+            for column, (name, feature) in pairs
+        }
+
+    return _in_parallel(blocks, decode, features, block_size)
+
+
+# Nothing to convert here, and the files that a conversion writes would outlive a kill.
+@tf.autograph.experimental.do_not_convert
+def _in_parallel(
+    blocks: tf.data.Dataset,
+    decode: Callable[..., Example],
+    features: Mapping[str, Feature],
+    block_size: int,
+) -> tf.data.Dataset:
     size = block_size
     if any(feature.encoding == "image" for feature in features.values()):
         size = max(n for n in range(1, _IMAGES_A_TASK + 1) if block_size % n == 0)
     if size == block_size:
-        return blocks.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-    parts = blocks.map(lambda block: tf.reshape(block, [-1, size])).unbatch()
-    decoded = parts.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(block_size // size)
+        return blocks.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def cut(*columns: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(tf.reshape(x, [-1, size, *x.shape[1:]]) for x in columns)
+
+    parts = blocks.map(cut).unbatch()
+    decoded = parts.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(block_size // size)
 
     def join(example: Example) -> Example:
         return {n: tf.reshape(x, [block_size, *x.shape[2:]]) for n, x in example.items()}
@@ -45,11 +79,17 @@ def decode_blocks(
 
 def make_parser(features: Mapping[str, Feature]) -> Callable[[tf.Tensor], Example]:
     """Return the function from serialized `tf.train.Example`s string[n] to tensors [n, ...]."""
-    specs = {name: _spec(feature) for name, feature in features.items()}
+    lists = {name: feature for name, feature in features.items() if feature.sequence}
+    specs = {name: _spec(feature) for name, feature in features.items() if name not in lists}
+    stored = {name: _stored(feature) for name, feature in lists.items()}
 
     def parse(serialized: tf.Tensor) -> Example:
-        raw = tf.io.parse_example(serialized, specs)
-        return {name: _decode(raw[name], feature) for name, feature in features.items()}
+        # The context of a SequenceExample lies where the features of an Example do.
+        raw = tf.io.parse_example(serialized, specs) if specs else {}
+        found = {name: _decode(value, features[name]) for name, value in raw.items()}
+        for name, (values, lengths) in sequences.parse(serialized, lists, stored).items():
+            found[name] = sequences.decode(values, lengths, features[name], _decode)
+        return {name: found[name] for name in features}
 
     return parse
 
@@ -76,33 +116,58 @@ def check(records: Mapping[str, bytes], features: Mapping[str, Feature]) -> None
                 ) from error
 
 
-def optional_keys(features: Mapping[str, Feature]) -> list[str]:
-    """Return the keys that a record may lack: a misspelt one would be all padding."""
-    return [name for name, feature in features.items() if feature.padded]
+def check_columns(
+    places: Sequence[str], columns: Sequence[np.ndarray], features: Mapping[str, Feature]
+) -> None:
+    """Raise for the first image of columns that cannot be decoded; see `check`."""
+    for values, (name, feature) in zip(columns, features.items(), strict=True):
+        for where, value in zip(places, values, strict=True):
+            if feature.encoding != "image":
+                break
+            try:
+                images.decode(tf.constant([value]), feature)
+            except (tf.errors.OpError, ValueError) as error:
+                reason = images.explain(value, feature) or _reason(error)
+                raise RunError(
+                    ExitCode.BAD_DATA, f"{where}: {name!r} is not {describe(feature)}: {reason}"
+                ) from error
 
 
-def unheld_keys(records: Iterable[bytes], keys: Iterable[str]) -> list[str]:
-    """Return those of `keys` of which none of the records holds a value."""
-    missing = list(keys)
+def optional(features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Return those whose key a record may lack: a misspelt one would be all padding."""
+    return {name: feature for name, feature in features.items() if feature.padded}
+
+
+def unheld(records: Iterable[bytes], features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Return those features of which none of the records holds a value."""
+    missing = dict(features)
     for record in records:
         if not missing:
             break
-        held = _example(record).features.feature
-        missing = [key for key in missing if key not in held or not _values(held[key])]
+        example = _example(record)
+        missing = {n: f for n, f in missing.items() if not _is_held(example, n, f)}
     return missing
+
+
+def _is_held(example: tf.train.SequenceExample, name: str, feature: Feature) -> bool:
+    values, lists = example.context.feature, example.feature_lists.feature_list
+    if feature.sequence:
+        return name in lists and len(lists[name].feature) > 0
+    return name in values and len(_values(values[name])) > 0
 
 
 def keys_in_words(record: bytes, key: str) -> str:
     """Return the keys that a record has, and the one that `key` may have been meant to be."""
     try:
-        lists = tf.train.SequenceExample.FromString(record).feature_lists.feature_list
-        held = sorted(_example(record).features.feature)
+        example = _example(record)
+        lists = example.feature_lists.feature_list
+        held = sorted({*example.context.feature, *lists})
     except Exception:  # the error class belongs to a library of TensorFlow's
         return "the record is no tf.train.Example"
     if key in lists:
         return (
-            f"the record is a tf.train.SequenceExample and {key!r} one of its feature_lists, which "
-            "are not read; write tf.train.Example with all values of the list under one key"
+            f"the record is a tf.train.SequenceExample and {key!r} one of its feature_lists; write "
+            f'"sequence": true, and as shape its steps and what a step holds'
         )
     keys = f"the record has the keys {', '.join(held) or '(none)'}"
     return f"{spelling.did_you_mean(key, held)} {keys}".strip()
@@ -120,7 +185,7 @@ def describe(feature: Feature) -> str:
 def _spec(feature: Feature) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFeature:
     if feature.encoding:
         return tf.io.FixedLenFeature([], tf.string)
-    stored = _STORED.get(feature.dtype, tf.int64)
+    stored = _stored(feature)
     if not feature.padded:
         return tf.io.FixedLenFeature(feature.shape, stored)
     default = str(feature.pad_value) if stored == tf.string else feature.pad_value
@@ -129,18 +194,25 @@ def _spec(feature: Feature) -> tf.io.FixedLenFeature | tf.io.FixedLenSequenceFea
     )
 
 
+def _stored(feature: Feature) -> tf.DType:
+    return tf.string if feature.encoding else _STORED.get(feature.dtype, tf.int64)
+
+
 def _decode(value: tf.Tensor, feature: Feature) -> tf.Tensor:
     if feature.encoding == "image":
-        return _decode_images(value, feature)
+        return images.decode(value, feature)
     if feature.encoding == "raw":
         # Not -1: bytes of several values would be cut into as many examples.
-        flat = tf.io.decode_raw(value, feature.dtype)
-        return tf.reshape(flat, [tf.shape(value)[0], *feature.shape])
+        flat = tf.io.decode_raw(value, _READ_AS.get(feature.dtype, feature.dtype))
+        whole = tf.reshape(flat, [tf.shape(value)[0], *feature.shape])
+        return tf.bitcast(whole, feature.dtype) if feature.dtype in _READ_AS else whole
     if feature.padded:
         value = _pad(value, feature)
     if feature.num_classes is not None:
         # A look-up that fails for a label out of range; an assertion would not run in parallel.
-        value = tf.gather(tf.range(feature.num_classes, dtype=tf.int64), value)
+        classes = tf.range(feature.num_classes, dtype=tf.int64)
+        is_class = True if feature.ignore is None else value != feature.ignore
+        value = tf.where(is_class, tf.gather(classes, tf.where(is_class, value, 0)), value)
     return value if feature.dtype == "string" else _cast(value, feature.dtype)
 
 
@@ -149,51 +221,11 @@ def _cast(value: tf.Tensor, dtype: str) -> tf.Tensor:
     cast = tf.cast(value, dtype)
     if value.dtype.is_floating:  # rounding is what a narrow dtype means, infinity is not
         kept = tf.math.is_finite(tf.cast(cast, value.dtype)) | ~tf.math.is_finite(value)
-        return cast if cast.dtype.size >= value.dtype.size else _require(cast, kept)
+        return cast if cast.dtype.size >= value.dtype.size else images.require(cast, kept)
     if cast.dtype.is_floating or cast.dtype == value.dtype:
         return cast
     kept = tf.cast(cast, value.dtype) == value
-    return _require(cast, kept & (value >= 0) if cast.dtype.is_unsigned else kept)
-
-
-def _require(value: tf.Tensor, holds: tf.Tensor) -> tf.Tensor:
-    """Return `value` [n, ...]; a look-up that fails where anything of `holds` is false.
-
-    An assertion would not run in parallel, and a reshape is optimized away.
-    """
-    wrong = tf.cast(~tf.reduce_all(holds), tf.int32)
-    rows = tf.range(tf.shape(value)[0]) + wrong * tf.shape(value)[0]
-    return tf.ensure_shape(tf.gather(value, rows), value.shape)
-
-
-def _is_deep(values: tf.Tensor) -> tf.Tensor:
-    """Return bool[n]: which are PNG files of 16 bits a channel; the decoder would halve them."""
-    is_png = tf.strings.substr(values, 0, len(_PNG)) == _PNG
-    return is_png & (tf.strings.substr(values, _DEPTH_BYTE, 1) == _DEEP)
-
-
-def _decode_images(values: tf.Tensor, feature: Feature) -> tf.Tensor:
-    is_deep = feature.dtype == "uint16"
-    values = _require(values, _is_deep(values) == is_deep)
-
-    def decode(value: tf.Tensor) -> tf.Tensor:
-        if is_deep:
-            image = tf.io.decode_png(value, channels=feature.shape[-1], dtype=tf.uint16)
-            return tf.ensure_shape(image, feature.shape)
-        image = tf.io.decode_image(value, channels=feature.shape[-1], expand_animations=False)
-        if feature.resized:
-            image = _resize(image, feature)
-        return tf.ensure_shape(tf.cast(image, feature.dtype), feature.shape)
-
-    # An operation for each image: they run in parallel, and a loop costs more than a small image.
-    return tf.stack([decode(value) for value in tf.unstack(values)])
-
-
-def _resize(image: tf.Tensor, feature: Feature) -> tf.Tensor:
-    if feature.role == "mask":  # between two classes there is none
-        return tf.image.resize(image, feature.shape[:2], "nearest")
-    image = tf.image.resize(image, feature.shape[:2], antialias=True)
-    return tf.clip_by_value(tf.round(image), 0, 255)
+    return images.require(cast, kept & (value >= 0) if cast.dtype.is_unsigned else kept)
 
 
 def _pad(value: tf.Tensor, feature: Feature) -> tf.Tensor:
@@ -230,16 +262,16 @@ def _first_bad(
 def _explain(record: bytes, name: str, feature: Feature) -> str:
     """Return what is wrong with a value that cannot be decoded; "" where only TensorFlow knows."""
     try:
-        values = _values(_example(record).features.feature[name])
+        example = _example(record)
     except Exception:  # see `keys_in_words`
         return ""
+    if feature.sequence:
+        return _explain_list(example.feature_lists.feature_list, name, feature)
+    values = _values(example.context.feature[name])
     if not values:
         return keys_in_words(record, name)
-    if feature.encoding == "raw" and isinstance(values[0], bytes):
-        size = feature.num_bytes
-        return f"it holds {len(values[0])} bytes, not {size}" if len(values[0]) != size else ""
-    if feature.encoding == "image" and isinstance(values[0], bytes):
-        return _explain_image(values[0], feature)
+    if feature.encoding and isinstance(values[0], bytes):
+        return _explain_bytes(values[0], feature)
     integers = not feature.encoding and isinstance(values[0], int) and feature.dtype != "string"
     if integers and _STORED.get(feature.dtype, tf.int64) == tf.int64:
         dtype = tf.as_dtype(feature.dtype)
@@ -249,21 +281,24 @@ def _explain(record: bytes, name: str, feature: Feature) -> str:
     return ""
 
 
-def _explain_image(value: bytes, feature: Feature) -> str:
-    is_png = value.startswith(_PNG)
-    is_deep = is_png and value[_DEPTH_BYTE : _DEPTH_BYTE + 1] == _DEEP
-    if is_deep and feature.dtype == "uint8":
-        return 'it is a PNG of 16 bits a channel, which needs "dtype": "uint16"'
-    if feature.dtype == "uint16" and not is_deep:
-        bits = value[_DEPTH_BYTE] if is_png and len(value) > _DEPTH_BYTE else 0
-        return (
-            f"it is a PNG of {bits} bits a channel, not 16" if bits else "it is no PNG of 16 bits"
-        )
-    return ""
+def _explain_bytes(value: bytes, feature: Feature) -> str:
+    if feature.encoding == "image":
+        return images.explain(value, feature)
+    size = feature.num_bytes
+    return f"it holds {len(value)} bytes, not {size}" if len(value) != size else ""
 
 
-def _example(record: bytes) -> tf.train.Example:
-    return tf.train.Example.FromString(record)
+def _explain_list(lists: Any, name: str, feature: Feature) -> str:
+    if name not in lists:
+        return f"its feature_lists are {', '.join(sorted(lists)) or '(none)'}"
+    count, steps = len(lists[name].feature), feature.shape[0] or 0
+    wrong = count > steps or (count < steps and not feature.padded)
+    return f"the list holds {count} steps" if wrong else ""
+
+
+def _example(record: bytes) -> tf.train.SequenceExample:
+    """Parse a record; a `tf.train.Example` is one without lists."""
+    return tf.train.SequenceExample.FromString(record)
 
 
 def _values(feature: tf.train.Feature) -> Sequence[bytes | float | int]:

@@ -78,18 +78,25 @@ def staged_bytes(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def open_shards(urls: Sequence[str], visits: Sequence[int], stage: Stage) -> Iterator[OpenShard]:
+def open_shards(
+    urls: Sequence[str], visits: Sequence[int], stage: Stage, *, expand: bool = True
+) -> Iterator[OpenShard]:
     """Give a function that opens the shard of a visit: a context with its local path.
 
     Args:
         urls: of the shards.
         visits: number of the shard of each visit, in the order of reading; one may come again.
         stage: for remote ones.
+        expand: give plain copies of TFRecord files that are compressed.
     """
+
+    def opened(
+        path: contextlib.AbstractContextManager[Path], visit: int
+    ) -> contextlib.AbstractContextManager[Path]:
+        return _plain(path, urls[visits[visit]], stage) if expand else path
+
     if not any(storage.is_remote(url) for url in urls):
-        yield lambda visit: _plain(
-            contextlib.nullcontext(Path(urls[visits[visit]])), urls[visits[visit]], stage
-        )
+        yield lambda visit: opened(contextlib.nullcontext(Path(urls[visits[visit]])), visit)
         return
     with Stager(
         [urls[number] for number in visits],
@@ -97,7 +104,7 @@ def open_shards(urls: Sequence[str], visits: Sequence[int], stage: Stage) -> Ite
         stage.budget(),
         num_sharers=stage.num_sharers,
     ) as stager:
-        yield lambda visit: _plain(stager.open(visit), urls[visits[visit]], stage)
+        yield lambda visit: opened(stager.open(visit), visit)
 
 
 @contextlib.contextmanager

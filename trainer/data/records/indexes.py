@@ -109,9 +109,9 @@ def read_index(path: Path, url: str, folder: Path, *, skip_bad: bool) -> Index:
     """
     index = find_index(url, folder, skip_bad=skip_bad)
     if index is None:
-        content = _content(url)
+        content = content_of(url)
         index = tfrecord.scan(path, url, skip_bad=skip_bad)
-        if content and content == _content(url):  # else it changed meanwhile
+        if content and content == content_of(url):  # else it changed meanwhile
             _keep(index, _place(url, folder, skip_bad), content)
     return index
 
@@ -123,7 +123,7 @@ def find_index(url: str, folder: Path, *, skip_bad: bool) -> Index | None:
         fields = json.loads(header)
     except (OSError, ValueError):
         return None
-    content = _content(url)
+    content = content_of(url)
     if not content or fields.get("content") != content:
         return None
     if fields.get("crc32c") != google_crc32c.value(body):
@@ -156,7 +156,7 @@ def _place(url: str, folder: Path, skip_bad: bool) -> Path:
     return folder / hashlib.sha256(f"{where}\n{skip_bad}".encode()).hexdigest()[:32]
 
 
-def _content(url: str) -> list[Any]:
+def content_of(url: str) -> list[Any]:
     """Return what tells this content of a file from another; empty: nothing that is certain."""
     if storage.is_remote(url):
         file = stat_shard(url)

@@ -11,7 +11,19 @@ from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.sources import custom, skip_list, tfds, tfrecord_pattern
+from trainer.data.sources import (
+    array_record,
+    arrow_files,
+    csv_files,
+    custom,
+    image_folder,
+    numpy_files,
+    parquet,
+    skip_list,
+    tfds,
+    tfrecord_pattern,
+    webdataset,
+)
 from trainer.data.sources.source import Examples, Source
 
 _NO_STAGE = Stage()
@@ -33,9 +45,21 @@ class Form(NamedTuple):
     is_custom: bool = False
 
 
+def _ending(*extensions: str) -> str:
+    """Return a regex of the names of files of a format, in any case, plain or compressed."""
+    return rf"(?i).+\.({'|'.join(extensions)})(\.gz)?"
+
+
 FORMS = (
     Form("digits", r"digits", tfds),
     Form("tfds:NAME, tfds:DIRECTORY", r"tfds:.+", tfds),
+    Form("a CSV pattern such as data/{split}.csv", _ending("csv", "tsv"), csv_files),
+    Form("data/{split}-*.parquet", _ending("parquet", "pq"), parquet),
+    Form("data/{split}/data-*.arrow", _ending("arrow", "feather"), arrow_files),
+    Form("data/{split}.npz, data/{split}_*.npy", _ending("npz", "npy"), numpy_files),
+    Form("data/{split}-*.array_record", r"(?i).+\.array_?record(-[^/]*)?", array_record),
+    Form("data/{split}-*.tar", _ending("tar", "tgz"), webdataset),
+    Form("images:DIRECTORY, images:DIRECTORY/{split}", r"images:.+", image_folder),
     Form("a TFRecord pattern such as data/{split}-*.tfrecord", r".*[/*].*", tfrecord_pattern),
     Form("module:function", r".+:.+", custom, is_custom=True),
 )
@@ -58,6 +82,11 @@ def find(name: str) -> Form:
     )
 
 
+def can_skip(name: str) -> bool:
+    """Whether damaged stretches of the files can be left out: those of TFRecords can."""
+    return find(name).source in (tfds, tfrecord_pattern)
+
+
 def describe(config: DatasetConfig, stage: Stage = _NO_STAGE) -> DatasetInfo:
     """Return what is known of the dataset that the config names; see `source.Source`.
 
@@ -67,6 +96,12 @@ def describe(config: DatasetConfig, stage: Stage = _NO_STAGE) -> DatasetInfo:
     """
 
     def plainly(config: DatasetConfig) -> DatasetInfo:
+        if config.skip_bad_records and not can_skip(config.name):
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"config.dataset.skip_bad_records=true: of {config.name!r} nothing is left out; "
+                "only records of TFRecord files are",
+            )
         return find(config.name).source.describe(config, stage)
 
     return skip_list.describe(config, plainly) if config.skip_list else plainly(config)

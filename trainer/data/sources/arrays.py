@@ -1,6 +1,7 @@
-"""Arrays that a function of the user returns: split -> feature -> array [examples, ...].
+"""Arrays in memory, or memory-mapped: split -> feature -> array [examples, ...].
 
-They may be memory-mapped.
+For the features of a split a DataFrame may stand, of pandas or of any library whose columns have
+`to_numpy`.
 """
 
 import dataclasses
@@ -12,8 +13,9 @@ import numpy as np
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard
+from trainer.data.records.column_reader import numbered
 from trainer.data.records.read_plan import ReadPlan, Served
-from trainer.data.sources import labels, roles, splits
+from trainer.data.sources import frames, labels, roles, splits
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -29,13 +31,16 @@ def of(returned: Mapping[str, Any], config: DatasetConfig) -> DatasetInfo:
         RunError: BAD_CONFIG or BAD_DATA naming split and feature.
     """
     where = f"config.dataset.name={config.name!r}"
-    arrays = {
-        split: _check(features, f"{where}, split {split!r}", config)
-        for split, features in returned.items()
-    }
+    arrays = {s: check(held, f"{where}, split {s!r}", config) for s, held in returned.items()}
+    return describe_arrays(config, arrays)
+
+
+def describe_arrays(config: DatasetConfig, whole: Mapping[str, Arrays]) -> DatasetInfo:
+    """Return the dataset of arrays in memory that were checked: split -> feature -> array."""
+    arrays, names = _with_classes(whole, config)
     # Nothing is read from the one "shard" of a split: it gives the split its number of examples.
-    shards = {n: (Shard("memory", len(next(iter(a.values())))),) for n, a in arrays.items()}
-    features = _features(arrays, config)
+    shards = {n: (Shard(f"memory/{n}", len(next(iter(a.values())))),) for n, a in arrays.items()}
+    features = _features(arrays, config, names)
     return splits.choose(config, config.name, features, shards, arrays=arrays)
 
 
@@ -63,13 +68,35 @@ class ArrayExamples:
         """See `source.Examples`."""
 
 
-open = ArrayExamples
+def _with_classes(
+    whole: Mapping[str, Arrays], config: DatasetConfig
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, tuple[str, ...]]]:
+    """Return the arrays with numbers for the texts of a label, and those texts, sorted."""
+    arrays = {split: dict(held) for split, held in whole.items()}
+    names: dict[str, tuple[str, ...]] = {}
+    for name in {n for held in arrays.values() for n in held if roles.is_label(n, config)}:
+        texts = [held[name] for held in arrays.values() if name in held]
+        if all(text.dtype.kind == "O" and text.ndim == 1 for text in texts):
+            found = sorted({text.decode() for array in texts for text in array})
+            names[name] = tuple(found)
+            for held in arrays.values():
+                held[name] = numbered(held[name], names[name])
+    return arrays, names
 
 
-def _features(whole: Mapping[str, Arrays], config: DatasetConfig) -> dict[str, Feature]:
+def _features(
+    whole: Mapping[str, Arrays], config: DatasetConfig, names: Mapping[str, tuple[str, ...]]
+) -> dict[str, Feature]:
     """Return the features of an example; classes are counted over all splits."""
     found = {
-        split: {n: Feature(tuple(a.shape[1:]), str(a.dtype)) for n, a in arrays.items()}
+        split: {
+            n: Feature(
+                tuple(a.shape[1:]),
+                "string" if a.dtype.kind == "O" else str(a.dtype),
+                classes=names.get(n, ()),
+            )
+            for n, a in arrays.items()
+        }
         for split, arrays in whole.items()
     }
     first, *others = found.items()
@@ -88,11 +115,18 @@ def _features(whole: Mapping[str, Arrays], config: DatasetConfig) -> dict[str, F
     }
 
 
-def _check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarray]:
+def check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarray]:
+    """Return the features of a split as TensorFlow takes them.
+
+    Raises:
+        RunError: BAD_CONFIG or BAD_DATA naming the feature, and what is wrong with it.
+    """
+    if not isinstance(arrays, Mapping) and hasattr(arrays, "columns"):
+        arrays = frames.to_arrays(arrays, where)
     if not isinstance(arrays, Mapping) or not arrays:
         raise RunError(ExitCode.BAD_CONFIG, f"{where}: no mapping of feature to array")
     checked = {
-        name: _plain(np.asanyarray(values), f"{where}, feature {name!r}")
+        name: plain(np.asanyarray(values), f"{where}, feature {name!r}")
         for name, values in arrays.items()
     }
     if len({len(array) for array in checked.values()}) > 1:
@@ -106,8 +140,14 @@ def _check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarr
     }
 
 
-def _plain(array: np.ndarray, where: str) -> np.ndarray:
-    """Return an array as TensorFlow takes it."""
+def plain(array: np.ndarray, where: str) -> np.ndarray:
+    """Return an array as TensorFlow takes it.
+
+    Raises:
+        RunError: BAD_CONFIG where it holds no numbers, BAD_DATA where some are masked.
+    """
+    if array.dtype.kind in "OSU":
+        return _texts(array, where)
     if array.dtype.kind not in _KINDS or array.ndim == 0 or array.dtype.itemsize > _MOST_BYTES:
         raise RunError(
             ExitCode.BAD_CONFIG,
@@ -125,6 +165,23 @@ def _plain(array: np.ndarray, where: str) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def _texts(array: np.ndarray, where: str) -> np.ndarray:
+    """Return text as object[n, ...] of bytes; other objects are refused."""
+    texts = np.empty(array.shape, object)
+    for place, value in enumerate(array.ravel().tolist()):
+        if not isinstance(value, str | bytes):
+            raise RunError(
+                ExitCode.BAD_DATA,
+                f"{where}: value {place} is {value!r}, a {type(value).__name__}; give an array of "
+                "numbers, or of text, without missing values",
+            )
+        texts.ravel()[place] = value.encode() if isinstance(value, str) else value
+    return texts
+
+
 def _num_classes(whole: Mapping[str, Arrays], name: str, config: DatasetConfig) -> int:
-    extents = {split: labels.Extent.of(arrays[name]) for split, arrays in whole.items()}
+    extents = {
+        split: labels.Extent.of(labels.counted(arrays[name], name, config))
+        for split, arrays in whole.items()
+    }
     return labels.num_classes(extents, name, config)

@@ -191,7 +191,8 @@ class _Counted:
     def count(self, block: Block) -> Block:
         """Return the block."""
         if self._label:
-            self.extent = self.extent.with_next(block[self._label])
+            values = labels.counted(block[self._label], self._label, self._config)
+            self.extent = self.extent.with_next(values)
             if self.extent.low < 0:  # refused now, not at the end of everything
                 labels.num_classes({self._split: self.extent}, self._label, self._config)
         return block

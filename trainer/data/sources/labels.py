@@ -1,17 +1,13 @@
 """Labels whose classes no source tells: counted from the numbers that the examples hold."""
 
-import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import Feature
-from trainer.data.sources import roles
-
-_MANY_CLASSES = 1000
+from trainer.data.sources import classes, roles
 
 
 class Extent(NamedTuple):
@@ -67,31 +63,23 @@ def as_classes(label: np.ndarray, *, is_told: bool) -> np.ndarray:
     return label
 
 
+def counted(values: np.ndarray, name: str, config: DatasetConfig) -> np.ndarray:
+    """Return a label with 0 for the value that counts in no loss: it is no class."""
+    ignore = roles.ignored(name, config)
+    return values if ignore is None else np.where(values == ignore, values.dtype.type(0), values)
+
+
 def num_classes(extents: Mapping[str, Extent], name: str, config: DatasetConfig) -> int:
-    """Return one more than the largest class of all splits.
-
-    Raises:
-        RunError: BAD_DATA naming the example of a negative one; BAD_CONFIG where there are so many
-            that they are hardly classes.
-    """
-    for split, extent in extents.items():
-        if extent.low < 0:
-            raise RunError(
-                ExitCode.BAD_DATA,
-                f"config.dataset.name: split {split!r}, feature {name!r}: example {extent.at} is "
-                f"{extent.low}; a label is 0 or more; {_a_target(name)}",
-            )
-    count = max((extent.high for extent in extents.values()), default=0) + 1
-    num_examples = sum(extent.size for extent in extents.values())
-    if count > max(num_examples, _MANY_CLASSES) and config.roles.get(name) != "label":
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"config.dataset.name: feature {name!r}: {count} classes for {num_examples} examples? "
-            f'{_a_target(name)}; if they are classes, "label"',
-        )
-    return count
-
-
-def _a_target(name: str) -> str:
-    line = json.dumps({name: "target"})
-    return f"if it is a number and no class, write --config.dataset.roles='{line}'"
+    """Return one more than the largest class of all splits; raises as `classes.count`."""
+    held = {split: extent for split, extent in extents.items() if extent.size}
+    if not held:
+        return 1
+    split = min(held, key=lambda split: held[split].low)
+    return classes.count(
+        name,
+        config,
+        lowest=held[split].low,
+        where=f"split {split!r}, feature {name!r}: example {held[split].at}",
+        highest=max(extent.high for extent in held.values()),
+        num_examples=sum(extent.size for extent in held.values()),
+    )

@@ -106,7 +106,9 @@ class Batches:
             if _size(batch) != sizes[number]:
                 raise self.refusal(ExitCode.BAD_DATA, _of_another_size(number, batch, size))
             shards[number] = Shard(_name(number), sizes[number], *_sum(batch))
-            extent = extent.with_next(batch[counted]) if counted else extent
+            if counted:
+                values = labels.counted(batch[counted], counted, self._config)
+                extent = extent.with_next(values)
         return tuple(shards.values()), extent
 
     def refusal(self, code: ExitCode, reason: str) -> RunError:
@@ -128,13 +130,13 @@ class BatchExamples:
         self._where = f"config.dataset.name={config.name!r}, split {plan.split.name!r}"
         self._batches = Batches(plan.split.batches, config, self._where)
         self._sizes = [shard.num_examples for shard in plan.split.shards]
-        self._start = plan.split.start
+        self._ranges = plan.split.ranges
         self._recent: collections.OrderedDict[int, Block] = collections.OrderedDict()
         self._lock = threading.Lock()  # a pipeline that failed may still be reading ahead
 
     def read(self, served: Served) -> list[np.ndarray]:
         """See `source.Examples`."""
-        numbers, rows = np.divmod(served.ids + self._start, self._sizes[0])
+        numbers, rows = np.divmod(self._places(served.ids), self._sizes[0])
         found = {name: _empty(len(rows), f) for name, f in self.stored.items()}
         for number in np.unique(numbers).tolist():
             with self._lock:
@@ -155,6 +157,13 @@ class BatchExamples:
     def close(self) -> None:
         """See `source.Examples`."""
         self._recent.clear()
+
+    def _places(self, ids: np.ndarray) -> np.ndarray:
+        """Return where examples lie in all batches, laid end to end."""
+        starts = np.array([start for start, _ in self._ranges])
+        ends = np.cumsum([stop - start for start, stop in self._ranges])
+        piece = np.searchsorted(ends, ids, side="right")
+        return ids - (ends - np.diff(ends, prepend=0))[piece] + starts[piece]
 
     def _batch(self, number: int) -> Block:
         if number in self._recent:

@@ -24,6 +24,17 @@ _MASK_WORDS = ("mask", "segmentation")
 _PIXELS = ("uint8", "uint16")
 
 
+@dataclasses.dataclass(frozen=True)
+class TaskDataset(DatasetConfig):
+    """A dataset with what the task says of its label.
+
+    Attributes:
+        ignored: feature -> the class that its loss does not count.
+    """
+
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
 def of_task(config: TrainConfig) -> DatasetConfig:
     """Return the dataset of a config with the role of its label, as far as the loss tells it.
 
@@ -33,13 +44,26 @@ def of_task(config: TrainConfig) -> DatasetConfig:
     name = str(config.task.args.get("label", "label"))
     role = "target" if config.loss.name in _OF_NUMBERS else "label"
     told = {} if ":" in config.loss.name and name == "label" else {name: role}
-    return dataclasses.replace(config.dataset, roles={**told, **config.dataset.roles})
+    fields = {f.name: getattr(config.dataset, f.name) for f in dataclasses.fields(DatasetConfig)}
+    ignore = config.loss.args.get("ignore_class")
+    fields["roles"] = {**told, **config.dataset.roles}
+    return TaskDataset(**fields, ignored={} if ignore is None else {name: int(ignore)})
+
+
+def ignored(name: str, config: DatasetConfig) -> int | None:
+    """Return the class of a feature that its loss does not count, or None."""
+    return config.ignored.get(name) if isinstance(config, TaskDataset) else None
 
 
 def is_label(name: str, config: DatasetConfig) -> bool:
     """Whether a feature without a source's proposal is the label."""
     by_name = name == "label" and "label" not in config.roles.values()
     return config.roles.get(name, "label" if by_name else "") == "label"
+
+
+def names_mask(name: str) -> bool:
+    """Whether the name of a feature says that it is a mask."""
+    return any(word in name.lower() for word in _MASK_WORDS)
 
 
 def assign(features: Mapping[str, Feature], config: DatasetConfig) -> dict[str, Feature]:
@@ -55,7 +79,9 @@ def assign(features: Mapping[str, Feature], config: DatasetConfig) -> dict[str, 
         if role == "image" and name in features:
             _check_image(name, features[name])
     return {
-        name: dataclasses.replace(feature, role=_role(name, feature, config))
+        name: dataclasses.replace(
+            feature, role=_role(name, feature, config), ignore=ignored(name, config)
+        )
         for name, feature in features.items()
     }
 
@@ -67,7 +93,7 @@ def _role(name: str, feature: Feature, config: DatasetConfig) -> str:
     if not feature.is_pixels:
         is_counted = feature.num_classes is not None or is_label(name, config)
         return "label" if is_counted else {"string": "text"}.get(feature.dtype, "")
-    if any(word in name.lower() for word in _MASK_WORDS):
+    if names_mask(name):
         return "mask"
     if any(word in name.lower() for word in _IMAGE_WORDS):
         return "image"  # may be what is compared with as well: an autoencoder

@@ -134,21 +134,32 @@ def _read(path: str) -> tuple[list[str], list[Bad]]:
 
 
 def _without(split: Split, bad: Iterable[Bad], config: DatasetConfig) -> Split:
-    mine = [one for one in bad if one.split == split.name]
-    starts = np.cumsum([0, *(shard.num_examples for shard in split.shards)])
-    for one in mine:
-        known = split.shards[one.shard] if one.shard < len(split.shards) else None
-        if known is None or (known.name, known.content) != (one.file, one.content):
+    names = _names(split.name)
+    starts = np.cumsum([0, *(shard.num_examples for shard in split.shards)]).tolist()
+    known = {(s.name, s.content): at for s, at in zip(split.shards, starts, strict=False)}
+    places = set()
+    for one in bad:
+        if (one.file, one.content) in known:
+            places.add(known[one.file, one.content] + one.record)
+        elif _names(one.split) <= names:
             raise RunError(
                 ExitCode.BAD_CONFIG,
                 f"{_FIELD}={config.skip_list} is of other data: {one.file} of split "
-                f"{split.name!r} held {one.content}; {_AGAIN}",
+                f"{one.split!r} held {one.content}; {_AGAIN}",
             )
-    ids = sorted({int(starts[one.shard]) + one.record - split.start for one in mine})
-    here = dataclasses.replace(split, skipped=tuple(i for i in ids if i >= 0))
+    ids, count = [], 0
+    for start, stop in split.ranges:
+        ids += [count + place - start for place in sorted(places) if start <= place < stop]
+        count += stop - start
+    here = dataclasses.replace(split, skipped=tuple(ids))
     if not here.num_examples:
         raise RunError(ExitCode.BAD_DATA, f"{_FIELD} leaves nothing of split {split.name!r}")
     return here
+
+
+def _names(spec: str) -> set[str]:
+    """Return the splits that a name such as `train[:20%]+train[40%:]` joins."""
+    return {part.partition("[")[0].strip() for part in spec.split("+")}
 
 
 def _whole(split: Split) -> Split:

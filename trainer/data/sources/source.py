@@ -1,8 +1,10 @@
 """What a source is: two functions of a module, and what the second one gives."""
 
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo, Feature
 from trainer.data.records.files import Stage
@@ -11,6 +13,22 @@ from trainer.data.records.read_plan import ReadPlan, Served
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
+
+
+def need(module: str, extra: str, config: DatasetConfig) -> None:
+    """Refuse a dataset whose library is not there.
+
+    Raises:
+        RunError: BAD_CONFIG with what to install.
+    """
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.dataset.name={config.name!r} needs {module}: pip install 'lockstep[{extra}]' "
+            f"({error})",
+        ) from error
 
 
 class Examples(Protocol):

@@ -1,11 +1,15 @@
 """From the splits that a source has to the two that the config asks for."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from common.exit_codes import ExitCode, RunError
+from trainer import storage
 from trainer.config import DatasetConfig
 from trainer.data.info import Arrays, DatasetInfo, Feature, Shard, Split
 from trainer.data.sources import roles
@@ -19,7 +23,36 @@ _SLICE = re.compile(r"(?P<name>[\w.-]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?
 def names(config: DatasetConfig) -> list[str]:
     """Return the splits of which the config uses something."""
     used = [config.train_split] + [config.eval_split] * (not config.holdout)
-    return list(dict.fromkeys(spec.partition("[")[0] for spec in used if spec))
+    parts = [part for spec in used if spec for part in spec.split("+")]
+    return list(dict.fromkeys(part.strip().partition("[")[0] for part in parts))
+
+
+def find_files(config: DatasetConfig) -> Shards:
+    """Return the files that the pattern of the config matches, by split, sorted; not yet counted.
+
+    Without `{split}` in the pattern all are `train`. Hidden files are left out, as a shell does.
+
+    Raises:
+        RunError: BAD_CONFIG where a split has none.
+    """
+    used = names(config) if "{split}" in config.name else ["train"]
+    return {name: list_files(config.name.replace("{split}", name)) for name in used}
+
+
+def list_files(pattern: str) -> tuple[Shard, ...]:
+    """Return the files that a pattern matches, sorted; hidden ones are left out.
+
+    Raises:
+        RunError: BAD_CONFIG where there is none.
+    """
+    is_hidden = pattern.rpartition("/")[2].startswith(".")
+    shards = [Shard(file.url, 0) for file in storage.list_files(pattern)]
+    found = tuple(shard for shard in shards if is_hidden or not shard.name.startswith("."))
+    if not found:
+        raise RunError(
+            ExitCode.BAD_CONFIG, f"config.dataset.name={pattern!r} matches no file; correct it"
+        )
+    return found
 
 
 def choose(
@@ -68,14 +101,44 @@ def choose(
 
 
 def _slice(spec: str, whole: Mapping[str, Split], field: str) -> Split:
-    match = _SLICE.fullmatch(spec)
-    if match is None and "+" in spec:
-        reason = (
-            " joins splits, which is not read: a split is one range; write the files of both "
-            "to a split of their own, or use holdout"
+    parts = [_part(part.strip(), whole, f"{field}={spec!r}") for part in spec.split("+")]
+    if len(parts) == 1:
+        return parts[0]
+    used = list(dict.fromkeys(part.name for part in parts))
+    totals = itertools.accumulate((whole[n].num_examples for n in used), initial=0)
+    begins = dict(zip(used, totals, strict=False))
+    joined = tuple((begins[p.name] + p.start, begins[p.name] + p.stop) for p in parts)
+    for (_, stop), (start, _) in itertools.pairwise(sorted(joined)):
+        if start < stop:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{field}={spec!r}: its parts overlap in {stop - start} examples, which would be "
+                "served twice an epoch",
+            )
+    shards = tuple(shard for name in used for shard in whole[name].shards)
+    count = sum(stop - start for start, stop in joined)
+    arrays = _arrays([whole[name] for name in used])
+    batches = whole[used[0]].batches
+    if batches is not None and len(used) > 1:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{field}={spec!r} joins two PyDatasets; return one of both from the data function",
         )
-    elif match is None:
-        reason = " is not a split such as train or train[:42000]"
+    return Split(spec, shards, 0, count, arrays, batches, joined=joined)
+
+
+def _arrays(splits: Sequence[Split]) -> "Arrays | None":
+    """Return the arrays of several splits, end to end."""
+    first = splits[0].arrays
+    if first is None or len(splits) == 1:
+        return first
+    return {n: np.concatenate([(split.arrays or {})[n] for split in splits]) for n in first}
+
+
+def _part(text: str, whole: Mapping[str, Split], where: str) -> Split:
+    match = _SLICE.fullmatch(text)
+    if match is None:
+        reason = " is not a split such as train, train[:42000] or train[:20%]+train[40%:]"
     elif match["name"] not in whole:
         reason = f": no such split; the dataset has {', '.join(sorted(whole))}"
     else:
@@ -84,8 +147,8 @@ def _slice(spec: str, whole: Mapping[str, Split], field: str) -> Split:
         stop = _bound(match["stop"] or "100%", split.num_examples)
         if start < stop:
             return dataclasses.replace(split, start=start, stop=stop)
-        reason = f" is empty: the split holds {split.num_examples} examples"
-    raise RunError(ExitCode.BAD_CONFIG, f"{field}={spec!r}{reason}")
+        reason = f" is empty: the split {match['name']!r} holds {split.num_examples} examples"
+    raise RunError(ExitCode.BAD_CONFIG, f"{where}{reason}")
 
 
 def _bound(text: str, total: int) -> int:
