@@ -11,7 +11,7 @@ from launch.code import remote_files, upload
 from launch.kubernetes import doctor, pod_logs
 from launch.kubernetes.cluster import Cluster, path_of
 from launch.kubernetes.diagnosis import diagnose, is_decided, lacks_pods, trial_lines
-from launch.kubernetes.job_objects import JobObjects, explain_queue
+from launch.kubernetes.job_objects import JobObjects, explain_queue, jobs_of
 from launch.kubernetes.pod_logs import PodLogs
 from launch.kubernetes.pod_state import has_started, waits_silently, worker_name
 from launch.render import manifest
@@ -168,5 +168,6 @@ class KubernetesBackend(Backend):
     def _diagnose(self, workload: Document, pods: Sequence[Document]) -> JobStatus:
         unclear = [workload] if lacks_pods(workload, pods) else []
         unclear += list(filter(waits_silently, pods))[:1]  # the others wait for the same, as a rule
+        unclear += jobs_of(workload)
         events = [event for one in unclear for event in self._objects.events(one)]
         return diagnose(workload, pods, events, explain_queue(self._cluster, workload))

@@ -129,6 +129,7 @@ class LocalBackend(Backend):
         alive = folder.has_supervisor()
         spec, events = folder.spec(), folder.events()
         phase, detail = history.phase_of(events, alive, spec.units)
+        first_failure, earlier = history.failures(events, folder)
         return JobStatus(
             name=folder.name,
             backend="local",
@@ -139,7 +140,8 @@ class LocalBackend(Backend):
             workdir=spec.workdir,
             restarts=sum(bool(e.get("counted")) for e in events if e["event"] == "restart"),
             max_restarts=spec.max_restarts,
-            first_failure=history.first_failure(events, folder),
+            first_failure=first_failure,
+            earlier=earlier,
         )
 
 

@@ -3,11 +3,10 @@
 import dataclasses
 
 import pytest
-from fake_cluster import JOBS, NAMESPACE, ended, finish, pod, put, running, spec
+from fake_cluster import JOBS, NAMESPACE, ended, finish, first_failure, pod, put, running, spec
 
 from launch.kubernetes.diagnosis import diagnose
 from launch.kubernetes.pod_logs import lines_of
-from launch.kubernetes.pod_state import first_failure
 from launch.spec.status import describe
 
 
