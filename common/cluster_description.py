@@ -14,6 +14,8 @@ from common.exit_codes import ExitCode, RunError
 VARIABLE = "TF_CONFIG"
 # Kubernetes tells each pod of an Indexed Job its place under this name.
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+# Names the job: its restarts share a workdir, runs of other jobs are refused there.
+JOB_VARIABLE = "LOCKSTEP_JOB"
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'

@@ -42,7 +42,6 @@ def fetch_container(code: CodeBundle, image: str) -> Document:
         "image": image,
         "command": ["python", "-c", programs.source("fetch_code").replace("$", "$$")],
         "args": [code.url.replace("$", "$$"), code.digest, CODE_DIR],
-        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own emptyDir
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "code", "mountPath": CODE_DIR},

@@ -12,13 +12,13 @@ import os
 import shutil
 import tempfile
 import time
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from common import spelling
 from launch.spec.job import JobSpec
-from launch.spec.parts import Mount, SecretVariable
 from launch.spec.user_input import bad_flag
 
 Event = dict[str, Any]
@@ -153,8 +153,10 @@ def _created(path: Path) -> float:
 
 def _spec_from(record: dict[str, Any]) -> JobSpec:
     fields = {key: _tuples(value) for key, value in record.items() if key != "directory"}
-    fields["mounts"] = tuple(Mount(**mount) for mount in record["mounts"])
-    fields["secret_env"] = tuple(SecretVariable(**one) for one in record["secret_env"])
+    for name, hint in typing.get_type_hints(JobSpec).items():
+        [member, *_] = typing.get_args(hint) or [None]
+        if name in record and record[name] and dataclasses.is_dataclass(member):
+            fields[name] = tuple(typing.cast(type, member)(**one) for one in record[name])
     return JobSpec(**fields)
 
 

@@ -1,12 +1,13 @@
 """The parts of a job that are more than a word or a number, and how their flags are written."""
 
 import dataclasses
+import ipaddress
 from typing import Literal
 
-from common.cluster_description import INDEX_VARIABLE, VARIABLE
+from common.cluster_description import INDEX_VARIABLE, JOB_VARIABLE, VARIABLE
 from launch.spec.user_input import bad_flag
 
-_SET_BY_LAUNCHER = {VARIABLE, INDEX_VARIABLE}
+_SET_BY_LAUNCHER = {VARIABLE, INDEX_VARIABLE, JOB_VARIABLE}
 MountKind = Literal["pvc", "gcs"]
 MOUNT_FLAGS = (
     ("mount_pvc", "persistent volume claim to mount, CLAIM:/PATH"),
@@ -30,6 +31,37 @@ class Mount:
     kind: MountKind
     source: str
     path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Toleration:
+    """A taint of nodes that the pods accept.
+
+    Attributes:
+        key: of the taint.
+        value: of the taint, or "" for any.
+        effect: NoSchedule, PreferNoSchedule, NoExecute, or "" for all.
+    """
+
+    key: str
+    value: str = ""
+    effect: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Egress:
+    """Where the pods may connect to besides storage: a proxy, a registry, an index of packages."""
+
+    cidr: str
+    port: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Resource:
+    """What each worker asks of its node under the name that the device's plugin gives it."""
+
+    name: str
+    count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +105,48 @@ def read_mount(flag: str, text: str) -> Mount:
         raise bad_flag(f"--{flag}={text}: the path must start with /")
     kind: MountKind = "pvc" if flag == "mount_pvc" else "gcs"
     return Mount(kind, source, path.rstrip("/") or "/")
+
+
+_EFFECTS = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+def read_toleration(flag: str, text: str) -> Toleration:
+    """KEY[=VALUE][:EFFECT]."""
+    taint, _, effect = text.partition(":")
+    key, _, value = taint.partition("=")
+    if not key or effect not in _EFFECTS:
+        raise bad_flag(
+            f"--{flag}={text!r} must have the form KEY[=VALUE][:EFFECT], "
+            f"with an effect of {', '.join(_EFFECTS[1:])}"
+        )
+    return Toleration(key, value, effect)
+
+
+def read_egress(flag: str, text: str) -> Egress:
+    """CIDR:PORT; an address alone is a network of one."""
+    address, _, port = text.rpartition(":")
+    try:
+        network = ipaddress.ip_network(address.replace("[", "").replace("]", ""))
+    except ValueError:
+        raise bad_flag(
+            f"--{flag}={text!r} must have the form ADDRESS[/BITS]:PORT; a policy knows addresses, "
+            "no names"
+        ) from None
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise bad_flag(f"--{flag}={text!r}: the port must be 1 to 65535")
+    return Egress(str(network), int(port))
+
+
+def read_resource(flag: str, text: str) -> Resource:
+    """NAME:COUNT, for example amd.com/gpu:4."""
+    name, count = _split(flag, text, ":", "NAME:COUNT")
+    domain, _, kind = name.partition("/")
+    if not domain or not kind or not count.isdecimal() or not int(count):
+        raise bad_flag(
+            f"--{flag}={text!r} must name a device as its plugin does, and at least one: "
+            "amd.com/gpu:4"
+        )
+    return Resource(name, int(count))
 
 
 def _split(flag: str, text: str, separator: str, form: str) -> tuple[str, str]:

@@ -106,10 +106,11 @@ CLI = "tests/launch/test_launch_cli.py::test"
 LIFE = f"{CLI}_the_life_of_a_job_can_be_read_by_programs"
 
 JOB_FLAGS = (
-    "accelerator code cpus deadline_hours devices_per_worker env grace_secs image jobset "
-    "max_restarts memory_gib mount_gcs mount_pvc name namespace node_selector parallel_trials "
-    "platform pod_monitor priority_class privileged profile profiles queue scratch_gib secret_env "
-    "service_account spot sweep topology ttl_hours workers workload_identity"
+    "accelerator arch code cpus deadline_hours devices_per_worker egress env grace_secs image "
+    "jobset max_restarts memory_gib mount_gcs mount_pvc name namespace node_selector "
+    "parallel_trials platform pod_monitor priority_class privileged profile profiles queue "
+    "resource runtime_class scratch_gib secret_env service_account spot sweep toleration "
+    "topology ttl_hours workers workload_identity"
 )
 LAUNCH = {
     **{f"job.{flag}": f"{JOB}[{flag}]" for flag in JOB_FLAGS.split()},

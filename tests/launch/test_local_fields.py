@@ -14,6 +14,7 @@ from launch.local.prepare import prepare
 from launch.local.supervisor import Supervisor
 from launch.local.worker import environment, share_cores
 from launch.spec.job import JobSpec
+from launch.spec.parts import Egress, Resource
 
 ALL = JobSpec(
     name="all",
@@ -35,6 +36,11 @@ ALL = JobSpec(
     secret_env=effects.SECRETS,
     mounts=effects.MOUNTS,
     node_selector=(("zone", "a"),),
+    arch="arm64",
+    toleration=effects.TAINTS,
+    runtime_class="nvidia",
+    resource=(Resource("amd.com/gpu", 4),),
+    egress=(Egress("10.1.2.3/32", 3128),),
     spot=True,
     queue="q",
     priority_class="high",

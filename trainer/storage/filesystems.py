@@ -78,7 +78,11 @@ def _make_gcs(options: dict[str, Any]) -> Any:
     )
     # Without an emulator: the usual search of Google credentials, which may ask the network.
     token = "anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None
-    filesystem = _gcs_class()(requests_timeout=timeout, token=token, **options)
+    # aiohttp asks for no proxy unless it is told to look for one.
+    proxy = {"trust_env": True}
+    filesystem = _gcs_class()(
+        requests_timeout=timeout, token=token, session_kwargs=proxy, **options
+    )
     # At exit the last registered goes first. gcsfs registers a close of its own with the session,
     # which is never awaited: so open the session now and close it before gcsfs tries to.
     sync(filesystem.loop, filesystem._set_session)
