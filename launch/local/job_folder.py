@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
 import typing
@@ -40,6 +41,11 @@ class JobFolder:
     def name(self) -> str:
         """The job's name."""
         return self.path.name
+
+    @property
+    def job(self) -> str:
+        """What no other job is called, on this machine or another: restarts go by it."""
+        return f"{self.name} ({socket.gethostname()}:{self.path.resolve()})"
 
     @property
     def code(self) -> Path:

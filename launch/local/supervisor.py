@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
 
+from common.cluster_description import JOB_VARIABLE
 from launch.local.job_folder import JobFolder
 from launch.local.worker import (
     WorkerProcess,
@@ -177,11 +178,12 @@ class Supervisor:
 
     def _start_one(self, member: _Unit, addresses: list[str], attempt: int) -> WorkerProcess:
         code = self._folder.code if self._folder.code.is_dir() else None
-        env = environment(dict(os.environ), addresses, member.index, code)
+        users = dict(self._spec.env)  # before those of a cluster: PYTHONPATH comes behind --code
+        env = environment(dict(os.environ) | users, addresses, member.index, code)
         return WorkerProcess(
             f"{member.kind} {member.index}",
             member.command,
-            env=env | dict(self._spec.env),
+            env=env | {JOB_VARIABLE: self._folder.job},
             log=self._folder.log(f"{member.kind}-{member.index}", attempt),
             directory=self._directory,
             cores=member.cores,

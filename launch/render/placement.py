@@ -8,7 +8,9 @@ from launch.spec.labels import ARCH, GPU_NODE, RESOURCES, SPOT, TOPOLOGY, TPU_NO
 
 def node_selector(spec: JobSpec) -> dict[str, str]:
     """The labels that a node must have."""
-    labels = {ARCH: spec.arch}  # an image for another processor fails with "exec format error"
+    labels: dict[str, str] = {
+        ARCH: spec.arch
+    }  # an image for another processor fails with "exec format error"
     if spec.slice:
         labels[TPU_NODE] = spec.device.gke_label
         labels[TOPOLOGY] = spec.slice.topology

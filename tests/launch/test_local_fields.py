@@ -97,6 +97,19 @@ def test_variables_reach_every_worker_and_win_over_those_of_the_shell(
         assert f"[worker {index}] PYTHONUNBUFFERED=1" in lines
 
 
+def test_a_path_of_the_user_comes_behind_the_files_of_code(backend, job, lines, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/shell")
+    script = ("*@*:env=PYTHONPATH", "*@*:env=LOCKSTEP_JOB")
+    mine = {"env": (("PYTHONPATH", "/mine"),), "code": effects.FILES}
+    backend.submit(job("path", *script, **mine))
+    backend.follow("path", lines.append)
+    copy = backend._root / "path" / "code"
+    assert f"[worker 0] PYTHONPATH={copy}{os.pathsep}/mine" in lines
+    [named] = [line for line in lines if "LOCKSTEP_JOB=" in line]
+    assert named.startswith("[worker 0] LOCKSTEP_JOB=path (")
+    assert named.endswith(f":{backend._root / 'path'})")
+
+
 def test_a_secret_that_this_machine_does_not_have_is_asked_for(backend, job):
     with pytest.raises(RunError, match="export BOT before you submit"):
         backend.submit(job("none", secret_env=effects.SECRETS[1:]))
