@@ -89,6 +89,7 @@ SUBMIT = (
         ("none", "client", "server"),
     ),
 )
+CHECK = (Flag("check", True, "let the trainer judge the config first"),)
 TIMEOUT = (Flag("timeout_secs", 0.0, "give up after this time; 0: never", unit="seconds"),)
 LOGS = (
     Flag("follow", False, "go on until the job ends"),

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from launch.cli.flags import spec_from
 from launch.cli.views import DETACHED, follow_to_end, open_backend, open_local, show
-from launch.code import upload
+from launch.code import preflight, upload
 from launch.render import manifest
 from launch.spec.job import JobSpec
 
@@ -16,8 +16,10 @@ _HERE = (sys.executable, "-m", "trainer")
 
 def run_local(values: Namespace) -> int:
     """Runs a job here and prints its logs; Ctrl-C lets it save and stop."""
-    backend = open_local(values)
-    name = backend.submit(spec_from(values, _HERE))
+    backend, spec = open_local(values), spec_from(values, _HERE)
+    if values.check:
+        preflight.check(spec)
+    name = backend.submit(spec)
     print(f"[launch] {name}", flush=True)
     try:
         return follow_to_end(backend, name)
@@ -31,6 +33,8 @@ def submit(values: Namespace) -> int:
     """Starts a job, or shows what would be started."""
     local = values.backend == "local"
     spec = spec_from(values, _HERE if local else _IN_IMAGE)
+    if values.check:
+        preflight.check(spec)
     if values.dry_run == "client" and not local:
         return _show_documents(spec, values)
     backend = open_backend(values)

@@ -56,7 +56,7 @@ def follow_to_end(backend: Backend, name: str) -> int:
     report = retry_transient(lambda: backend.report(name), _warn, backend.poll_secs)
     if final.phase != "succeeded" or report.trials:
         print(status.describe(report), flush=True)
-    return _CODES[final.phase]
+    return _CODES[report.phase]
 
 
 def list_jobs(values: Namespace) -> int:
@@ -94,7 +94,7 @@ def wait(values: Namespace) -> int:
     if found is None:
         return _TIMEOUT
     _show_status(report or found, values)
-    return _CODES.get(found.phase, _TIMEOUT)
+    return _CODES.get((report or found).phase, _TIMEOUT)
 
 
 def _show_status(found: JobStatus, values: Namespace) -> None:

@@ -29,6 +29,17 @@ def read_text(url: str) -> str:
         return str(file.read())
 
 
+def modified(url: str) -> float:
+    """When a file was written, Unix seconds.
+
+    Raises:
+        OSError: there is none, or the store refuses.
+    """
+    with _fsspec() as fsspec:
+        filesystem = fsspec.filesystem(fsspec.utils.get_protocol(url))
+        return float(filesystem.modified(url).timestamp())
+
+
 def write(url: str, content: bytes) -> None:
     """Writes a file.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import time
 from collections.abc import Sequence
 
@@ -10,7 +11,13 @@ from launch.backend import Backend, Check, Print, retry_transient
 from launch.code import remote_files, upload
 from launch.kubernetes import doctor, pod_logs
 from launch.kubernetes.cluster import Cluster, path_of
-from launch.kubernetes.diagnosis import diagnose, is_decided, lacks_pods, trial_lines
+from launch.kubernetes.diagnosis import (
+    diagnose,
+    is_decided,
+    lacks_pods,
+    trainer_arguments,
+    trial_lines,
+)
 from launch.kubernetes.job_objects import JobObjects, explain_queue, jobs_of
 from launch.kubernetes.pod_logs import PodLogs
 from launch.kubernetes.pod_state import has_started, waits_silently, worker_name
@@ -18,6 +25,7 @@ from launch.render import manifest
 from launch.spec.documents import Document
 from launch.spec.job import JobSpec
 from launch.spec.labels import CANCELLED, INSTANCE
+from launch.spec.outcome import doubt
 from launch.spec.status import ENDED, JobStatus
 from launch.spec.user_input import bad_flag
 
@@ -76,9 +84,14 @@ class KubernetesBackend(Backend):
         return self._diagnose(self._objects.workload(name), self._objects.pods(name))
 
     def report(self, name: str) -> JobStatus:
-        """The results of trials come from the summaries in the bucket; no volume is read."""
+        """Results, and whether the run came to its end, are told by summaries in the bucket.
+
+        Volumes of the cluster are not read from here.
+        """
         workload, pods = self._objects.workload(name), self._objects.pods(name)
         found = self._diagnose(workload, pods)
+        if found.phase == "succeeded" and "://" in found.workdir:
+            found = _judge_end(found, trainer_arguments(workload))
         trials = trial_lines(workload, pods, _read)
         return dataclasses.replace(found, trials=trials)
 
@@ -178,3 +191,14 @@ def _read(path: str) -> str:
     if "://" not in path:
         raise OSError(f"{path} lies on a volume of the cluster, which is not read from here")
     return remote_files.read_text(path)
+
+
+def _judge_end(found: JobStatus, args: Sequence[str]) -> JobStatus:
+    """The status of a job whose pods all ended with 0, by what its run says of itself."""
+    made = datetime.datetime.fromisoformat(found.created).timestamp()
+    try:
+        reason = doubt(args, remote_files.modified, made)
+    except OSError as error:
+        said = f"{found.detail}; the summary cannot be read from here: {error}"
+        return dataclasses.replace(found, detail=said.removeprefix("; "))
+    return dataclasses.replace(found, phase="failed", detail=reason) if reason else found

@@ -80,6 +80,12 @@ def trial_lines(
     return sweep.results(trials, codes, read)
 
 
+def trainer_arguments(workload: Document) -> list[str]:
+    """What the trainer is given on its command line."""
+    words = _command(workload)
+    return [word for word in words if word.startswith("-") and word not in ("-m", "-c")]
+
+
 def indexes(text: str) -> list[int]:
     """The numbers in Kubernetes' short form, for example 0,2-4."""
     found: list[int] = []

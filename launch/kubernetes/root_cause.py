@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from launch.kubernetes import pod_state, reasons
 from launch.kubernetes.pod_state import created, worker_name
+from launch.spec import outcome
 from launch.spec.causes import Cause, Failure, failure_of_exit, newest_root
 from launch.spec.documents import Document, mapping, mappings
 from launch.spec.labels import CONTAINER, DISRUPTION
@@ -42,6 +43,8 @@ def of_pods(pods: Sequence[Document], is_sweep: bool) -> list[list[Failure]]:
             if pod_state.phase(pod) != "Failed" and created(pod) <= until
             if (blocked := _blocked(pod, _attempt(pod, failed)))
         ]
+        if all(one.cause in (Cause.PEER, Cause.HANG) for one in found[-1]):
+            found[-1] += [_early(pod) for pod in pods if pod_state.phase(pod) == "Succeeded"]
     return found
 
 
@@ -132,6 +135,11 @@ def _blocked(pod: Document, attempt: int) -> Failure | None:
     else:
         return None
     return Failure(worker_name(pod), attempt, None, text, advice, (), cause)
+
+
+def _early(pod: Document) -> Failure:
+    """Who ended with 0 and left its peers waiting: a run ends on all workers together."""
+    return Failure(worker_name(pod), 0, 0, outcome.EARLY, outcome.ADVICE, (), Cause.CODE)
 
 
 def _attempts(failed: Sequence[Document], ends: dict[str, str]) -> list[list[Document]]:

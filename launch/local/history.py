@@ -2,7 +2,8 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from launch.local.job_folder import Event, JobFolder
 from launch.local.logs import last_lines
@@ -10,21 +11,28 @@ from launch.spec.causes import Failure, failure_of_exit, newest_root
 from launch.spec.status import Phase
 
 
-def phase_of(events: Sequence[Event], alive: bool, count: int) -> tuple[Phase, str]:
+def phase_of(
+    events: Sequence[Event], alive: bool, count: int, orphans: Sequence[Mapping[str, Any]] = ()
+) -> tuple[Phase, str]:
     """The phase and one phrase on it.
 
     Args:
         events: all so far.
         alive: whether the supervisor was alive before they were read.
         count: how many workers or trials there are.
+        orphans: the starts of workers that still run though the supervisor does not.
     """
     ends = [event for event in events if event["event"] == "end"]
     if ends:
         return ends[-1]["phase"], ends[-1]["reason"]
     if not alive:
         # Workers outlive a killed supervisor, and two runs must not share a workdir.
-        advice = "`launch cancel` ends what it left; then submit again with the same --workdir"
-        return "lost", f"the machine or the supervisor stopped; {advice}"
+        again = "submit again with the same --workdir"
+        if not orphans:
+            return "lost", f"the machine or the supervisor stopped, and its workers; {again}"
+        left = ", ".join(f"{event['worker']} (process {event['pid']})" for event in orphans)
+        advice = f"`launch cancel` ends what it left; then {again}"
+        return "lost", f"the supervisor was killed, and {left} still runs without it; {advice}"
     running: set[str] = set()
     for event in events:
         if event["event"] == "start":

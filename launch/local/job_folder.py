@@ -108,10 +108,16 @@ def create(root: Path, spec: JobSpec, directory: str) -> tuple[JobFolder, int]:
         moment at which the job exists and seems abandoned.
 
     Raises:
-        RunError: the name is taken; BAD_FLAG.
+        RunError: the name is taken, or nothing can be written there; BAD_FLAG.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+    except OSError as error:
+        raise bad_flag(
+            f"--state_dir={root} cannot keep jobs: {error.strerror}; name a folder that you may "
+            "write to"
+        ) from None
     (draft / "logs").mkdir()
     record = {**dataclasses.asdict(dataclasses.replace(spec, code=None)), "directory": directory}
     (draft / "spec.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -124,6 +124,7 @@ LAUNCH = {
     "submit.dry_run": f"{VERBS}_dry_run_starts_nothing",
     "submit.follow": f"{CLI}_ctrl_c_stops_a_foreground_job_and_detaches_from_a_submitted_one"
     "[verb1-running-130]",
+    "check.check": "tests/launch/test_preflight.py::test_a_bad_config_leaves_no_job_behind[submit]",
     "timeout.timeout_secs": LIFE,
     "logs.follow": f"{VERBS}_follow_prints_logs_until_a_local_job_ends",
     "logs.worker": f"{VERBS}_worker_chooses_one_log",

@@ -7,7 +7,7 @@ from absl import flags
 from common.cluster_description import read_cluster
 from common.exit_codes import ExitCode, RunError
 from trainer.cluster.placement import Placement, check_modes
-from trainer.config import TrainConfig, checks, conversion, experiment_file
+from trainer.config import TrainConfig, checks, conversion, experiment_file, parts
 from trainer.config.flags import FLAGS, take_fields
 from trainer.data.records.files import Stage
 from trainer.monitoring import profile
@@ -42,6 +42,17 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
     if not (FLAGS.workdir or FLAGS.dry_run or FLAGS.fast_dev_run):
         raise RunError(ExitCode.BAD_FLAG, "--workdir is missing: the folder of the run")
     return request
+
+
+def check(argv: Sequence[str]) -> None:
+    """Check what a command line says of the config; neither data nor TensorFlow are touched.
+
+    Raises:
+        RunError: with the first thing that is wrong.
+    """
+    config = _parse(argv)
+    checks.refuse_secrets(argv, conversion.to_plain(config))
+    parts.check_names(config)
 
 
 def _parse(argv: Sequence[str]) -> TrainConfig:
