@@ -195,10 +195,10 @@ def _read(path: str) -> str:
 
 def _judge_end(found: JobStatus, args: Sequence[str]) -> JobStatus:
     """The status of a job whose pods all ended with 0, by what its run says of itself."""
-    made = datetime.datetime.fromisoformat(found.created).timestamp()
     try:
+        made = datetime.datetime.fromisoformat(found.created).timestamp()
         reason = doubt(args, remote_files.modified, made)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         said = f"{found.detail}; the summary cannot be read from here: {error}"
         return dataclasses.replace(found, detail=said.removeprefix("; "))
     return dataclasses.replace(found, phase="failed", detail=reason) if reason else found
