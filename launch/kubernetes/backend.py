@@ -41,6 +41,8 @@ class KubernetesBackend(Backend):
         poll_secs: how often the cluster is asked while following, seconds.
     """
 
+    command = JobSpec("any").command
+
     def __init__(self, cluster: Cluster, namespace: str, poll_secs: float = POLL_SECS) -> None:
         self._cluster = cluster
         self._namespace = namespace

@@ -29,6 +29,7 @@ class LocalBackend(Backend):
     """
 
     poll_secs = 0.1
+    command = (sys.executable, "-m", "trainer")
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -103,6 +103,7 @@ TRAINER = {
 JOB = "tests/launch/test_flags.py::test_a_flag_sets_its_field_and_no_other"
 VERBS = "tests/launch/test_flags_of_verbs.py::test"
 CLI = "tests/launch/test_launch_cli.py::test"
+PLANS = "tests/launch/test_plan.py::test"
 LIFE = f"{CLI}_the_life_of_a_job_can_be_read_by_programs"
 
 JOB_FLAGS = (
@@ -121,6 +122,9 @@ LAUNCH = {
     "state.state_dir": f"{CLI}_ctrl_c_stops_a_foreground_job_and_detaches_from_a_submitted_one"
     "[verb0-cancelled-1]",
     "output.output": LIFE,
+    "submit.like": f"{PLANS}_an_earlier_run_tells_the_time_and_the_cost",
+    "submit.price_per_hour": f"{PLANS}_an_earlier_run_tells_the_time_and_the_cost",
+    "submit.yes": f"{PLANS}_somebody_is_asked_on_a_terminal_and_a_program_is_not",
     "submit.dry_run": f"{VERBS}_dry_run_starts_nothing",
     "submit.follow": f"{CLI}_ctrl_c_stops_a_foreground_job_and_detaches_from_a_submitted_one"
     "[verb1-running-130]",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import test_plan
 import test_preflight
 import yaml
 from command_line import RENDER, TRAINER
@@ -198,6 +199,9 @@ SHOWN_BY = {
     "context": test_context_chooses_the_cluster,
     "dry_run": test_dry_run_starts_nothing,
     "follow": test_follow_prints_logs_until_a_local_job_ends,
+    "like": test_plan.test_an_earlier_run_tells_the_time_and_the_cost,
+    "price_per_hour": test_plan.test_an_earlier_run_tells_the_time_and_the_cost,
+    "yes": test_plan.test_somebody_is_asked_on_a_terminal_and_a_program_is_not,
     "namespace": test_namespace_is_where_jobs_are_looked_for,
     "output": test_output_is_the_form_of_the_answer,
     "path": test_path_is_looked_for_by_doctor,
