@@ -16,6 +16,18 @@ _DISRUPTED = re.compile(rf"[Pp]od [^/\s]+/(?P<pod>\S+) has condition {DISRUPTION
 # The pod of a JobSet: JOBSET-GROUP-REPLICA-INDEX-RANDOM.
 _PLACE = re.compile(r"-(?P<group>[a-z]+)-\d+-(?P<index>\d+)-[a-z0-9]{5}$")
 _ENDS = ("PodFailurePolicy", "BackoffLimitExceeded", "DeadlineExceeded")
+# What may fail before the trainer starts, by the name of its container.
+_BEFORE = {
+    "fetch-code": (
+        Cause.STORAGE,
+        "read its last lines; it reads the workdir's bucket (--workload_identity)",
+    ),
+    "install-packages": (
+        Cause.IMAGE,
+        "read its last lines; the index must be in reach (--egress, --env=PIP_INDEX_URL=...), and "
+        "the hashes must be those of its files",
+    ),
+}
 _ENDLESS = "9999"  # after every time of day
 
 
@@ -111,9 +123,9 @@ def _said_of_container(pod: Document, ended: Document) -> list[tuple[Cause, str,
     """What the cluster says of the container that ended, or of one before it."""
     reason = str(ended.get("reason", ""))
     if before := pod_state.failed_before(pod):
-        cause = Cause.MEMORY if reason == "OOMKilled" else Cause.STORAGE
-        advice = "read its last lines; fetch-code reads the workdir's bucket (--workload_identity)"
-        return [(cause, before, advice)]
+        name = before.partition(" ")[0]
+        cause, advice = _BEFORE.get(name, (Cause.STORAGE, "read its last lines"))
+        return [(Cause.MEMORY if reason == "OOMKilled" else cause, before, advice)]
     if not reasons.is_known(reason):
         return []
     message = " ".join(str(ended.get("message", "")).split())

@@ -22,9 +22,11 @@ def of_trainer(spec: JobSpec, env: dict[str, str]) -> list[Document]:
     if spec.device.kind == "gpu" and spec.platform == "gke":
         fixed["LD_LIBRARY_PATH"] = _GKE_DRIVER
     plain = {**fixed, **env, **_of_user(spec)}
-    if spec.code:
-        # Beside what the user adds: the files of --code are the ones that were sent.
-        plain["PYTHONPATH"] = ":".join(filter(None, (labels.CODE_DIR, plain.get("PYTHONPATH"))))
+    # Before what the user adds: the files of --code are the ones that were sent.
+    sent = [labels.CODE_DIR] if spec.code else []
+    sent += [labels.PACKAGES_DIR] if spec.requirements else []
+    if sent:
+        plain["PYTHONPATH"] = ":".join(filter(None, (*sent, plain.get("PYTHONPATH"))))
     job_uid = labels.JOBSET_UID if spec.jobset or spec.multi_host_tpu else labels.JOB_UID
     # The kubelet expands $(NAME) only for variables above: the index comes first.
     index = _of_field(INDEX_VARIABLE, labels.INDEX_PATH)
@@ -32,8 +34,8 @@ def of_trainer(spec: JobSpec, env: dict[str, str]) -> list[Document]:
     return [index, *_plain(plain), *_secrets(spec), job]
 
 
-def of_fetch(spec: JobSpec) -> list[Document]:
-    """The variables of the container that fetches the files of --code: a proxy, credentials."""
+def of_preparation(spec: JobSpec) -> list[Document]:
+    """The variables of what runs before the trainer: a proxy, an index, credentials."""
     return [*_plain({**_HOME, **_of_user(spec)}), *_secrets(spec)]
 
 

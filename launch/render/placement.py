@@ -53,7 +53,8 @@ def resources(spec: JobSpec) -> Document:
     quantities = {
         "cpu": str(spec.cpus or spec.device.host_cpus * count),
         "memory": f"{spec.memory_gib or spec.device.host_memory_gib * count}Gi",
-        "ephemeral-storage": f"{spec.scratch_gib + 2}Gi",  # /tmp, and the container's own logs
+        # /tmp, the container's own logs, and the packages of --requirements.
+        "ephemeral-storage": f"{spec.scratch_gib + 2 + 5 * bool(spec.requirements)}Gi",
     }
     if spec.device.kind in RESOURCES:
         quantities[RESOURCES[spec.device.kind]] = str(spec.devices)

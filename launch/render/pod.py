@@ -1,6 +1,6 @@
 """The pod of one worker, within PodSecurity `restricted` unless the spec says why not."""
 
-from launch.code.volume import fetch_container, volume
+from launch.code.volume import fetch_container, install_container, volume
 from launch.render import environment, placement
 from launch.render.environment import literal
 from launch.spec import labels
@@ -97,18 +97,20 @@ def _container_security(spec: JobSpec) -> Document:
 
 
 def _init_containers(spec: JobSpec) -> list[Document]:
-    if not spec.code or not spec.code.url:
-        return []
+    made = []
+    if spec.code and spec.code.url:
+        made.append(fetch_container(spec.code, spec.image))
+    if spec.requirements:
+        made.append(install_container(spec.requirements, spec.image))
+    quantities = {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}
     return [
         {
-            **fetch_container(spec.code, spec.image),
-            "env": environment.of_fetch(spec),
+            **container,
+            "env": environment.of_preparation(spec),
             "securityContext": _container_security(spec),
-            "resources": {
-                key: {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}
-                for key in ("requests", "limits")
-            },
+            "resources": {key: dict(quantities) for key in ("requests", "limits")},
         }
+        for container in made
     ]
 
 
@@ -132,6 +134,9 @@ def _volumes(spec: JobSpec) -> list[tuple[Document, Document]]:
     if spec.code:
         mount = {"name": "code", "mountPath": labels.CODE_DIR, "readOnly": True}
         pairs.append((volume(spec.name, spec.code), mount))
+    if spec.requirements:
+        mount = {"name": "packages", "mountPath": labels.PACKAGES_DIR, "readOnly": True}
+        pairs.append(({"name": "packages", "emptyDir": {"sizeLimit": "5Gi"}}, mount))
     for index, place in enumerate(spec.mounts):
         name = f"data-{index}"
         pairs.append((_mounted(name, place), {"name": name, "mountPath": place.path}))

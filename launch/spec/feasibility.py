@@ -5,7 +5,7 @@ import itertools
 from common.redaction import holds_secret, is_secret_name
 from launch.spec import accelerators, names, trainer_args
 from launch.spec.job import JobSpec, options
-from launch.spec.labels import CODE_DIR, TF_PORT, TPU_PORT
+from launch.spec.labels import CODE_DIR, PACKAGES_DIR, TF_PORT, TPU_PORT
 from launch.spec.topologies import Slice, find_slice, slices
 from launch.spec.user_input import bad_flag
 
@@ -86,7 +86,7 @@ def _check_references(spec: JobSpec) -> None:
 
 
 def _check_mounts(spec: JobSpec) -> None:
-    taken = ["/tmp", "/dev/shm", CODE_DIR]  # noqa: S108 - paths in the pod
+    taken = ["/tmp", "/dev/shm", CODE_DIR, PACKAGES_DIR]  # noqa: S108 - paths in the pod
     for mount in spec.mounts:
         path = mount.path.rstrip("/")
         if path in taken or not path:

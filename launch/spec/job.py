@@ -12,7 +12,15 @@ from typing import Annotated, Literal
 
 from launch.spec import accelerators, parts, trainer_args
 from launch.spec.accelerators import Accelerator, Kind, Platform
-from launch.spec.parts import CodeBundle, Egress, Mount, Resource, SecretVariable, Toleration
+from launch.spec.parts import (
+    CodeBundle,
+    Egress,
+    Mount,
+    Requirements,
+    Resource,
+    SecretVariable,
+    Toleration,
+)
 from launch.spec.topologies import Slice, find_slice
 
 
@@ -124,6 +132,10 @@ class JobSpec:
         Literal["", "rdma", "tpu"],
         Option("why the pod needs more than PodSecurity restricted allows"),
     ] = ""
+    requirements: Annotated[
+        tuple[Requirements, ...],
+        Option("file of further packages, with hashes", read=parts.read_requirements),
+    ] = ()
     code: CodeBundle | None = None
     trials: tuple[tuple[str, ...], ...] = ()
     parallel_trials: Annotated[int, Option("trials of a sweep at a time", minimum=1)] = 1

@@ -7,6 +7,7 @@ from launch.spec.job import JobSpec
 CONTAINER = "trainer"
 TF_PORT = 2222
 TPU_PORT = 8470
+PACKAGES_DIR = "/lockstep/packages"  # and the packages of --requirements
 CODE_DIR = "/lockstep/code"  # where a pod finds the files of --code
 
 # Of everything that is made for a job. OURS also keeps the verbs off jobs of others.

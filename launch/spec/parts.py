@@ -2,10 +2,12 @@
 
 import dataclasses
 import ipaddress
+import re
+from pathlib import Path
 from typing import Literal
 
 from common.cluster_description import INDEX_VARIABLE, JOB_VARIABLE, VARIABLE
-from launch.spec.user_input import bad_flag
+from launch.spec.user_input import bad_flag, read_text
 
 _SET_BY_LAUNCHER = {VARIABLE, INDEX_VARIABLE, JOB_VARIABLE}
 MountKind = Literal["pvc", "gcs"]
@@ -62,6 +64,13 @@ class Resource:
 
     name: str
     count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Requirements:
+    """The text of a requirements file: packages with versions and hashes."""
+
+    text: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +156,24 @@ def read_resource(flag: str, text: str) -> Resource:
             "amd.com/gpu:4"
         )
     return Resource(name, int(count))
+
+
+_MAX_REQUIREMENTS_BYTES = 100_000  # one argument of a Linux process holds 128 KiB
+_PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?==\S+.*--hash=sha256:[0-9a-f]{64}")
+
+
+def read_requirements(flag: str, text: str) -> Requirements:
+    """A requirements file; every package in it has one version and its hashes."""
+    content = read_text(Path(text), f"--{flag}={text}")
+    for line in content.replace("\\\n", " ").splitlines():
+        if line.strip() and not line.lstrip().startswith("#") and not _PINNED.match(line.strip()):
+            raise bad_flag(
+                f"--{flag}={text}: {line.strip()[:80]!r} is no NAME==VERSION with "
+                "--hash=sha256:...; `pip-compile --generate-hashes` writes such a file"
+            )
+    if len(content.encode()) > _MAX_REQUIREMENTS_BYTES:
+        raise bad_flag(f"--{flag}={text} is too long for a pod; build an image with its packages")
+    return Requirements(content)
 
 
 def _split(flag: str, text: str, separator: str, form: str) -> tuple[str, str]:

@@ -110,8 +110,8 @@ JOB_FLAGS = (
     "accelerator arch code cpus deadline_hours devices_per_worker egress env grace_secs image "
     "jobset max_restarts memory_gib mount_gcs mount_pvc name namespace node_selector "
     "parallel_trials platform pod_monitor priority_class privileged profile profiles queue "
-    "resource runtime_class scratch_gib secret_env service_account spot sweep toleration "
-    "topology ttl_hours workers workload_identity"
+    "requirements resource runtime_class scratch_gib secret_env service_account spot sweep "
+    "toleration topology ttl_hours workers workload_identity"
 )
 LAUNCH = {
     **{f"job.{flag}": f"{JOB}[{flag}]" for flag in JOB_FLAGS.split()},

@@ -16,7 +16,15 @@ from launch.code import programs
 from launch.render import manifest
 from launch.render.environment import literal
 from launch.spec.job import JobSpec
-from launch.spec.parts import CodeBundle, Egress, Mount, Resource, SecretVariable, Toleration
+from launch.spec.parts import (
+    CodeBundle,
+    Egress,
+    Mount,
+    Requirements,
+    Resource,
+    SecretVariable,
+    Toleration,
+)
 
 GOLDEN = Path(__file__).with_name("effects.yaml")
 ONE = JobSpec(
@@ -27,6 +35,7 @@ ZIP = CodeBundle("cd" * 32, FILES.files, "gs://BUCKET/run/code/$.zip")
 TRIALS = tuple((f"--config.seed={i}", f"--workdir=gs://BUCKET/run/trial-{i}") for i in range(3))
 MOUNTS = (Mount("pvc", "claim", "/data"), Mount("gcs", "bucket", "/data2"))
 SECRETS = (SecretVariable("HUB", "hub", "key"), SecretVariable("BOT", "bot", "other"))
+PACKAGES = (Requirements(f"six==1.17.0 --hash=sha256:{'0' * 64}\n"),)
 TAINTS = (Toleration("dedicated", "train", "NoSchedule"), Toleration("rare"))
 BASES = {
     "one worker": ONE,
@@ -94,6 +103,7 @@ _FIELDS: dict[str, tuple[object, tuple[str, ...]]] = {
     "ttl_hours": (1, ("one worker", "a JobSet", "a sweep")),
     "jobset": (True, ("three workers",)),
     "pod_monitor": (9100, ("one worker", "three workers", "a JobSet", "GPUs")),
+    "requirements": (PACKAGES, ("one worker", "a zip", "a TPU slice")),
     "code": (FILES, ("one worker", "a JobSet", "a sweep", "a TPU slice")),
     "trials": (TRIALS, ("one worker", "a TPU host")),
     "parallel_trials": (2, ("a sweep",)),
@@ -170,7 +180,7 @@ def _named(value: Any) -> Any:
         return {key: _named(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_named(inner) for inner in value]
-    for program in ("trial", "fetch_code", "tpu_worker"):
+    for program in ("install_packages", "trial", "fetch_code", "tpu_worker"):
         if value == literal(programs.source(program)):
             return f"(program {program})"
     return value

@@ -9,7 +9,7 @@ from launch.cli.flags import JOB, spec_from
 from launch.cli.main import parse
 from launch.code import upload
 from launch.spec.job import JobSpec
-from launch.spec.parts import Egress, Mount, Resource, SecretVariable, Toleration
+from launch.spec.parts import Egress, Mount, Requirements, Resource, SecretVariable, Toleration
 
 TRAINER = ("--config=digits", "--workdir=gs://BUCKET/run")
 COMMAND = ("python", "-m", "trainer")
@@ -77,6 +77,10 @@ SET = {
         ["--node_selector=zone=a", "--node_selector=a.b/c=d"],
         {"node_selector": (("zone", "a"), ("a.b/c", "d"))},
     ),
+    "requirements": (
+        ["--requirements=one.txt"],
+        {"requirements": (Requirements(f"six==1.17.0 --hash=sha256:{'0' * 64}\n"),)},
+    ),
     "code": (["--code=mine"], {"code": "its files"}),
     "sweep": (
         ["--sweep=sweep.yaml"],
@@ -93,6 +97,7 @@ def spec_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()
     Path("mine/a.py").write_text("x = 1\n")
+    Path("one.txt").write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
     Path("sweep.yaml").write_text("list: [{seed: 7}]")
     Path("launch.toml").write_text('[big]\nspot = true\nworkers = 3\nenv = ["A=1"]\n')
     Path("other.toml").write_text("[big]\njobset = true\n")

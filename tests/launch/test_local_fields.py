@@ -41,6 +41,7 @@ ALL = JobSpec(
     runtime_class="nvidia",
     resource=(Resource("amd.com/gpu", 4),),
     egress=(Egress("10.1.2.3/32", 3128),),
+    requirements=effects.PACKAGES,
     spot=True,
     queue="q",
     priority_class="high",
