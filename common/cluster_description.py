@@ -14,6 +14,8 @@ from common.exit_codes import ExitCode, RunError
 VARIABLE = "TF_CONFIG"
 # Kubernetes tells each pod of an Indexed Job its place under this name.
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+# Names the job: its restarts share a workdir, runs of other jobs are refused there.
+JOB_VARIABLE = "LOCKSTEP_JOB"
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -74,21 +76,28 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
         return Cluster()
     try:
         description = json.loads(text)
-        workers = description["cluster"]["worker"]
-        task = description["task"]
-        kind, index = task["type"], task["index"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _bad(f"{type(error).__name__}: {error}") from error
-    extra = set(description["cluster"]) - {"worker"}
-    if extra or kind != "worker":
-        raise _bad(f"only tasks of type 'worker' are used, got {sorted({*extra, str(kind)})}")
-    _check_workers(workers)
+    except ValueError as error:
+        raise _bad(f"is no JSON: {error}") from error
+    members, task = _part(description, "cluster"), _part(description, "task")
+    kinds = {*members, str(task.get("type", "none"))} - {"worker"}
+    if kinds:
+        raise _bad(
+            f"only tasks of type 'worker' are used, got {sorted(kinds)}; the chief is worker 0"
+        )
+    workers, index = _check_workers(members.get("worker")), task.get("index")
     if type(index) is not int or not 0 <= index < len(workers):
         raise _bad(f"task.index={index!r} is not in 0..{len(workers) - 1}")
     return Cluster(tuple(workers), index)
 
 
-def _check_workers(workers: Any) -> None:
+def _part(description: Any, name: str) -> dict[str, Any]:
+    value = description.get(name) if isinstance(description, dict) else None
+    if not isinstance(value, dict) or not value:
+        raise _bad(f"{name!r} is missing")
+    return value
+
+
+def _check_workers(workers: Any) -> list[str]:
     if not isinstance(workers, list) or not workers:
         raise _bad("cluster.worker must be a list of 'host:port'")
     for address in workers:
@@ -97,6 +106,7 @@ def _check_workers(workers: Any) -> None:
             raise _bad(f"worker address {address!r} is not 'host:port'")
     if len(set(workers)) < len(workers):
         raise _bad("cluster.worker lists an address twice")
+    return workers
 
 
 def _bad(reason: str) -> RunError:

@@ -33,6 +33,23 @@ def identity(pid: int) -> str:
         return ""
 
 
+def state(pid: int) -> str:
+    """Return what a process does: "T" stopped, "Z" ended and not asked for; "" where is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def space() -> str:
+    """Return in which boot and namespace the process numbers seen here mean something; or ""."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{Path('/proc/self/ns/pid').readlink()}@{boot}"
+    except OSError:  # not Linux
+        return ""
+
+
 def _ticks(pid: int | str) -> int:
     """Return when a process was started, in clock ticks since the boot."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_START_FIELD])

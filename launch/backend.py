@@ -31,9 +31,11 @@ class Backend(Protocol):
 
     Attributes:
         poll_secs: how often the place is asked while something is waited for, seconds.
+        command: what starts the trainer there.
     """
 
     poll_secs: float
+    command: tuple[str, ...]
 
     def submit(self, spec: JobSpec) -> str:
         """Starts a job and returns its name.

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import common.first_signal  # noqa: F401 - before all that takes time to import
 from common import redaction
 from common.exit_codes import ExitCode, RunError
 from trainer import commands, failpoints, user_code, version
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> ExitCode:
             print(version.version_text(), end="")
             return ExitCode.DONE
         code = ExitCode.TRANSIENT  # of a run whose log nobody takes any more
-        with StopSignal() as stop:
+        with StopSignal() as stop, user_code.refusing_exit():
             with quiet.loading():
                 request = prepare(argv, os.environ)
             lines = _dry_run(request) if FLAGS.dry_run else _train(request, stop)

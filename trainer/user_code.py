@@ -56,6 +56,23 @@ def place_of(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
+def refusing_exit() -> Iterator[None]:
+    """Refuse to let the user's code end the process: with 0 it would pass for a run that is done.
+
+    Raises:
+        RunError: BAD_CONFIG with the line.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{place_of(error) or 'the experiment'}: exit({error.code!r}) before the end of the "
+            "run; raise an error, or let the config say when a run ends",
+        ) from error
+
+
+@contextlib.contextmanager
 def answerable(part: object) -> Iterator[None]:
     """Refuse a part of the user's whose answer cannot be used in the block.
 

@@ -81,6 +81,9 @@ BACKEND = (
 )
 OUTPUT = (Flag("output", "text", "form of the answer", ("text", "json", "yaml")),)
 SUBMIT = (
+    Flag("yes", False, "do not ask on a terminal"),
+    Flag("like", "", "workdir of an earlier run, for the expected time"),
+    Flag("price_per_hour", 0.0, "of one worker, for the expected cost"),
     Flag("follow", False, "print logs until the job ends"),
     Flag(
         "dry_run",
@@ -89,6 +92,7 @@ SUBMIT = (
         ("none", "client", "server"),
     ),
 )
+CHECK = (Flag("check", True, "let the trainer judge the config first"),)
 TIMEOUT = (Flag("timeout_secs", 0.0, "give up after this time; 0: never", unit="seconds"),)
 LOGS = (
     Flag("follow", False, "go on until the job ends"),

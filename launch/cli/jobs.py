@@ -4,33 +4,37 @@ import json
 import sys
 from argparse import Namespace
 
+from launch import api
+from launch.cli import plan
 from launch.cli.flags import spec_from
 from launch.cli.views import DETACHED, follow_to_end, open_backend, open_local, show
-from launch.code import upload
+from launch.code import preflight, upload
 from launch.render import manifest
 from launch.spec.job import JobSpec
 
-_IN_IMAGE = ("python", "-m", "trainer")
+_IN_IMAGE = JobSpec("any").command
 _HERE = (sys.executable, "-m", "trainer")
 
 
 def run_local(values: Namespace) -> int:
     """Runs a job here and prints its logs; Ctrl-C lets it save and stop."""
     backend = open_local(values)
-    name = backend.submit(spec_from(values, _HERE))
-    print(f"[launch] {name}", flush=True)
+    job = api.submit(spec_from(values, backend.command), backend, check=values.check)
+    print(f"[launch] {job.name}", flush=True)
     try:
-        return follow_to_end(backend, name)
+        return follow_to_end(backend, job.name)
     except KeyboardInterrupt:
         print("[launch] saving and stopping; Ctrl-C again detaches", flush=True)
-        backend.cancel(name)
-        return follow_to_end(backend, name)
+        job.cancel()
+        return follow_to_end(backend, job.name)
 
 
 def submit(values: Namespace) -> int:
     """Starts a job, or shows what would be started."""
     local = values.backend == "local"
     spec = spec_from(values, _HERE if local else _IN_IMAGE)
+    if values.check:
+        preflight.check(spec)
     if values.dry_run == "client" and not local:
         return _show_documents(spec, values)
     backend = open_backend(values)
@@ -38,16 +42,22 @@ def submit(values: Namespace) -> int:
         lines = backend.dry_run(spec)
         show(lines, "\n".join(lines), values)
         return 0
-    name = backend.submit(spec)
-    if remark := manifest.remark(spec):
-        print(f"[launch] {remark}", file=sys.stderr)
-    show({"name": name, "backend": values.backend}, name, values)
+    if plan.must_ask(values):
+        backend.dry_run(spec)  # what is refused is nothing to ask about
+        plan.show(spec, values)
+        if not plan.ask():
+            print("[launch] nothing was sent", file=sys.stderr)
+            return 1
+    job = api.submit(spec, backend, check=False)
+    if not plan.must_ask(values):
+        plan.show(spec, values)
+    show({"name": job.name, "backend": values.backend}, job.name, values)
     if not values.follow:
         return 0
     try:
-        return follow_to_end(backend, name)
+        return follow_to_end(backend, job.name)
     except KeyboardInterrupt:
-        print(f"[launch] detached; {name} goes on (`launch logs --follow {name}`)", flush=True)
+        print(f"[launch] detached; {job.name} goes on (`launch logs --follow {job.name}`)")
         return DETACHED
 
 

@@ -11,7 +11,19 @@ from typing import NoReturn
 from common import spelling
 from common.exit_codes import ExitCode, RunError
 from launch.cli import profiles
-from launch.cli.flags import BACKEND, DOCTOR, JOB, LINT, LOGS, OUTPUT, STATE, SUBMIT, TIMEOUT, Flag
+from launch.cli.flags import (
+    BACKEND,
+    CHECK,
+    DOCTOR,
+    JOB,
+    LINT,
+    LOGS,
+    OUTPUT,
+    STATE,
+    SUBMIT,
+    TIMEOUT,
+    Flag,
+)
 from launch.spec.user_input import bad_flag
 
 _TRAINER = "-- TRAINER_ARGS"
@@ -45,11 +57,13 @@ _SEEN = (*BACKEND, *OUTPUT)
 VERBS = {
     "local": Verb(
         "run here and print the logs; Ctrl-C saves and stops",
-        (*JOB, *STATE),
+        (*JOB, *STATE, *CHECK),
         "jobs:run_local",
         _TRAINER,
     ),
-    "submit": Verb("start a job and return", (*JOB, *_SEEN, *SUBMIT), "jobs:submit", _TRAINER),
+    "submit": Verb(
+        "start a job and return", (*JOB, *_SEEN, *SUBMIT, *CHECK), "jobs:submit", _TRAINER
+    ),
     "render": Verb("print the Kubernetes documents", (*JOB, *OUTPUT), "jobs:render", _TRAINER),
     "list": Verb("list all jobs", _SEEN, "views:list_jobs"),
     "describe": Verb(

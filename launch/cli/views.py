@@ -3,13 +3,12 @@
 import dataclasses
 import json
 import sys
-import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from common.exit_codes import ExitCode, RunError
-from launch.backend import RETRY_BUDGET_SECS, Backend, Check, retry_transient
+from launch import api
+from launch.api import Job, StillRunningError
+from launch.backend import Backend, Check, retry_transient
 from launch.spec import status
 from launch.spec.status import JobStatus
 
@@ -20,20 +19,18 @@ DETACHED = 130
 
 def open_local(values: Namespace) -> Backend:
     """The jobs of this machine."""
-    from launch.local.backend import LocalBackend
-    from launch.local.job_folder import default_root
-
-    return LocalBackend(Path(values.state_dir) if values.state_dir else default_root())
+    return api.connect(state_dir=values.state_dir)
 
 
 def open_backend(values: Namespace) -> Backend:
     """The backend that --backend names."""
     if values.backend == "local":
         return open_local(values)
-    from launch.kubernetes.backend import KubernetesBackend
-    from launch.kubernetes.cluster import connect
+    return api.connect(values.backend, namespace=values.namespace, context=values.context)
 
-    return KubernetesBackend(connect(values.context), values.namespace)
+
+def _job(values: Namespace) -> Job:
+    return Job(values.operands[0], open_backend(values))
 
 
 def show(value: object, text: str, values: Namespace) -> None:
@@ -55,7 +52,7 @@ def follow_to_end(backend: Backend, name: str) -> int:
     report = retry_transient(lambda: backend.report(name), _warn, backend.poll_secs)
     if final.phase != "succeeded" or report.trials:
         print(status.describe(report), flush=True)
-    return _CODES[final.phase]
+    return _CODES[report.phase]
 
 
 def list_jobs(values: Namespace) -> int:
@@ -67,72 +64,51 @@ def list_jobs(values: Namespace) -> int:
 
 def describe(values: Namespace) -> int:
     """Prints everything about one job."""
-    _show_status(open_backend(values).report(values.operands[0]), values)
+    _show_status(_job(values).describe(), values)
     return 0
 
 
 def logs(values: Namespace) -> int:
     """Prints the logs of one job."""
-    backend, [name] = open_backend(values), values.operands
+    job = _job(values)
     if values.follow:
-        return _CODES[backend.follow(name, _print, values.worker).phase]
-    backend.logs(name, _print, values.worker)
+        return _CODES[job.backend.follow(job.name, _print, values.worker).phase]
+    job.logs(_print, values.worker)
     return 0
 
 
 def wait(values: Namespace) -> int:
     """Waits until the job ends."""
-    backend, [name] = open_backend(values), values.operands
-    limit = values.timeout_secs
-    until = time.monotonic() + limit if limit else float("inf")
     try:
-        found = _until_ended(backend, name, until)
-        report = found and _ask(lambda: backend.report(name), backend.poll_secs, until)
+        found = _job(values).wait(values.timeout_secs, _warn)
     except KeyboardInterrupt:
         return DETACHED
-    if found is None:
+    except StillRunningError as over:
+        _show_status(over.status, values)
         return _TIMEOUT
-    _show_status(report or found, values)
-    return _CODES.get(found.phase, _TIMEOUT)
+    except TimeoutError:
+        return _TIMEOUT
+    _show_status(found, values)
+    return _CODES[found.phase]
 
 
 def _show_status(found: JobStatus, values: Namespace) -> None:
     show(found.as_dict(), status.describe(found), values)
 
 
-def _until_ended(backend: Backend, name: str, until: float) -> JobStatus | None:
-    while found := _ask(lambda: backend.status(name), backend.poll_secs, until):
-        if found.phase in status.ENDED or time.monotonic() >= until:
-            break
-        time.sleep(backend.poll_secs)
-    return found
-
-
-def _ask(ask: Callable[[], JobStatus], poll_secs: float, until: float) -> JobStatus | None:
-    """The answer, or None where the cluster stays away until the time is over."""
-    left = max(until - time.monotonic(), 0.0)
-    try:
-        return retry_transient(ask, _warn, poll_secs, min(left, RETRY_BUDGET_SECS))
-    except RunError as error:
-        if error.code != ExitCode.TRANSIENT or time.monotonic() < until:
-            raise
-        _warn(f"[launch] {error.reason}")
-        return None
-
-
 def cancel(values: Namespace) -> int:
     """Tells a job to save and stop."""
-    [name] = values.operands
-    open_backend(values).cancel(name)
-    show({"name": name, "cancelled": True}, f"{name} saves and stops", values)
+    job = _job(values)
+    job.cancel()
+    show({"name": job.name, "cancelled": True}, f"{job.name} saves and stops", values)
     return 0
 
 
 def delete(values: Namespace) -> int:
     """Removes a job."""
-    [name] = values.operands
-    open_backend(values).delete(name)
-    show({"name": name, "deleted": True}, f"{name} is deleted; its workdir stays", values)
+    job = _job(values)
+    job.delete()
+    show({"name": job.name, "deleted": True}, f"{job.name} is deleted; its workdir stays", values)
     return 0
 
 

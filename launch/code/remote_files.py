@@ -1,12 +1,18 @@
 """Files behind a URL or a path: the launcher's one way to buckets; fsspec is imported when used.
 
-Storage libraries raise types of their own; here every fault is an OSError.
+Storage libraries raise types of their own, and try again for a minute where there is no network;
+here every fault is an OSError, and a question has an answer in seconds.
 """
 
 import contextlib
+import logging
 import os
-from collections.abc import Iterator
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+LONGEST_SECS = 15.0
+T = TypeVar("T")
 
 
 def exists(url: str) -> bool:
@@ -15,8 +21,7 @@ def exists(url: str) -> bool:
     Raises:
         OSError: the store refuses or is out of reach.
     """
-    with _fsspec() as fsspec:
-        return bool(fsspec.filesystem(fsspec.utils.get_protocol(url)).exists(url))
+    return _ask(url, lambda filesystem: bool(filesystem.exists(url)))
 
 
 def read_text(url: str) -> str:
@@ -25,8 +30,16 @@ def read_text(url: str) -> str:
     Raises:
         OSError: there is none, or the store refuses.
     """
-    with _fsspec() as fsspec, fsspec.open(url, "rt", encoding="utf-8") as file:
-        return str(file.read())
+    return _ask(url, lambda filesystem: bytes(filesystem.cat_file(url)).decode())
+
+
+def modified(url: str) -> float:
+    """When a file was written, Unix seconds.
+
+    Raises:
+        OSError: there is none, or the store refuses.
+    """
+    return _ask(url, lambda filesystem: float(filesystem.modified(url).timestamp()))
 
 
 def write(url: str, content: bytes) -> None:
@@ -39,10 +52,31 @@ def write(url: str, content: bytes) -> None:
         file.write(content)
 
 
+def _ask(url: str, question: Callable[[Any], T]) -> T:
+    """The answer of the store, in a thread that nobody waits for when it takes too long."""
+    answers: list[T] = []
+    faults: list[OSError] = []
+
+    def ask() -> None:
+        try:
+            with _fsspec() as fsspec:
+                answers.append(question(fsspec.filesystem(fsspec.utils.get_protocol(url))))
+        except OSError as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(LONGEST_SECS)
+    if answers:
+        return answers[0]
+    raise faults[0] if faults else TimeoutError(f"no answer within {LONGEST_SECS:.0f} s")
+
+
 @contextlib.contextmanager
 def _fsspec() -> Iterator[Any]:
     # Read when gcsfs is imported: else it asks over gRPC what kind of bucket it has, and says so.
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints stacks; the fault is raised
     try:
         import fsspec
 

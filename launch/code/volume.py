@@ -1,9 +1,11 @@
 """The files of --code inside the pod: a ConfigMap when small, else a zip fetched at the start."""
 
+from collections.abc import Sequence
+
 from launch.code import programs
 from launch.spec.documents import Document
-from launch.spec.labels import CODE_DIR
-from launch.spec.parts import CodeBundle
+from launch.spec.labels import CODE_DIR, PACKAGES_DIR
+from launch.spec.parts import CodeBundle, Requirements
 
 
 def config_map(code: CodeBundle, metadata: Document) -> Document:
@@ -42,10 +44,25 @@ def fetch_container(code: CodeBundle, image: str) -> Document:
         "image": image,
         "command": ["python", "-c", programs.source("fetch_code").replace("$", "$$")],
         "args": [code.url.replace("$", "$$"), code.digest, CODE_DIR],
-        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own emptyDir
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "code", "mountPath": CODE_DIR},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
+    }
+
+
+def install_container(files: Sequence[Requirements], image: str) -> Document:
+    """The init container that installs the packages of requirements files."""
+    texts = [file.text.replace("$", "$$") for file in files]
+    return {
+        "name": "install-packages",
+        "image": image,
+        "command": ["python", "-c", programs.source("install_packages").replace("$", "$$")],
+        "args": [PACKAGES_DIR, *texts],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "packages", "mountPath": PACKAGES_DIR},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
         ],
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import time
 from collections.abc import Sequence
 
@@ -10,14 +11,21 @@ from launch.backend import Backend, Check, Print, retry_transient
 from launch.code import remote_files, upload
 from launch.kubernetes import doctor, pod_logs
 from launch.kubernetes.cluster import Cluster, path_of
-from launch.kubernetes.diagnosis import diagnose, is_decided, lacks_pods, trial_lines
-from launch.kubernetes.job_objects import JobObjects, explain_queue
+from launch.kubernetes.diagnosis import (
+    diagnose,
+    is_decided,
+    lacks_pods,
+    trainer_arguments,
+    trial_lines,
+)
+from launch.kubernetes.job_objects import JobObjects, explain_queue, jobs_of
 from launch.kubernetes.pod_logs import PodLogs
 from launch.kubernetes.pod_state import has_started, waits_silently, worker_name
 from launch.render import manifest
 from launch.spec.documents import Document
 from launch.spec.job import JobSpec
 from launch.spec.labels import CANCELLED, INSTANCE
+from launch.spec.outcome import doubt
 from launch.spec.status import ENDED, JobStatus
 from launch.spec.user_input import bad_flag
 
@@ -32,6 +40,8 @@ class KubernetesBackend(Backend):
         namespace: where jobs are looked for; a job is created where its spec says.
         poll_secs: how often the cluster is asked while following, seconds.
     """
+
+    command = JobSpec("any").command
 
     def __init__(self, cluster: Cluster, namespace: str, poll_secs: float = POLL_SECS) -> None:
         self._cluster = cluster
@@ -76,10 +86,15 @@ class KubernetesBackend(Backend):
         return self._diagnose(self._objects.workload(name), self._objects.pods(name))
 
     def report(self, name: str) -> JobStatus:
-        """The results of trials come from the summaries in the bucket."""
+        """Results, and whether the run came to its end, are told by summaries in the bucket.
+
+        Volumes of the cluster are not read from here.
+        """
         workload, pods = self._objects.workload(name), self._objects.pods(name)
         found = self._diagnose(workload, pods)
-        trials = trial_lines(workload, pods, remote_files.read_text)
+        if found.phase == "succeeded" and "://" in found.workdir:
+            found = _judge_end(found, trainer_arguments(workload))
+        trials = trial_lines(workload, pods, _read)
         return dataclasses.replace(found, trials=trials)
 
     def follow(
@@ -168,5 +183,24 @@ class KubernetesBackend(Backend):
     def _diagnose(self, workload: Document, pods: Sequence[Document]) -> JobStatus:
         unclear = [workload] if lacks_pods(workload, pods) else []
         unclear += list(filter(waits_silently, pods))[:1]  # the others wait for the same, as a rule
+        unclear += jobs_of(workload)
         events = [event for one in unclear for event in self._objects.events(one)]
         return diagnose(workload, pods, events, explain_queue(self._cluster, workload))
+
+
+def _read(path: str) -> str:
+    """The text of a file in a bucket; a path is the pod's, and something else on this machine."""
+    if "://" not in path:
+        raise OSError(f"{path} lies on a volume of the cluster, which is not read from here")
+    return remote_files.read_text(path)
+
+
+def _judge_end(found: JobStatus, args: Sequence[str]) -> JobStatus:
+    """The status of a job whose pods all ended with 0, by what its run says of itself."""
+    try:
+        made = datetime.datetime.fromisoformat(found.created).timestamp()
+        reason = doubt(args, remote_files.modified, made)
+    except (OSError, ValueError) as error:
+        said = f"{found.detail}; the summary cannot be read from here: {error}"
+        return dataclasses.replace(found, detail=said.removeprefix("; "))
+    return dataclasses.replace(found, phase="failed", detail=reason) if reason else found

@@ -4,11 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from launch.code import programs
-from launch.kubernetes import pod_state
+from launch.kubernetes import pod_state, root_cause
 from launch.kubernetes.pod_state import created, worker_index, worker_name
-from launch.render.pod import literal
-from launch.spec import sweep
+from launch.spec import sweep, trainer_args
+from launch.spec.causes import Failure
 from launch.spec.documents import Document, mapping, mappings, sequence
 from launch.spec.labels import CANCELLED
 from launch.spec.status import JobStatus, Phase
@@ -28,12 +27,13 @@ def diagnose(
     Args:
         workload: the Job or JobSet.
         pods: all its pods, of every attempt.
-        events: events about the workload and its pods, for what keeps them from starting.
+        events: events about the workload, its Jobs and its pods: what keeps pods from starting, and
+            what became of those that are gone.
         queue: what Kueue says about it, verbatim, or "".
     """
     job_phase, detail = _phase(workload, pods, events, queue)
+    first_failure, earlier = _failures(workload, pods, events)
     words = _command(workload)
-    workdirs = [w.removeprefix("--workdir=") for w in words if w.startswith("--workdir=")]
     return JobStatus(
         name=workload["metadata"]["name"],
         backend="kubernetes",
@@ -41,10 +41,11 @@ def diagnose(
         detail=detail,
         created=created(workload),
         command=" ".join("..." if "\n" in word or len(word) > 200 else word for word in words),
-        workdir=workdirs[-1] if workdirs else "",
+        workdir=trainer_args.value(words, "workdir") or "",
         restarts=_restarts(workload),
         max_restarts=_max_restarts(workload),
-        first_failure=pod_state.first_failure(_unhealed(workload, pods)),
+        first_failure=first_failure,
+        earlier=earlier,
     )
 
 
@@ -69,16 +70,20 @@ def trial_lines(
         pods: all its pods.
         read: gives the text of a file in the workdir's bucket.
     """
-    containers = mappings(workload, "spec", "template", "spec", "containers")
-    if not containers or literal(programs.source("trial")) not in sequence(
-        containers[0], "command"
-    ):
+    if not _is_sweep(workload):
         return ()
+    containers = mappings(workload, "spec", "template", "spec", "containers")
     trials = json.loads(str(containers[0]["args"][0]).replace("$$", "$"))
     newest = {worker_index(pod): pod_state.exit_code(pod) for pod in sorted(pods, key=created)}
     codes = {int(i): code for i, code in newest.items() if i is not None and code is not None}
     codes |= dict.fromkeys(indexes(mapping(workload, "status").get("completedIndexes", "")), 0)
     return sweep.results(trials, codes, read)
+
+
+def trainer_arguments(workload: Document) -> list[str]:
+    """What the trainer is given on its command line."""
+    words = _command(workload)
+    return [word for word in words if word.startswith("-") and word not in ("-m", "-c")]
 
 
 def indexes(text: str) -> list[int]:
@@ -125,7 +130,10 @@ def _running(
 ) -> tuple[Phase, str]:
     wanted = _wanted(workload)
     phases = Counter(map(pod_state.phase, pods))
-    running, done = phases["Running"], phases["Succeeded"]
+    lost = [f"{worker_name(pod)}: {why}" for pod in pods if (why := pod_state.lost_node(pod))]
+    running, done = phases["Running"] - len(lost), phases["Succeeded"]
+    if lost:
+        return "running", "; ".join([f"{running} of {wanted} running", *lost])
     said = [f"{running} of {wanted} running{f', {done} done' if done else ''}"]
     said += [reason for pod in pods if (reason := pod_state.stuck(pod))][:1]
     if (warning := _warning(events, workload, "FailedCreate")) and lacks_pods(workload, pods):
@@ -142,7 +150,7 @@ def _warning(events: Sequence[Document], document: Document, reason: str = "") -
     name = document["metadata"]["name"]
     warnings = [
         event
-        for event in sorted(events, key=_last_seen)
+        for event in sorted(events, key=pod_state.last_seen)
         if mapping(event, "involvedObject").get("name") == name
         and event.get("type") == "Warning"
         and reason in ("", event.get("reason"))
@@ -150,8 +158,20 @@ def _warning(events: Sequence[Document], document: Document, reason: str = "") -
     return " ".join(str(warnings[-1].get("message")).split()) if warnings else ""
 
 
-def _last_seen(event: Document) -> str:
-    return str(event.get("lastTimestamp") or event.get("eventTime") or created(event))
+def _failures(
+    workload: Document, pods: Sequence[Document], events: Sequence[Document]
+) -> tuple[Failure | None, tuple[str, ...]]:
+    """What explains the newest attempt that failed, and a line for each one before it."""
+    of_jobs = [
+        event
+        for event in sorted(events, key=pod_state.last_seen)
+        if mapping(event, "involvedObject").get("kind") == "Job" and workload["kind"] == "JobSet"
+    ]
+    attempts = root_cause.of_events(of_jobs, pods)
+    attempts += root_cause.of_pods(_unhealed(workload, pods), _is_sweep(workload))
+    if not any(attempts) and (ended := _conditions(workload).get("Failed")):
+        attempts = root_cause.of_condition(ended)
+    return root_cause.explain(attempts)
 
 
 def _unhealed(workload: Document, pods: Sequence[Document]) -> Sequence[Document]:

@@ -85,6 +85,16 @@ def _job_of(pod: Document) -> str | None:
     return mapping(pod, "metadata", "labels").get(INSTANCE)
 
 
+def jobs_of(workload: Document) -> list[Document]:
+    """The Jobs of a JobSet that has restarted or failed; a restart leaves nothing but events."""
+    status = mapping(workload, "status")
+    if not status.get("restarts") and not mappings(status, "conditions"):
+        return []
+    name = workload["metadata"]["name"]
+    groups = mappings(workload, "spec", "replicatedJobs")
+    return [{"metadata": {"name": f"{name}-{group['name']}-0"}} for group in groups]
+
+
 def explain_queue(cluster: Cluster, workload: Document) -> str:
     """Why the job waits, or that Kueue does not answer; "" where it does not wait in a queue."""
     metadata = workload["metadata"]

@@ -1,14 +1,6 @@
-"""The trainer's arguments, read by the trainer's own flags and checks in a process beside this one.
+"""The trainer's arguments, judged by the trainer itself."""
 
-The launcher imports nothing of the trainer (docs/adr/0010-rooms-of-launch.md); it starts it.
-"""
-
-import functools
-import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from common.cluster_description import INDEX_VARIABLE, VARIABLE, worker_env
 from launch.lint.commands import Program, known_values
@@ -17,9 +9,9 @@ from launch.lint.pods import Pods, pods_of
 from launch.lint.quantities import devices
 from launch.lint.training import table_of
 from launch.spec.documents import Document, mapping, mappings, title
+from launch.spec.judged import Judged, judge
 
 _ANYWHERE = "gs://BUCKET/RUN"
-_TIMEOUT_SECS = 60
 
 
 def check_arguments(documents: Sequence[Document]) -> Iterator[Finding]:
@@ -34,9 +26,9 @@ def check_arguments(documents: Sequence[Document]) -> Iterator[Finding]:
         for program in pods.trainers
         for trial in table_of(program) or [()]
     ]
-    asked = [{"args": _known(args), "env": _environment(pods, one)} for pods, one, args in runs]
+    judged = judge([(_known(args), _environment(pods, one)) for pods, one, args in runs])
     said: set[tuple[str, str]] = set()
-    for (pods, program, _), answer in zip(runs, _ask(json.dumps(asked)), strict=False):
+    for (pods, program, _), answer in zip(runs, judged, strict=False):
         for finding in _read(pods, program, answer):
             if (finding.where, finding.problem) not in said:
                 yield finding
@@ -69,25 +61,14 @@ def _environment(pods: Pods, program: Program) -> dict[str, str]:
     return {}
 
 
-@functools.cache
-def _ask(asked: str) -> list[dict[str, Any]]:
-    if asked == "[]":
-        return []
-    command = [sys.executable, "-m", "trainer.run.refusals"]
-    done = subprocess.run(  # noqa: S603 - our own module, no shell
-        command, input=asked, capture_output=True, text=True, timeout=_TIMEOUT_SECS, check=False
-    )
-    return list(json.loads(done.stdout)) if done.returncode == 0 else []
-
-
-def _read(pods: Pods, program: Program, answer: dict[str, Any]) -> Iterator[Finding]:
-    if refusal := str(answer["refusal"]):
+def _read(pods: Pods, program: Program, answer: Judged) -> Iterator[Finding]:
+    if refusal := answer.refusal:
         flag = refusal.partition("=")[0].removeprefix("--")
         field = f"config.{flag.removeprefix('config.')}".partition(":")[0]
         where = next((w for w in map(program.where, (flag, field)) if w), "")
         yield error(pods.at(where), f"the trainer refuses its arguments: {refusal}", "change them")
         return
-    virtual, replicas = int(answer["virtual_replicas"]), replicas_of(pods, program)
+    virtual, replicas = answer.virtual_replicas, replicas_of(pods, program)
     if virtual and virtual % replicas:
         below = virtual // replicas * replicas
         possible = [count for count in (below, below + replicas) if count]

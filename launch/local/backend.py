@@ -11,11 +11,10 @@ from pathlib import Path
 
 from launch.backend import Backend, Check, Print
 from launch.code import remote_files
-from launch.local import history, job_folder
+from launch.local import history, job_folder, worker
 from launch.local.job_folder import JobFolder
 from launch.local.logs import LogFollower
 from launch.local.prepare import prepare
-from launch.local.worker import end_orphans
 from launch.spec import sweep
 from launch.spec.job import JobSpec
 from launch.spec.status import ENDED, JobStatus
@@ -30,6 +29,7 @@ class LocalBackend(Backend):
     """
 
     poll_secs = 0.1
+    command = (sys.executable, "-m", "trainer")
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -110,7 +110,7 @@ class LocalBackend(Backend):
             return
         folder.request_cancel()
         if not folder.has_supervisor():
-            end_orphans(folder.events())
+            worker.end_orphans(folder.events())
             folder.append("end", phase="cancelled", reason="cancelled by request")
 
     def delete(self, name: str) -> None:
@@ -118,7 +118,7 @@ class LocalBackend(Backend):
         folder = self._find(name)
         if self._status(folder).phase not in ENDED:
             raise bad_flag(f"{name} still runs; first `launch cancel {name}`")
-        end_orphans(folder.events())
+        worker.end_orphans(folder.events())
         folder.remove()
 
     def _find(self, name: str) -> JobFolder:
@@ -128,7 +128,9 @@ class LocalBackend(Backend):
         # The lock is asked first: a job that ends in between then shows its end, not "lost".
         alive = folder.has_supervisor()
         spec, events = folder.spec(), folder.events()
-        phase, detail = history.phase_of(events, alive, spec.units)
+        orphans = [] if alive else worker.alive(events)
+        phase, detail = history.phase_of(events, alive, spec.units, orphans)
+        first_failure, earlier = history.failures(events, folder)
         return JobStatus(
             name=folder.name,
             backend="local",
@@ -139,7 +141,8 @@ class LocalBackend(Backend):
             workdir=spec.workdir,
             restarts=sum(bool(e.get("counted")) for e in events if e["event"] == "restart"),
             max_restarts=spec.max_restarts,
-            first_failure=history.first_failure(events, folder),
+            first_failure=first_failure,
+            earlier=earlier,
         )
 
 

@@ -10,15 +10,16 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from common import spelling
 from launch.spec.job import JobSpec
-from launch.spec.parts import Mount, SecretVariable
 from launch.spec.user_input import bad_flag
 
 Event = dict[str, Any]
@@ -40,6 +41,11 @@ class JobFolder:
     def name(self) -> str:
         """The job's name."""
         return self.path.name
+
+    @property
+    def job(self) -> str:
+        """What no other job is called, on this machine or another: restarts go by it."""
+        return f"{self.name} ({socket.gethostname()}:{self.path.resolve()})"
 
     @property
     def code(self) -> Path:
@@ -102,10 +108,16 @@ def create(root: Path, spec: JobSpec, directory: str) -> tuple[JobFolder, int]:
         moment at which the job exists and seems abandoned.
 
     Raises:
-        RunError: the name is taken; BAD_FLAG.
+        RunError: the name is taken, or nothing can be written there; BAD_FLAG.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+    except OSError as error:
+        raise bad_flag(
+            f"--state_dir={root} cannot keep jobs: {error.strerror}; name a folder that you may "
+            "write to"
+        ) from None
     (draft / "logs").mkdir()
     record = {**dataclasses.asdict(dataclasses.replace(spec, code=None)), "directory": directory}
     (draft / "spec.json").write_text(json.dumps(record, indent=2) + "\n")
@@ -153,8 +165,10 @@ def _created(path: Path) -> float:
 
 def _spec_from(record: dict[str, Any]) -> JobSpec:
     fields = {key: _tuples(value) for key, value in record.items() if key != "directory"}
-    fields["mounts"] = tuple(Mount(**mount) for mount in record["mounts"])
-    fields["secret_env"] = tuple(SecretVariable(**one) for one in record["secret_env"])
+    for name, hint in typing.get_type_hints(JobSpec).items():
+        [member, *_] = typing.get_args(hint) or [None]
+        if name in record and record[name] and dataclasses.is_dataclass(member):
+            fields[name] = tuple(typing.cast(type, member)(**one) for one in record[name])
     return JobSpec(**fields)
 
 

@@ -1,7 +1,9 @@
 """A JobSpec as it runs on this machine: its workdir, its strategy, the copy of --code."""
 
 import dataclasses
+import importlib.metadata
 import os
+import re
 from pathlib import Path
 
 from launch.spec import trainer_args
@@ -9,6 +11,8 @@ from launch.spec.feasibility import check
 from launch.spec.job import JobSpec
 from launch.spec.labels import CODE_DIR
 from launch.spec.user_input import bad_flag
+
+_PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)", re.MULTILINE)
 
 
 def prepare(spec: JobSpec, root: Path) -> JobSpec:
@@ -32,6 +36,7 @@ def prepare(spec: JobSpec, root: Path) -> JobSpec:
                 f"--secret_env={variable.name}: there is no Secret on this machine; "
                 f"export {variable.name} before you submit"
             )
+    _check_packages(spec)
     check(spec)
     args = spec.args
     if spec.workers > 1 and trainer_args.value(args, "strategy") is None:
@@ -42,3 +47,17 @@ def prepare(spec: JobSpec, root: Path) -> JobSpec:
         copy = str(root.resolve() / spec.name / "code")
         args = tuple(arg.replace(CODE_DIR, copy) for arg in args)
     return dataclasses.replace(spec, args=args)
+
+
+def _check_packages(spec: JobSpec) -> None:
+    """Refuses packages that this environment lacks: nothing is installed behind a user's back."""
+    for name, version in _PINNED.findall("\n".join(file.text for file in spec.requirements)):
+        try:
+            there = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            there = "not installed"
+        if there != version:
+            raise bad_flag(
+                f"--requirements: {name}=={version} is asked for, here it is {there}; "
+                "`pip install --require-hashes -r FILE` into this environment"
+            )

@@ -16,6 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
 
+from common.cluster_description import JOB_VARIABLE
+from launch.code import remote_files
 from launch.local.job_folder import JobFolder
 from launch.local.worker import (
     WorkerProcess,
@@ -25,6 +27,7 @@ from launch.local.worker import (
     share_cores,
 )
 from launch.spec.exit_policy import Verdict, judge_attempt, judge_exit, restart_delay_secs
+from launch.spec.outcome import doubt
 from launch.spec.status import Phase
 
 POLL_SECS = 0.05
@@ -55,6 +58,7 @@ class Supervisor:
         self._spec = folder.spec()
         self._directory = folder.directory()
         self._peer_grace_secs = peer_grace_secs
+        self._since = folder.events()[0]["time"]
         self._deadline = time.monotonic() + self._spec.deadline_hours * 3600
 
     def run(self) -> Phase:
@@ -102,7 +106,7 @@ class Supervisor:
                 return early
             verdict = judge_attempt(codes)
             if verdict is Verdict.DONE:
-                return "succeeded", ""
+                return self._judge_end(group[0].command[len(self._spec.command) :])
             if verdict is Verdict.FAIL:
                 return "failed", "not retried: the same command would fail again"
             if verdict is Verdict.COUNT:
@@ -113,6 +117,19 @@ class Supervisor:
             self._folder.append("restart", unit=group[0].kind, counted=counted, total=restarts)
             self._pause(attempt)
         raise AssertionError("unreachable: attempts do not end by themselves")
+
+    def _judge_end(self, args: Sequence[str]) -> tuple[Phase, str]:
+        """Whether workers that ended with 0 have come to the end of their run."""
+        try:
+            reason = doubt(args, self._modified, self._since)
+        except OSError as error:
+            return "succeeded", f"the summary cannot be read: {error}"
+        return ("failed", reason) if reason else ("succeeded", "")
+
+    def _modified(self, path: str) -> float:
+        if "://" in path:
+            return remote_files.modified(path)
+        return (Path(self._directory) / path).stat().st_mtime
 
     def _early_end(self) -> tuple[Phase, str] | None:
         if self._folder.cancel_requested():
@@ -130,7 +147,7 @@ class Supervisor:
         """Starts the workers once and returns the codes of those that ended by themselves."""
         workers = self._start(group, attempt)
         codes: dict[str, int] = {}
-        first_failure: float | None = None
+        first_end: float | None = None
         told_at: float | None = None
         while len(codes) < len(workers):
             time.sleep(POLL_SECS)
@@ -144,23 +161,22 @@ class Supervisor:
                 self._folder.append(
                     "exit", worker=worker.name, attempt=attempt, code=code, told_to_stop=told
                 )
-                if code and first_failure is None:
-                    first_failure = now
-            # One failure is enough: the others wait for the failed one, and would do so for ever.
+                first_end = first_end or now
+            # One end is enough: the others wait for who is gone, and would do so for ever.
             running = [worker for worker in workers if worker.name not in codes]
-            if told_at is None and self._must_stop(codes, first_failure, now):
+            if told_at is None and self._must_stop(codes, first_end, now):
                 told_at = now
                 _tell(running, signal.SIGTERM)
             elif told_at is not None and now - told_at > self._spec.grace_secs:
                 _tell(running, signal.SIGKILL)
         return [codes[worker.name] for worker in workers if not worker.told_to_stop]
 
-    def _must_stop(self, codes: dict[str, int], first_failure: float | None, now: float) -> bool:
+    def _must_stop(self, codes: dict[str, int], first_end: float | None, now: float) -> bool:
         if self._folder.cancel_requested() or now > self._deadline:
             return True
         if any(judge_exit(code) is Verdict.FAIL for code in codes.values()):
             return True
-        return first_failure is not None and now - first_failure > self._peer_grace_secs
+        return first_end is not None and now - first_end > self._peer_grace_secs
 
     def _start(self, group: Sequence[_Unit], attempt: int) -> list[WorkerProcess]:
         addresses = free_addresses(len(group))
@@ -177,11 +193,12 @@ class Supervisor:
 
     def _start_one(self, member: _Unit, addresses: list[str], attempt: int) -> WorkerProcess:
         code = self._folder.code if self._folder.code.is_dir() else None
-        env = environment(dict(os.environ), addresses, member.index, code)
+        users = dict(self._spec.env)  # before those of a cluster: PYTHONPATH comes behind --code
+        env = environment(dict(os.environ) | users, addresses, member.index, code)
         return WorkerProcess(
             f"{member.kind} {member.index}",
             member.command,
-            env=env | dict(self._spec.env),
+            env=env | {JOB_VARIABLE: self._folder.job},
             log=self._folder.log(f"{member.kind}-{member.index}", attempt),
             directory=self._directory,
             cores=member.cores,

@@ -84,7 +84,11 @@ def environment(
 
 
 def free_addresses(count: int) -> list[str]:
-    """`localhost:port` for each worker, with ports that nobody listens on."""
+    """`localhost:port` for each worker, with ports that nobody listens on.
+
+    Raises:
+        OSError: there are too few.
+    """
     found: list[str] = []
     for port in random.sample(_PORTS, len(_PORTS)):
         if len(found) == count:
@@ -92,6 +96,11 @@ def free_addresses(count: int) -> list[str]:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
             found.append(f"localhost:{port}")
+    if len(found) < count:
+        raise OSError(
+            f"{len(found)} ports of {_PORTS.start} to {_PORTS.stop - 1} are free, and {count} "
+            "workers need one each; end what listens there"
+        )
     return found
 
 
@@ -103,12 +112,22 @@ def share_cores(count: int) -> list[set[int]]:
     return [set(cores[index::count]) for index in range(count)]
 
 
+def alive(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The starts of workers that still run; a process number that was given anew is not one."""
+    return [
+        event
+        for event in events
+        if event["event"] == "start"
+        and event["started"] == processes.identity(event["pid"]) != ""
+        and processes.state(event["pid"]) != "Z"
+    ]
+
+
 def end_orphans(events: Sequence[Mapping[str, Any]]) -> None:
-    """Kills workers that outlived their supervisor; a reused process number is left alone."""
-    for event in events:
-        if event["event"] == "start" and event["started"] == processes.identity(event["pid"]) != "":
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(event["pid"], signal.SIGKILL)
+    """Kills workers that outlived their supervisor."""
+    for event in alive(events):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(event["pid"], signal.SIGKILL)
 
 
 @contextlib.contextmanager

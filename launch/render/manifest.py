@@ -14,6 +14,12 @@ from launch.spec.labels import metadata
 from launch.spec.user_input import bad_flag
 
 _EXPERIMENTAL = "Experimental: this pattern has not been run on hardware by this project."
+_OF_THE_POD = ("file", "local", "memory")  # schemes of fsspec that leave the pod nowhere
+_SPOT_GRACE_SECS = 15
+_SPOT_GRACE = (
+    f"A spot machine that is taken back gives {_SPOT_GRACE_SECS} s from SIGTERM to SIGKILL: "
+    "--grace_secs={} holds for drains alone; a save must fit into it, or costs its interval."
+)
 _COMPILED = ("xla_step", "xla_loop")
 _NO_XLA = (
     "Warning: TensorFlow 2.21's XLA writes PTX 8.5, too old for the {}: compiled execution is "
@@ -50,7 +56,15 @@ def remark(spec: JobSpec) -> str:
     """What somebody must know before using this job, or ""."""
     if spec.multi_host_tpu:
         return _EXPERIMENTAL
-    return "" if spec.device.xla or not _is_compiled(spec) else _NO_XLA.format(spec.device.title)
+    said = []
+    if not spec.device.xla and _is_compiled(spec):
+        said.append(_NO_XLA.format(spec.device.title))
+    if spec.spot and spec.platform == "gke" and spec.grace_secs > _SPOT_GRACE_SECS:
+        said.append(_SPOT_GRACE.format(spec.grace_secs))
+    claims = [mount.source for mount in spec.mounts if mount.kind == "pvc"]
+    if claims and spec.units > 1:
+        said.append(f"{' and '.join(claims)} must be ReadWriteMany: {spec.units} pods mount it.")
+    return " ".join(said)
 
 
 def _is_compiled(spec: JobSpec) -> bool:
@@ -64,8 +78,9 @@ def _is_compiled(spec: JobSpec) -> bool:
 def _workload(spec: JobSpec) -> list[Document]:
     """The Job or JobSet, after the Service that it needs."""
     if spec.multi_host_tpu:
-        return [workload.jobset_of_tpu_slice(spec, (*spec.command, *spec.args))]
-    command = (*spec.command, *placement.strategy_flags(spec), *spec.args)
+        command = (*spec.command, *placement.stage_budget(spec), *spec.args)
+        return [workload.jobset_of_tpu_slice(spec, command)]
+    command = (*spec.command, *placement.trainer_flags(spec), *spec.args)
     if spec.trials:
         return [workload.job(spec, template(spec, _trial_command(spec, command), {}))]
     env = worker_env(workload.worker_addresses(spec), f"$({INDEX_VARIABLE})")
@@ -91,7 +106,8 @@ def _service_account(spec: JobSpec) -> Document:
 
 
 def _check_workdir(spec: JobSpec) -> None:
-    lasting = "://" in spec.workdir or any(
+    scheme, separator, _ = spec.workdir.partition("://")
+    lasting = (bool(separator) and scheme not in _OF_THE_POD) or any(
         spec.workdir == mount.path or spec.workdir.startswith(mount.path + "/")
         for mount in spec.mounts
     )

@@ -39,6 +39,10 @@ def policy(spec: JobSpec) -> Document:
                 {"ports": _ports(53, protocols=("UDP", "TCP"))},  # names
                 {"ports": _ports(443)},  # storage
                 {"to": metadata_server, "ports": _ports(80, 988)},  # Workload Identity
+                *(
+                    {"to": [{"ipBlock": {"cidr": place.cidr}}], "ports": _ports(place.port)}
+                    for place in spec.egress
+                ),
             ],
         },
     }
@@ -75,9 +79,9 @@ def _peers(spec: JobSpec, direction: str) -> list[Document]:
         return []
     rule: Document = {direction: [{"podSelector": {"matchLabels": selector(spec)}}]}
     # NCCL picks its ports freely; between CPU workers one port is enough.
-    if spec.device.kind == "cpu":
+    if spec.kind == "cpu":
         rule["ports"] = _ports(TF_PORT)
-    elif spec.device.kind == "tpu":
+    elif spec.kind == "tpu":
         rule["ports"] = _ports(TPU_PORT)
     return [rule]
 

@@ -3,12 +3,14 @@
 from launch.spec import trainer_args
 from launch.spec.documents import Document
 from launch.spec.job import JobSpec
-from launch.spec.labels import GPU_NODE, RESOURCES, SPOT, TOPOLOGY, TPU_NODE
+from launch.spec.labels import ARCH, GPU_NODE, RESOURCES, SPOT, TOPOLOGY, TPU_NODE
 
 
 def node_selector(spec: JobSpec) -> dict[str, str]:
     """The labels that a node must have."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = {
+        ARCH: spec.arch
+    }  # an image for another processor fails with "exec format error"
     if spec.slice:
         labels[TPU_NODE] = spec.device.gke_label
         labels[TOPOLOGY] = spec.slice.topology
@@ -21,7 +23,22 @@ def node_selector(spec: JobSpec) -> dict[str, str]:
 
 def tolerations(spec: JobSpec) -> list[dict[str, str]]:
     """The taints of accelerator and spot nodes that the pod accepts."""
-    accepted = []
+    accepted = [
+        _without_empty(
+            {
+                "key": taint.key,
+                "operator": "Equal" if taint.value else "Exists",
+                "value": taint.value,
+                "effect": taint.effect,
+            }
+        )
+        for taint in spec.toleration
+    ]
+    # As GPU nodes do: nodes with a rare device carry its name as a taint.
+    accepted += [
+        {"key": device.name, "operator": "Exists", "effect": "NoSchedule"}
+        for device in spec.resource
+    ]
     if spec.device.kind in RESOURCES:
         resource = RESOURCES[spec.device.kind]
         accepted.append({"key": resource, "operator": "Exists", "effect": "NoSchedule"})
@@ -36,27 +53,45 @@ def resources(spec: JobSpec) -> Document:
     quantities = {
         "cpu": str(spec.cpus or spec.device.host_cpus * count),
         "memory": f"{spec.memory_gib or spec.device.host_memory_gib * count}Gi",
-        "ephemeral-storage": f"{spec.scratch_gib + 2}Gi",  # /tmp, and the container's own logs
+        # /tmp, the container's own logs, and the packages of --requirements.
+        "ephemeral-storage": f"{spec.scratch_gib + 2 + 5 * bool(spec.requirements)}Gi",
     }
     if spec.device.kind in RESOURCES:
         quantities[RESOURCES[spec.device.kind]] = str(spec.devices)
+    quantities |= {device.name: str(device.count) for device in spec.resource}
     return {"requests": dict(quantities), "limits": dict(quantities)}
 
 
-def strategy_flags(spec: JobSpec) -> tuple[str, ...]:
-    """The trainer's placement flags, so that a missing accelerator is an error and never a CPU run.
+def trainer_flags(spec: JobSpec) -> tuple[str, ...]:
+    """What the trainer is told of its place; the user's own arguments win."""
+    return (*_strategy(spec), *stage_budget(spec))
 
-    A `--strategy` among the user's own arguments wins.
+
+def stage_budget(spec: JobSpec) -> tuple[str, ...]:
+    """Copies of remote data take half of /tmp at most; checkpoints and indexes are there too.
+
+    The trainer would go by what the node's disk has free, and be evicted at the volume's limit.
     """
+    if any(trainer_args.value(spec.args, name) for name in ("stage_bytes", "stage_dir")):
+        return ()
+    return (f"--stage_bytes={spec.scratch_gib * 2**29}",)
+
+
+def _strategy(spec: JobSpec) -> tuple[str, ...]:
+    """The strategy, so that a missing accelerator is an error and never a CPU run."""
     if trainer_args.value(spec.args, "strategy") is not None:
         return ()
     if spec.device.kind == "tpu":
         return ("--strategy=tpu", "--tpu=local")
     if spec.workers > 1:
         return ("--strategy=multi_worker",)
-    return ("--strategy=mirrored",) if spec.device.kind == "gpu" else ("--strategy=cpu",)
+    return ("--strategy=mirrored",) if spec.kind == "gpu" else ("--strategy=cpu",)
 
 
 def shared_memory_gib(spec: JobSpec) -> int:
     """Size of /dev/shm, GiB, or 0 for the runtime's 64 MiB: NCCL between GPUs needs more."""
-    return min(4 * spec.devices, 16) if spec.device.kind == "gpu" and spec.devices > 1 else 0
+    return min(4 * spec.devices, 16) if spec.kind == "gpu" and spec.devices > 1 else 0
+
+
+def _without_empty(fields: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in fields.items() if value}

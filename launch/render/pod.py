@@ -1,16 +1,13 @@
 """The pod of one worker, within PodSecurity `restricted` unless the spec says why not."""
 
-from common.cluster_description import INDEX_VARIABLE
-from launch.code.volume import fetch_container, volume
-from launch.render import placement
+from launch.code.volume import fetch_container, install_container, volume
+from launch.render import environment, placement
+from launch.render.environment import literal
 from launch.spec import labels
 from launch.spec.documents import Document
 from launch.spec.job import JobSpec
 from launch.spec.parts import Mount
 
-# GKE's device plugin mounts the driver's libraries here, where no loader looks by itself: without
-# them TensorFlow says that there is no GPU. Elsewhere the container runtime sees to that.
-_GKE_DRIVER = "/usr/local/nvidia/lib64"
 _REASONS = {
     "rdma": "GPUDirect RDMA needs the host's network and locked memory",
     "tpu": "TPU nodes of old GKE versions open the chips only to privileged containers",
@@ -28,6 +25,9 @@ def template(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> Do
     pod: Document = {
         "restartPolicy": "Never",
         "subdomain": spec.name,
+        # A process that is the first of its namespace gets no signal for which it has no handler
+        # yet: SIGTERM in its first moments would be lost. Shared, the pause container is the first.
+        "shareProcessNamespace": True,
         "serviceAccountName": spec.name if spec.workload_identity else spec.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -36,6 +36,7 @@ def template(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> Do
         "nodeSelector": placement.node_selector(spec),
         "tolerations": placement.tolerations(spec),
         "priorityClassName": spec.priority_class,
+        "runtimeClassName": spec.runtime_class,
         "initContainers": _init_containers(spec),
         "containers": [_container(spec, command, env)],
         "volumes": [volume for volume, _ in _volumes(spec)],
@@ -46,11 +47,6 @@ def template(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> Do
     return {"metadata": _without_empty(metadata), "spec": _without_empty(pod)}
 
 
-def literal(text: str) -> str:
-    """The text so written that the kubelet's `$(NAME)` expansion gives it back unchanged."""
-    return text.replace("$", "$$")
-
-
 def _container(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> Document:
     program = 3 if command[1:2] in (("-m",), ("-c",)) else 1
     return _without_empty(
@@ -59,7 +55,7 @@ def _container(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> 
             "image": spec.image,
             "command": [literal(word) for word in command[:program]],
             "args": [literal(word) for word in command[program:]],
-            "env": _env(spec, env),
+            "env": environment.of_trainer(spec, env),
             "ports": _ports(spec),
             "resources": placement.resources(spec),
             "securityContext": _container_security(spec),
@@ -67,25 +63,6 @@ def _container(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> 
             "volumeMounts": [mount for _, mount in _volumes(spec)],
         }
     )
-
-
-def _env(spec: JobSpec, env: dict[str, str]) -> list[Document]:
-    # The kubelet expands $(NAME) only for variables above: the index comes first.
-    first = [{"name": INDEX_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": labels.INDEX_PATH}}}]
-    fixed = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"}  # noqa: S108 - the pod's own emptyDir
-    if spec.device.kind == "gpu" and spec.platform == "gke":
-        fixed["LD_LIBRARY_PATH"] = _GKE_DRIVER
-    if spec.code:
-        fixed["PYTHONPATH"] = labels.CODE_DIR
-    plain = {**fixed, **env, **{name: literal(value) for name, value in spec.env}}
-    secrets = [
-        {
-            "name": variable.name,
-            "valueFrom": {"secretKeyRef": {"name": variable.secret, "key": variable.key}},
-        }
-        for variable in spec.secret_env
-    ]
-    return [*first, *({"name": name, "value": value} for name, value in plain.items()), *secrets]
 
 
 def _ports(spec: JobSpec) -> list[Document]:
@@ -120,17 +97,20 @@ def _container_security(spec: JobSpec) -> Document:
 
 
 def _init_containers(spec: JobSpec) -> list[Document]:
-    if not spec.code or not spec.code.url:
-        return []
+    made = []
+    if spec.code and spec.code.url:
+        made.append(fetch_container(spec.code, spec.image))
+    if spec.requirements:
+        made.append(install_container(spec.requirements, spec.image))
+    quantities = {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}
     return [
         {
-            **fetch_container(spec.code, spec.image),
+            **container,
+            "env": environment.of_preparation(spec),
             "securityContext": _container_security(spec),
-            "resources": {
-                key: {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}
-                for key in ("requests", "limits")
-            },
+            "resources": {key: dict(quantities) for key in ("requests", "limits")},
         }
+        for container in made
     ]
 
 
@@ -154,6 +134,9 @@ def _volumes(spec: JobSpec) -> list[tuple[Document, Document]]:
     if spec.code:
         mount = {"name": "code", "mountPath": labels.CODE_DIR, "readOnly": True}
         pairs.append((volume(spec.name, spec.code), mount))
+    if spec.requirements:
+        mount = {"name": "packages", "mountPath": labels.PACKAGES_DIR, "readOnly": True}
+        pairs.append(({"name": "packages", "emptyDir": {"sizeLimit": "5Gi"}}, mount))
     for index, place in enumerate(spec.mounts):
         name = f"data-{index}"
         pairs.append((_mounted(name, place), {"name": name, "mountPath": place.path}))

@@ -47,7 +47,11 @@ def jobset_of_tpu_slice(spec: JobSpec, command: tuple[str, ...]) -> Document:
     hosts = [f"grpc://{spec.name}-host-0-{i}.{spec.name}:{TPU_PORT}" for i in range(count)]
     serve = template(spec, ("python", "-c", programs.source("tpu_worker")), {})
     serve["spec"]["containers"][0]["ports"] = [{"name": "tpu", "containerPort": TPU_PORT}]
-    driver = dataclasses.replace(spec, accelerator="cpu", topology="", workers=1)
+    # The chips, which may need a privileged container, are not the coordinator's.
+    privileged = "" if spec.privileged == "tpu" else spec.privileged
+    driver = dataclasses.replace(
+        spec, accelerator="cpu", topology="", workers=1, resource=(), privileged=privileged
+    )
     drive = template(driver, (*command, "--strategy=tpu", f"--tpu={','.join(hosts)}"), {})
     jobset = _jobset(
         spec,

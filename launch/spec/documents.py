@@ -28,6 +28,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_multi_representer(str, _text)  # members of enumerations are texts too
 
 
 def dump(documents: Iterable[object]) -> str:

@@ -5,7 +5,7 @@ import itertools
 from common.redaction import holds_secret, is_secret_name
 from launch.spec import accelerators, names, trainer_args
 from launch.spec.job import JobSpec, options
-from launch.spec.labels import CODE_DIR, TF_PORT, TPU_PORT
+from launch.spec.labels import CODE_DIR, PACKAGES_DIR, TF_PORT, TPU_PORT
 from launch.spec.topologies import Slice, find_slice, slices
 from launch.spec.user_input import bad_flag
 
@@ -47,11 +47,12 @@ def check_image(spec: JobSpec) -> None:
             "(REPOSITORY:TAG or REPOSITORY@sha256:...)"
         )
     built_for = names.image_flavour(spec.image)
-    if built_for and built_for != spec.device.kind:
+    if built_for and built_for != spec.kind:
+        asked = f"--resource={spec.resource[0].name}" if spec.resource else "--accelerator"
+        asked = asked if spec.kind != spec.device.kind else f"--accelerator={spec.accelerator}"
         raise bad_flag(
-            f"--image={spec.image} is built for {built_for}; --accelerator={spec.accelerator} "
-            f"needs the TensorFlow of a {spec.device.kind} image (tag ending in "
-            f"-{spec.device.kind})"
+            f"--image={spec.image} is built for {built_for}; {asked} "
+            f"needs the TensorFlow of a {spec.kind} image (tag ending in -{spec.kind})"
         )
 
 
@@ -85,7 +86,7 @@ def _check_references(spec: JobSpec) -> None:
 
 
 def _check_mounts(spec: JobSpec) -> None:
-    taken = ["/tmp", "/dev/shm", CODE_DIR]  # noqa: S108 - paths in the pod
+    taken = ["/tmp", "/dev/shm", CODE_DIR, PACKAGES_DIR]  # noqa: S108 - paths in the pod
     for mount in spec.mounts:
         path = mount.path.rstrip("/")
         if path in taken or not path:
@@ -171,7 +172,7 @@ def _nearest(spec: JobSpec, microbatches: int) -> list[str]:
         rows = [row for row in slices(spec.device) if _divides(row.chips, microbatches)]
         hardware = [f"--topology={row.topology}" for row in rows[-2:]]
     else:
-        each = spec.replicas // spec.workers
+        each = max(spec.devices, 1)
         counts = [n for n in range(1, 2 * spec.workers) if _divides(n * each, microbatches)]
         counts.sort(key=lambda count: abs(count - spec.workers))
         hardware = [f"--workers={count}" for count in sorted(counts[:2])]

@@ -11,8 +11,16 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 from launch.spec import accelerators, parts, trainer_args
-from launch.spec.accelerators import Accelerator, Platform
-from launch.spec.parts import CodeBundle, Mount, SecretVariable
+from launch.spec.accelerators import Accelerator, Kind, Platform
+from launch.spec.parts import (
+    CodeBundle,
+    Egress,
+    Mount,
+    Requirements,
+    Resource,
+    SecretVariable,
+    Toleration,
+)
 from launch.spec.topologies import Slice, find_slice
 
 
@@ -89,6 +97,22 @@ class JobSpec:
     node_selector: Annotated[
         Pairs, Option("further label of the node, LABEL=VALUE", read=parts.read_pair)
     ] = ()
+    arch: Annotated[Literal["amd64", "arm64"], Option("processor that the image is built for")] = (
+        "amd64"
+    )
+    toleration: Annotated[
+        tuple[Toleration, ...],
+        Option("taint to accept, KEY[=VALUE][:EFFECT]", read=parts.read_toleration),
+    ] = ()
+    runtime_class: Annotated[str, Option("RuntimeClass", is_object_name=True)] = ""
+    resource: Annotated[
+        tuple[Resource, ...],
+        Option("further device of each worker, NAME:COUNT", read=parts.read_resource),
+    ] = ()
+    egress: Annotated[
+        tuple[Egress, ...],
+        Option("further address to connect to, ADDRESS[/BITS]:PORT", read=parts.read_egress),
+    ] = ()
     spot: Annotated[bool, Option("use preemptible machines")] = False
     queue: Annotated[str, Option("Kueue LocalQueue", is_object_name=True)] = ""
     priority_class: Annotated[str, Option("PriorityClass", is_object_name=True)] = ""
@@ -108,6 +132,10 @@ class JobSpec:
         Literal["", "rdma", "tpu"],
         Option("why the pod needs more than PodSecurity restricted allows"),
     ] = ""
+    requirements: Annotated[
+        tuple[Requirements, ...],
+        Option("file of further packages, with hashes", read=parts.read_requirements),
+    ] = ()
     code: CodeBundle | None = None
     trials: tuple[tuple[str, ...], ...] = ()
     parallel_trials: Annotated[int, Option("trials of a sweep at a time", minimum=1)] = 1
@@ -128,14 +156,22 @@ class JobSpec:
         return self.slice is not None and self.slice.hosts > 1
 
     @property
+    def kind(self) -> Kind:
+        """What computes; a device that only --resource names is driven as GPUs are."""
+        return "gpu" if self.device.kind == "cpu" and self.resource else self.device.kind
+
+    @property
     def devices(self) -> int:
         """Devices of one worker: GPUs, chips of one host, or 0."""
-        return self.slice.chips_per_host if self.slice else self.devices_per_worker
+        if self.slice:
+            return self.slice.chips_per_host
+        named = self.resource[0].count if self.device.kind == "cpu" and self.resource else 0
+        return self.devices_per_worker or named
 
     @property
     def replicas(self) -> int:
         """Physical replicas of the run: every device, or every worker where there is none."""
-        return self.slice.chips if self.slice else self.workers * max(self.devices_per_worker, 1)
+        return self.slice.chips if self.slice else self.workers * max(self.devices, 1)
 
     @property
     def workdir(self) -> str:

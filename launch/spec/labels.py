@@ -7,6 +7,7 @@ from launch.spec.job import JobSpec
 CONTAINER = "trainer"
 TF_PORT = 2222
 TPU_PORT = 8470
+PACKAGES_DIR = "/lockstep/packages"  # and the packages of --requirements
 CODE_DIR = "/lockstep/code"  # where a pod finds the files of --code
 
 # Of everything that is made for a job. OURS also keeps the verbs off jobs of others.
@@ -20,6 +21,8 @@ NOT_RESTRICTED = "lockstep/not-restricted-because"
 # Of the controllers that run it.
 QUEUE = "kueue.x-k8s.io/queue-name"
 GROUP = "jobset.sigs.k8s.io/replicatedjob-name"
+JOBSET_UID = "jobset.sigs.k8s.io/jobset-uid"
+JOB_UID = "batch.kubernetes.io/controller-uid"
 INDEX = "batch.kubernetes.io/job-completion-index"
 INDEX_PATH = f"metadata.annotations['{INDEX}']"
 # The condition of a pod that the cluster evicts, preempts or drains.
@@ -29,6 +32,7 @@ DISRUPTION = "DisruptionTarget"
 GPU_NODE = "cloud.google.com/gke-accelerator"
 TPU_NODE = "cloud.google.com/gke-tpu-accelerator"
 TOPOLOGY = "cloud.google.com/gke-tpu-topology"
+ARCH = "kubernetes.io/arch"
 SPOT = "cloud.google.com/gke-spot"
 RESOURCES = {"gpu": "nvidia.com/gpu", "tpu": "google.com/tpu"}
 

@@ -52,7 +52,18 @@ class _Ignored(Flag):
 
 {group} = tuple(_Ignored(**vars(f)) if f.name == "{name}" else f for f in {group})
 """
-_GROUPS = ("job", "backend", "state", "output", "submit", "timeout", "logs", "lint", "doctor")
+_GROUPS = (
+    "job",
+    "backend",
+    "state",
+    "output",
+    "submit",
+    "check",
+    "timeout",
+    "logs",
+    "lint",
+    "doctor",
+)
 
 
 def names() -> list[str]:

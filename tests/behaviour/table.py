@@ -106,13 +106,15 @@ TRAINER = {
 JOB = "tests/launch/test_flags.py::test_a_flag_sets_its_field_and_no_other"
 VERBS = "tests/launch/test_flags_of_verbs.py::test"
 CLI = "tests/launch/test_launch_cli.py::test"
+PLANS = "tests/launch/test_plan.py::test"
 LIFE = f"{CLI}_the_life_of_a_job_can_be_read_by_programs"
 
 JOB_FLAGS = (
-    "accelerator code cpus deadline_hours devices_per_worker env grace_secs image jobset "
-    "max_restarts memory_gib mount_gcs mount_pvc name namespace node_selector parallel_trials "
-    "platform pod_monitor priority_class privileged profile profiles queue scratch_gib secret_env "
-    "service_account spot sweep topology ttl_hours workers workload_identity"
+    "accelerator arch code cpus deadline_hours devices_per_worker egress env grace_secs image "
+    "jobset max_restarts memory_gib mount_gcs mount_pvc name namespace node_selector "
+    "parallel_trials platform pod_monitor priority_class privileged profile profiles queue "
+    "requirements resource runtime_class scratch_gib secret_env service_account spot sweep "
+    "toleration topology ttl_hours workers workload_identity"
 )
 LAUNCH = {
     **{f"job.{flag}": f"{JOB}[{flag}]" for flag in JOB_FLAGS.split()},
@@ -123,9 +125,13 @@ LAUNCH = {
     "state.state_dir": f"{CLI}_ctrl_c_stops_a_foreground_job_and_detaches_from_a_submitted_one"
     "[verb0-cancelled-1]",
     "output.output": LIFE,
+    "submit.like": f"{PLANS}_an_earlier_run_tells_the_time_and_the_cost",
+    "submit.price_per_hour": f"{PLANS}_an_earlier_run_tells_the_time_and_the_cost",
+    "submit.yes": f"{PLANS}_somebody_is_asked_on_a_terminal_and_a_program_is_not",
     "submit.dry_run": f"{VERBS}_dry_run_starts_nothing",
     "submit.follow": f"{CLI}_ctrl_c_stops_a_foreground_job_and_detaches_from_a_submitted_one"
     "[verb1-running-130]",
+    "check.check": "tests/launch/test_preflight.py::test_a_bad_config_leaves_no_job_behind[submit]",
     "timeout.timeout_secs": LIFE,
     "logs.follow": f"{VERBS}_follow_prints_logs_until_a_local_job_ends",
     "logs.worker": f"{VERBS}_worker_chooses_one_log",

@@ -11,6 +11,7 @@ import pytest
 from fake_api_server import FakeApiServer
 from fake_cluster import NAMESPACE
 
+from launch.code import remote_files
 from launch.kubernetes.backend import KubernetesBackend
 from launch.kubernetes.cluster import Cluster, connect
 from launch.local.backend import LocalBackend
@@ -37,6 +38,12 @@ def job():
         return JobSpec(name=name, command=(sys.executable, str(STANDIN)), args=script, **fields)
 
     return build
+
+
+@pytest.fixture(autouse=True)
+def no_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a bucket that is out of reach, as all are here."""
+    monkeypatch.setattr(remote_files, "LONGEST_SECS", 2.0)
 
 
 @pytest.fixture

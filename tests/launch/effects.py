@@ -14,8 +14,17 @@ import yaml
 
 from launch.code import programs
 from launch.render import manifest
-from launch.render.pod import literal
-from launch.spec.job import CodeBundle, JobSpec, Mount, SecretVariable
+from launch.render.environment import literal
+from launch.spec.job import JobSpec
+from launch.spec.parts import (
+    CodeBundle,
+    Egress,
+    Mount,
+    Requirements,
+    Resource,
+    SecretVariable,
+    Toleration,
+)
 
 GOLDEN = Path(__file__).with_name("effects.yaml")
 ONE = JobSpec(
@@ -26,6 +35,8 @@ ZIP = CodeBundle("cd" * 32, FILES.files, "gs://BUCKET/run/code/$.zip")
 TRIALS = tuple((f"--config.seed={i}", f"--workdir=gs://BUCKET/run/trial-{i}") for i in range(3))
 MOUNTS = (Mount("pvc", "claim", "/data"), Mount("gcs", "bucket", "/data2"))
 SECRETS = (SecretVariable("HUB", "hub", "key"), SecretVariable("BOT", "bot", "other"))
+PACKAGES = (Requirements(f"six==1.17.0 --hash=sha256:{'0' * 64}\n"),)
+TAINTS = (Toleration("dedicated", "train", "NoSchedule"), Toleration("rare"))
 BASES = {
     "one worker": ONE,
     "three workers": dataclasses.replace(ONE, workers=3),
@@ -72,6 +83,17 @@ _FIELDS: dict[str, tuple[object, tuple[str, ...]]] = {
         (("zone", "a"), ("cloud.google.com/gke-accelerator", "nvidia-tesla-t4")),
         ("GPUs",),
     ),
+    "arch": ("arm64", ("one worker", "a TPU slice")),
+    "toleration": (TAINTS, ("one worker", "GPUs", "a TPU slice")),
+    "runtime_class": ("nvidia", ("GPUs", "a JobSet")),
+    "resource": (
+        (Resource("amd.com/gpu", 4), Resource("rdma/hca", 1)),
+        ("GPUs", "a TPU slice"),
+    ),
+    "egress": (
+        (Egress("10.1.2.3/32", 3128), Egress("fd00::/8", 443)),
+        ("one worker", "a JobSet", "GPUs"),
+    ),
     "spot": (True, ("one worker", "a JobSet", "GPUs", "a TPU slice")),
     "queue": ("training", ("one worker", "a JobSet", "a sweep")),
     "priority_class": ("high", ("one worker", "a JobSet", "a sweep")),
@@ -81,6 +103,7 @@ _FIELDS: dict[str, tuple[object, tuple[str, ...]]] = {
     "ttl_hours": (1, ("one worker", "a JobSet", "a sweep")),
     "jobset": (True, ("three workers",)),
     "pod_monitor": (9100, ("one worker", "three workers", "a JobSet", "GPUs")),
+    "requirements": (PACKAGES, ("one worker", "a zip", "a TPU slice")),
     "code": (FILES, ("one worker", "a JobSet", "a sweep", "a TPU slice")),
     "trials": (TRIALS, ("one worker", "a TPU host")),
     "parallel_trials": (2, ("a sweep",)),
@@ -96,6 +119,16 @@ _OTHERS: dict[str, tuple[str, dict[str, object]]] = {
     "topology=4x8": ("a TPU slice", {"topology": "4x8"}),
     "other zone": ("one worker", {"node_selector": (("zone", "a"), ("disk", "ssd"))}),
     "max_restarts of a slice": ("a TPU slice", {"max_restarts": 5}),
+    "AMD": (
+        "three workers",
+        {"image": "mine:1-rocm", "resource": (Resource("amd.com/gpu", 4),)},
+    ),
+    "python path of the user": (
+        "three workers",
+        {"code": FILES, "env": (("PYTHONPATH", "/mine:$(HOME)"),)},
+    ),
+    "variables of a zip": ("a zip", {"secret_env": SECRETS, "env": (("HTTPS_PROXY", "p:1"),)}),
+    "own stage": ("one worker", {"args": (*ONE.args, "--stage_bytes=7")}),
     "pod_monitor of a slice": ("a TPU slice", {"pod_monitor": 9100}),
     "code=ZIP": ("three workers", {"code": ZIP}),
     "code=TEXT": ("one worker", {"code": CodeBundle("ef" * 32, (("a.py", b"x"),))}),
@@ -147,7 +180,7 @@ def _named(value: Any) -> Any:
         return {key: _named(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_named(inner) for inner in value]
-    for program in ("trial", "fetch_code", "tpu_worker"):
+    for program in ("install_packages", "trial", "fetch_code", "tpu_worker"):
         if value == literal(programs.source(program)):
             return f"(program {program})"
     return value

@@ -101,14 +101,17 @@ class _Handler(BaseHTTPRequestHandler):
         elif path in self.api.objects:
             self._answer(200, self.api.objects[path])
         elif path.rsplit("/", 1)[-1] in {"jobs", "jobsets", "pods", "events", "workloads", "nodes"}:
-            self._answer(200, {"items": self._list(path, query.get("labelSelector", ""))})
+            self._answer(200, {"items": self._list(path, query)})
         else:
             self._answer(404, {"message": f"{path} not found"})
 
-    def _list(self, path: str, selector: str) -> list[dict[str, Any]]:
-        wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
+    def _list(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        labels = query.get("labelSelector", "")
+        wanted = dict(pair.split("=") for pair in labels.split(",") if pair)
+        about = query.get("fieldSelector", "").rpartition("involvedObject.name=")[2]
         stored = sorted(self.api.objects.items(), key=lambda item: item[0])  # as the server does
         found = [one for key, one in stored if key.startswith(path + "/")]
+        found = [one for one in found if about in ("", one.get("involvedObject", {}).get("name"))]
         return [one for one in found if wanted.items() <= one["metadata"].get("labels", {}).items()]
 
     def do_POST(self) -> None:

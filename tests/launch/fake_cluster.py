@@ -2,7 +2,9 @@
 
 from fake_api_server import FakeApiServer
 
+from launch.kubernetes import root_cause
 from launch.render.examples import EXAMPLES
+from launch.spec.causes import Failure
 from launch.spec.job import JobSpec
 
 NAMESPACE = "lockstep"
@@ -60,3 +62,7 @@ def put(api: FakeApiServer, document: dict) -> None:
 def finish(api: FakeApiServer, kind: str, reason: str = "", message: str = "") -> None:
     condition = {"type": kind, "status": "True", "reason": reason, "message": message}
     api.objects[f"{JOBS}/cpu-smoke"].setdefault("status", {})["conditions"] = [condition]
+
+
+def first_failure(pods: list[dict]) -> Failure | None:
+    return root_cause.explain(root_cause.of_pods(pods, is_sweep=False))[0]

@@ -3,11 +3,11 @@
 import dataclasses
 
 import pytest
-from fake_cluster import JOBS, NAMESPACE, ended, finish, pod, put, running, spec
+from fake_cluster import JOBS, NAMESPACE, ended, finish, first_failure, pod, put, running, spec
 
+from launch.code import remote_files
 from launch.kubernetes.diagnosis import diagnose
 from launch.kubernetes.pod_logs import lines_of
-from launch.kubernetes.pod_state import first_failure
 from launch.spec.status import describe
 
 
@@ -237,11 +237,10 @@ def test_a_job_has_ended_when_its_pods_have_stopped_not_when_that_is_decided(clu
     assert cluster_backend.status("cpu-smoke").phase == "cancelled"
 
 
-def test_a_sweep_shows_one_line_a_trial(cluster_backend, api, tmp_path):
-    trials = tuple((f"--config.seed={i}", f"--workdir={tmp_path}/trial-{i}") for i in range(3))
+def test_a_sweep_shows_one_line_a_trial(cluster_backend, api):
+    trials = tuple((f"--config.seed={i}", f"--workdir=memory://sweep/{i}") for i in range(3))
     cluster_backend.submit(dataclasses.replace(spec("sweep"), trials=trials))
-    (tmp_path / "trial-0").mkdir()
-    (tmp_path / "trial-0" / "summary.json").write_text('{"eval": {"accuracy": 0.75}}')
+    remote_files.write("memory://sweep/0/summary.json", b'{"eval": {"accuracy": 0.75}}')
     api.objects[f"{JOBS}/sweep"]["status"] = {"completedIndexes": "0"}
     failed = pod(1, "Failed", terminated=ended(78))
     failed["metadata"]["labels"]["app.kubernetes.io/instance"] = "sweep"

@@ -8,7 +8,8 @@ import pytest
 from launch.cli.flags import JOB, spec_from
 from launch.cli.main import parse
 from launch.code import upload
-from launch.spec.job import JobSpec, Mount, SecretVariable
+from launch.spec.job import JobSpec
+from launch.spec.parts import Egress, Mount, Requirements, Resource, SecretVariable, Toleration
 
 TRAINER = ("--config=digits", "--workdir=gs://BUCKET/run")
 COMMAND = ("python", "-m", "trainer")
@@ -40,6 +41,32 @@ SET = {
     "ttl_hours": (["--ttl_hours=15"], {"ttl_hours": 15}),
     "pod_monitor": (["--pod_monitor=9100"], {"pod_monitor": 9100}),
     "parallel_trials": (["--parallel_trials=4"], {"parallel_trials": 4}),
+    "arch": (["--arch=arm64"], {"arch": "arm64"}),
+    "toleration": (
+        ["--toleration=a=b:NoSchedule", "--toleration=c:NoExecute", "--toleration=d"],
+        {
+            "toleration": (
+                Toleration("a", "b", "NoSchedule"),
+                Toleration("c", "", "NoExecute"),
+                Toleration("d"),
+            )
+        },
+    ),
+    "runtime_class": (["--runtime_class=nvidia"], {"runtime_class": "nvidia"}),
+    "resource": (
+        ["--resource=amd.com/gpu:4", "--resource=rdma/hca:1"],
+        {"resource": (Resource("amd.com/gpu", 4), Resource("rdma/hca", 1))},
+    ),
+    "egress": (
+        ["--egress=10.1.2.3:3128", "--egress=[fd00::]/8:443", "--egress=10.0.0.0/8:80"],
+        {
+            "egress": (
+                Egress("10.1.2.3/32", 3128),
+                Egress("fd00::/8", 443),
+                Egress("10.0.0.0/8", 80),
+            )
+        },
+    ),
     "spot": (["--spot"], {"spot": True}),
     "jobset": (["--jobset"], {"jobset": True}),
     "env": (TWICE[:2], {"env": (("A", "1"), ("B", "x=y"))}),
@@ -49,6 +76,10 @@ SET = {
     "node_selector": (
         ["--node_selector=zone=a", "--node_selector=a.b/c=d"],
         {"node_selector": (("zone", "a"), ("a.b/c", "d"))},
+    ),
+    "requirements": (
+        ["--requirements=one.txt"],
+        {"requirements": (Requirements(f"six==1.17.0 --hash=sha256:{'0' * 64}\n"),)},
     ),
     "code": (["--code=mine"], {"code": "its files"}),
     "sweep": (
@@ -66,6 +97,7 @@ def spec_of(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()
     Path("mine/a.py").write_text("x = 1\n")
+    Path("one.txt").write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
     Path("sweep.yaml").write_text("list: [{seed: 7}]")
     Path("launch.toml").write_text('[big]\nspot = true\nworkers = 3\nenv = ["A=1"]\n')
     Path("other.toml").write_text("[big]\njobset = true\n")

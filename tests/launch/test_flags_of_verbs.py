@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import test_plan
+import test_preflight
 import yaml
 from command_line import RENDER, TRAINER
 from fake_api_server import FakeApiServer
@@ -80,7 +82,7 @@ def test_state_dir_is_where_local_jobs_are_kept(backend, job, tmp_path, capsys, 
     assert main(["list"]) == 0
     assert "job" not in capsys.readouterr().out
     assert job_folder.default_root() == tmp_path / "xdg" / "lockstep" / "jobs"
-    assert main(["local", place, "--name=here", "--", "--no_such_flag"]) == 1
+    assert main(["local", place, "--name=here", "--nocheck", "--", "--no_such_flag"]) == 1
     assert (tmp_path / "state" / "here").is_dir()
 
 
@@ -227,9 +229,13 @@ def test_path_is_looked_for_by_doctor(tmp_path, capsys):
 
 SHOWN_BY = {
     "backend": test_backend_is_this_machine_unless_it_is_named,
+    "check": test_preflight.test_a_bad_config_leaves_no_job_behind,
     "context": test_context_chooses_the_cluster,
     "dry_run": test_dry_run_starts_nothing,
     "follow": test_follow_prints_logs_until_a_local_job_ends,
+    "like": test_plan.test_an_earlier_run_tells_the_time_and_the_cost,
+    "price_per_hour": test_plan.test_an_earlier_run_tells_the_time_and_the_cost,
+    "yes": test_plan.test_somebody_is_asked_on_a_terminal_and_a_program_is_not,
     "namespace": test_namespace_is_where_jobs_are_looked_for,
     "output": test_output_is_the_form_of_the_answer,
     "path": test_path_is_looked_for_by_doctor,
@@ -241,7 +247,7 @@ SHOWN_BY = {
 
 
 def test_every_flag_that_is_no_jobs_own_has_its_test():
-    names = ("BACKEND", "DOCTOR", "LINT", "LOGS", "OUTPUT", "STATE", "SUBMIT", "TIMEOUT")
+    names = ("BACKEND", "CHECK", "DOCTOR", "LINT", "LOGS", "OUTPUT", "STATE", "SUBMIT", "TIMEOUT")
     defined = {flag for name in names for flag in getattr(flags, name)}
     taken = {flag for verb in VERBS.values() for flag in verb.flags}
     assert taken == defined | set(flags.JOB)

@@ -19,6 +19,8 @@ from launch.cli.main import VERBS, main
 from launch.local.backend import LocalBackend
 from launch.spec.job import JobSpec
 
+STAGE = f"--stage_bytes={10 * 2**30}"
+
 
 def test_help_comes_at_once_and_imports_nothing_heavy():
     program = (
@@ -101,7 +103,7 @@ def test_no_command_line_ends_in_a_traceback(verb, argv, tmp_path_factory):
 def test_render_prints_what_can_be_applied(capsys):
     parsed = rendered(capsys, *RENDER, "--workers=2", *TRAINER)
     assert [one["kind"] for one in parsed] == ["NetworkPolicy", "Service", "Job"]
-    assert container(parsed)["args"] == ["--strategy=multi_worker", *TRAINER[1:]]
+    assert container(parsed)["args"] == ["--strategy=multi_worker", STAGE, *TRAINER[1:]]
 
 
 def test_render_prints_one_list_for_programs(capsys):
@@ -121,7 +123,7 @@ def test_an_experimental_job_says_so(capsys):
 
 def test_the_users_own_strategy_wins(capsys):
     parsed = rendered(capsys, *RENDER, *TRAINER, "--strategy=mirrored")
-    assert container(parsed)["args"] == [*TRAINER[1:], "--strategy=mirrored"]
+    assert container(parsed)["args"] == [STAGE, *TRAINER[1:], "--strategy=mirrored"]
 
 
 def test_names_are_random_unless_given(capsys):

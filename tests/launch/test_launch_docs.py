@@ -47,7 +47,9 @@ def test_every_verb_is_on_the_page():
 
 
 def test_every_flag_on_the_page_exists():
-    known = {"config", "workdir", "strategy", "help"} | {"server"}  # kubectl's --server-side
+    known = {"config", "workdir", "strategy", "stage_bytes", "help"} | {
+        "server"
+    }  # kubectl's --server-side
     flags = [flag for verb in VERBS.values() for flag in verb.flags]
     known |= {flag.name for flag in flags}
     known |= {f"no{flag.name}" for flag in flags if isinstance(flag.default, bool)}

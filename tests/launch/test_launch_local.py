@@ -1,57 +1,22 @@
-"""The local backend with real processes: the same policy as a cluster, and a state that holds."""
+"""The local backend with real processes: the same policy as a cluster."""
 
 import dataclasses
-import errno
 import json
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-import fsspec
 import pytest
+from local_jobs import finish, until_running
 
 from common.exit_codes import RunError
-from launch.local import job_folder, supervisor
-from launch.local.backend import LocalBackend
+from launch.local import job_folder
 from launch.local.job_folder import JobFolder
 from launch.local.prepare import prepare
 from launch.local.supervisor import Supervisor
 from launch.local.worker import share_cores
-
-
-def finish(backend: LocalBackend, name: str, lines: list[str] | None = None):
-    out = [].append if lines is None else lines.append
-    return backend.follow(name, out, until=time.monotonic() + 30)
-
-
-def until_running(backend: LocalBackend, name: str, count: int) -> None:
-    """Waits until `count` stand-ins listen to signals and the backend says that they run."""
-    deadline = time.monotonic() + 15
-    ready = Path("runs") / name
-    while len(list(ready.glob("started-*"))) < count or not (
-        backend.status(name).detail.startswith(f"{count} of")
-    ):
-        assert time.monotonic() < deadline, backend.status(name)
-        time.sleep(0.05)
-
-
-def is_over(pid: int) -> bool:
-    """Whether a process has ended; its parent may not have asked for it yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def until_over(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while not is_over(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_workers_get_the_cluster_description_of_a_cluster(backend, job, lines):
@@ -155,169 +120,6 @@ def test_a_worker_that_ignores_sigterm_is_killed_after_the_grace(backend, tmp_pa
         time.sleep(0.05)
     backend.cancel("stubborn")
     assert finish(backend, "stubborn").phase == "cancelled"
-
-
-def test_a_dead_supervisor_is_seen_and_its_workers_are_ended(backend, job):
-    backend.submit(job("orphan", "*@*:sleep"))
-    until_running(backend, "orphan", 1)
-    [start] = [e for e in JobFolder(backend._root / "orphan").events() if e["event"] == "start"]
-    parent = int(Path(f"/proc/{start['pid']}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(parent, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while (status := backend.status("orphan")).phase != "lost":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert not is_over(start["pid"])
-    assert "launch cancel" in status.detail.partition("submit again")[0]
-    backend.cancel("orphan")
-    until_over(start["pid"])
-
-
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a supervisor goes with its process
-@pytest.mark.parametrize("unwritten", ["start", "exit"])
-def test_a_supervisor_that_cannot_write_leaves_nobody_training(
-    backend, job, tmp_path, monkeypatch, unwritten
-):
-    spec = prepare(job("full", "0@*:exit=0", "1@*:sleep", workers=2), backend._root)
-    folder, lock = job_folder.create(backend._root, spec, str(tmp_path))
-    append, pids, refused = JobFolder.append, [], []
-
-    def fail_once(folder: JobFolder, event: str, **fields: object) -> None:
-        pids.extend([fields["pid"]] if event == "start" else [])
-        if event == unwritten and len(pids) == 2 and not refused:
-            refused.append(event)
-            raise OSError(errno.ENOSPC, "No space left on device")
-        append(folder, event, **fields)
-
-    monkeypatch.setattr(JobFolder, "append", fail_once)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    supervisor.main(folder)
-    os.close(lock)
-    for pid in pids:
-        until_over(pid)
-    status = backend.status("full")
-    assert (status.phase, len(pids)) == ("failed", 2)
-    assert "No space left" in status.detail
-
-
-def test_a_reused_process_number_is_left_alone(backend, job, tmp_path):
-    folder, lock = job_folder.create(
-        backend._root, prepare(job("reboot"), backend._root), str(tmp_path)
-    )
-    os.close(lock)
-    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
-    bystander = subprocess.Popen(sleeper, start_new_session=True)
-    folder.append(
-        "start", worker="worker 0", attempt=0, pid=bystander.pid, started="1@another-boot"
-    )
-    assert backend.status("reboot").phase == "lost"
-    backend.delete("reboot")
-    time.sleep(0.1)  # a signal would need a moment to be seen
-    assert bystander.poll() is None
-    bystander.kill()
-    bystander.wait()
-
-
-def test_a_name_is_given_to_one_of_many_rivals(backend, job, tmp_path):
-    spec, won, refused = prepare(job("wanted"), backend._root), [], []
-
-    def claim() -> None:
-        try:
-            won.append(job_folder.create(backend._root, spec, str(tmp_path)))
-        except RunError as error:
-            refused.append(error.reason)
-
-    threads = [threading.Thread(target=claim) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    [(folder, lock)] = won
-    assert len(refused) == 15
-    assert "--name=wanted is taken" in refused[0]
-    assert folder.spec() == spec
-    assert [path.name for path in backend._root.iterdir()] == ["wanted"]
-    os.close(lock)
-
-
-def test_an_unfinished_event_is_not_read(backend, job, tmp_path):
-    folder, lock = job_folder.create(
-        backend._root, prepare(job("torn"), backend._root), str(tmp_path)
-    )
-    with (folder.path / "events.jsonl").open("a") as out:
-        out.write('{"event": "st')
-    assert [event["event"] for event in folder.events()] == ["submitted"]
-    os.close(lock)
-
-
-def test_a_running_job_is_not_deleted(backend, job):
-    backend.submit(job("busy", "*@*:sleep"))
-    until_running(backend, "busy", 1)
-    with pytest.raises(RunError, match="launch cancel busy"):
-        backend.delete("busy")
-    backend.cancel("busy")
-    finish(backend, "busy")
-    backend.delete("busy")
-    assert backend.statuses() == []
-
-
-def test_a_sweep_retries_each_trial_for_itself(backend, job, monkeypatch):
-    trials = tuple((f"--config.rate={i}", f"--workdir=out/trial-{i}") for i in range(3))
-    backend.submit(
-        job("grid", "1@0:kill", "2@*:exit=78", "--workdir=out", trials=trials, parallel_trials=2)
-    )
-    status = finish(backend, "grid")
-    assert status.phase == "failed"
-    assert status.restarts == 1
-    monkeypatch.chdir("/")  # the workdirs are those of the folder in which the job was submitted
-    trials = backend.report("grid").trials
-    assert [line.split(maxsplit=2)[2] for line in trials[:2]] == ["done accuracy=0.5"] * 2
-    assert "exit code 78" in trials[2]
-
-
-def test_a_failed_sweep_names_a_trial_that_failed_for_good(backend, job):
-    trials = tuple((f"--workdir=runs/mixed/{i}",) for i in range(2))
-    backend.submit(job("mixed", "0@0:kill", "1@*:exit=78", trials=trials))
-    status = finish(backend, "mixed")
-    assert (status.phase, status.first_failure.worker) == ("failed", "trial 1")
-    assert status.first_failure.exit_code == 78
-
-
-def test_the_results_of_trials_are_read_from_a_bucket(backend, job):
-    backend.submit(job("remote", trials=(("--workdir=memory://lockstep-sweep/trial-0",),)))
-    with fsspec.open("memory://lockstep-sweep/trial-0/summary.json", "w") as file:
-        file.write('{"eval": {"accuracy": 0.75}}')
-    assert finish(backend, "remote").phase == "succeeded"
-    assert backend.report("remote").trials == ("  0    done accuracy=0.75",)
-
-
-def test_a_cancelled_sweep_starts_no_further_trial(backend, job):
-    trials = tuple((f"--workdir=runs/queue/{i}",) for i in range(6))
-    backend.submit(job("queue", "*@*:sleep", trials=trials, parallel_trials=2))
-    deadline = time.monotonic() + 15
-    while len(list(Path("runs/queue").glob("*/started-*"))) < 2:
-        assert time.monotonic() < deadline, backend.status("queue")
-        time.sleep(0.05)
-    backend.cancel("queue")
-    assert finish(backend, "queue").phase == "cancelled"
-    events = JobFolder(backend._root / "queue").events()
-    begun = [event["worker"] for event in events if event["event"] == "start"]
-    assert sorted(begun) == ["trial 0", "trial 1"]
-    shown = [line.split(maxsplit=1)[1] for line in backend.report("queue").trials]
-    assert ["state saved" in line for line in shown] == [True] * 2 + [False] * 4
-    assert shown[2:] == ["no result"] * 4
-
-
-def test_trials_that_run_together_never_share_cores(backend, job):
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("one core is shared by all")
-    # Trial 1 ends at once; trial 2 takes its place beside trial 0, which waits for trial 2's log.
-    script = ("0@*:await=runs/grid/2", "*@*:cores")
-    trials = tuple((f"--workdir=runs/grid/{i}",) for i in range(3))
-    backend.submit(job("grid", *script, trials=trials, parallel_trials=2))
-    assert finish(backend, "grid").phase == "succeeded"
-    shown = [JobFolder(backend._root / "grid").log(f"trial-{i}", 0).read_text() for i in range(3)]
-    assert shown[1] == shown[2] != shown[0]
 
 
 def test_a_job_that_cannot_start_says_so(backend, job):

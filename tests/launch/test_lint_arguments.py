@@ -27,9 +27,9 @@ LINES = [
 
 
 def test_every_line_is_judged_as_a_run_would_judge_it_without_tensorflow():
-    program = "import runpy, sys; runpy.run_module('trainer.run.refusals', run_name='__main__')"
+    program = "import runpy, sys; runpy.run_module('trainer.run.preflight', run_name='__main__')"
     program += "; assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    asked = json.dumps([{"args": args, "env": env} for args, env, _, _ in LINES])
+    asked = json.dumps([{"args": args, "env": env, "files": False} for args, env, _, _ in LINES])
     done = subprocess.run(
         [sys.executable, "-c", program], input=asked, capture_output=True, text=True, check=True
     )
@@ -47,7 +47,7 @@ def test_nothing_is_said_of_arguments_that_a_run_takes(base):
 def test_the_refusal_names_the_item_that_is_refused():
     planted = plant(load("gpu-1"), "Job", f"{BOX}.args", with_("--config.epochs=-1"))
     [found] = check_arguments(planted)
-    assert found.where == "Job/gpu-1 spec.template.spec.containers[0].args[3]"
+    assert found.where == "Job/gpu-1 spec.template.spec.containers[0].args[4]"
     assert "the trainer refuses its arguments: config.epochs=-1.0" in found.problem
 
 

@@ -14,6 +14,7 @@ from launch.local.prepare import prepare
 from launch.local.supervisor import Supervisor
 from launch.local.worker import environment, share_cores
 from launch.spec.job import JobSpec
+from launch.spec.parts import Egress, Resource
 
 ALL = JobSpec(
     name="all",
@@ -35,6 +36,12 @@ ALL = JobSpec(
     secret_env=effects.SECRETS,
     mounts=effects.MOUNTS,
     node_selector=(("zone", "a"),),
+    arch="arm64",
+    toleration=effects.TAINTS,
+    runtime_class="nvidia",
+    resource=(Resource("amd.com/gpu", 4),),
+    egress=(Egress("10.1.2.3/32", 3128),),
+    requirements=effects.PACKAGES,
     spot=True,
     queue="q",
     priority_class="high",
@@ -89,6 +96,19 @@ def test_variables_reach_every_worker_and_win_over_those_of_the_shell(
         said = [f"[worker {index}] {line}" for line in ("COLOUR=$red", "HUB=secret of the shell")]
         assert set(said) <= set(lines)
         assert f"[worker {index}] PYTHONUNBUFFERED=1" in lines
+
+
+def test_a_path_of_the_user_comes_behind_the_files_of_code(backend, job, lines, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/shell")
+    script = ("*@*:env=PYTHONPATH", "*@*:env=LOCKSTEP_JOB")
+    mine = {"env": (("PYTHONPATH", "/mine"),), "code": effects.FILES}
+    backend.submit(job("path", *script, **mine))
+    backend.follow("path", lines.append)
+    copy = backend._root / "path" / "code"
+    assert f"[worker 0] PYTHONPATH={copy}{os.pathsep}/mine" in lines
+    [named] = [line for line in lines if "LOCKSTEP_JOB=" in line]
+    assert named.startswith("[worker 0] LOCKSTEP_JOB=path (")
+    assert named.endswith(f":{backend._root / 'path'})")
 
 
 def test_a_secret_that_this_machine_does_not_have_is_asked_for(backend, job):

@@ -1,10 +1,10 @@
 """What one pod says of itself: why it waits, why it failed, its last lines."""
 
 import pytest
-from fake_cluster import ended, pod
+from fake_cluster import ended, first_failure, pod
 
 from launch.kubernetes.diagnosis import diagnose
-from launch.kubernetes.pod_state import first_failure, stuck, worker_name
+from launch.kubernetes.pod_state import stuck, worker_name
 
 STUCK = {
     "ErrImagePull": "check --image and the pull secrets of the service account",

@@ -4,13 +4,14 @@ import pytest
 
 from launch.cli import views
 from launch.cli.main import parse
-from launch.local.history import first_failure, phase_of
+from launch.local.history import failures, phase_of
 from launch.local.job_folder import JobFolder
 from launch.local.logs import LogFollower, last_lines
-from launch.spec.status import Failure, JobStatus, describe, table
+from launch.spec.causes import Cause, Failure
+from launch.spec.status import JobStatus, describe, table
 from launch.spec.sweep import results
 
-FAILURE = Failure("worker 1", 2, 65, "data corrupt", "replace the file", ("a", "b"))
+FAILURE = Failure("worker 1", 2, 65, "data corrupt", "replace the file", ("a", "b"), Cause.DATA)
 STATUS = JobStatus(
     name="job",
     backend="local",
@@ -34,6 +35,7 @@ def test_describe_is_this_page():
         "  workdir       runs/job",
         "  restarts      1 of 3",
         "  first failure worker 1, attempt 2: exit code 65: data corrupt",
+        "  cause         data",
         "  try           replace the file",
         "  last lines",
         "    | a",
@@ -116,8 +118,8 @@ def test_a_worker_that_was_told_to_stop_is_not_the_one_that_failed(tmp_path):
         exit_of("worker 2", 143),
     ]
     for order in (events, events[::-1]):
-        assert first_failure(order, JobFolder(tmp_path)).worker == "worker 1"
-    assert first_failure([events[0], exit_of("worker 1", 0)], JobFolder(tmp_path)) is None
+        assert failures(order, JobFolder(tmp_path))[0].worker == "worker 1"
+    assert failures([events[0], exit_of("worker 1", 0)], JobFolder(tmp_path)) == (None, ())
 
 
 def test_the_newest_attempt_is_shown_with_its_own_log(tmp_path):
@@ -125,7 +127,8 @@ def test_the_newest_attempt_is_shown_with_its_own_log(tmp_path):
     for attempt in range(2):
         (tmp_path / f"logs/worker-1.attempt-{attempt}.log").write_text(f"line {attempt}\n")
     events = [exit_of("worker 0", 78), exit_of("worker 1", 65, attempt=1)]
-    found = first_failure(events, JobFolder(tmp_path))
+    found, earlier = failures(events, JobFolder(tmp_path))
+    assert [line.partition(": exit")[0] for line in earlier] == ["worker 0, attempt 0"]
     assert (found.worker, found.attempt, found.last_lines) == ("worker 1", 1, ("line 1",))
 
 

@@ -3,10 +3,9 @@
 import itertools
 
 import pytest
-from fake_cluster import PODS, ended, pod, put, running, spec
+from fake_cluster import PODS, ended, first_failure, pod, put, running, spec
 
 from launch.kubernetes.diagnosis import diagnose, indexes, trial_lines
-from launch.kubernetes.pod_state import first_failure
 from launch.local import history
 from launch.local.job_folder import JobFolder
 from launch.render import manifest
@@ -30,9 +29,9 @@ def failed(index: int, code: int, second: int, attempt: int = 0) -> dict:
     return pod(index, "Failed", attempt, terminated=ended(code, second))
 
 
-def test_the_worker_that_failed_first_is_named_among_four():
+def test_the_gravest_end_is_named_among_four_and_of_equal_ones_the_first():
     pods = [failed(0, 70, 5), failed(1, 200, 3), failed(2, 137, 2), failed(3, 1, 4)]
-    assert shown(pods) == {"worker 2, attempt 0"}
+    assert shown(pods) == {"worker 3, attempt 0"}
 
 
 @pytest.mark.parametrize("second", [2, 1, 3], ids=["the same second", "later", "earlier"])
@@ -178,7 +177,7 @@ def test_a_local_worker_that_lost_a_peer_is_never_the_first(tmp_path):
 
     ends = [exit_of(0, 201), exit_of(1, 201), exit_of(2, 137), exit_of(3, 201)]
     for order in itertools.permutations(ends):
-        found = history.first_failure(order, JobFolder(tmp_path))
+        found, _ = history.failures(order, JobFolder(tmp_path))
         assert (found.worker, found.exit_code) == ("worker 2", 137)
     two = [*ends, exit_of(3, 201, 1), exit_of(1, 201, 1)]
-    assert history.first_failure(two, JobFolder(tmp_path)).worker == "worker 3"
+    assert history.failures(two, JobFolder(tmp_path))[0].worker == "worker 3"

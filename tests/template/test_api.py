@@ -9,6 +9,7 @@ import pytest
 
 from tests.processes import ROOT, summary
 from trainer import DatasetConfig, RunError, TrainConfig, train
+from trainer.run import workdir_lock
 
 NOTEBOOK = """
 import gc, json, os, signal, sys, threading
@@ -99,3 +100,13 @@ def test_a_config_is_checked_as_that_of_the_command(config, options, says, tmp_p
     assert says in caught.value.reason
     assert "canary" not in caught.value.reason
     assert not (tmp_path / "run").exists()
+
+
+def test_a_workdir_in_which_a_run_is_at_work_is_refused_untouched(tmp_path: pathlib.Path) -> None:
+    config = TrainConfig(train_steps=1, global_batch_size=8, virtual_replicas=4)
+    with workdir_lock.held(str(tmp_path / "run"), environment={"LOCKSTEP_JOB": "team/first"}):
+        with pytest.raises(RunError, match="is in use by the run of job team/first/0") as refused:
+            train(config, str(tmp_path / "run"))
+        assert refused.value.code == 78
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
+    assert train(config, str(tmp_path / "run"))["step"] == 1

@@ -17,7 +17,8 @@ class Saver:
     Args:
         store: where to.
         watchdog: bounds each save.
-        after_save: called after every save, in the thread that made it.
+        before_save: called before every save, in the thread that makes it; may refuse.
+        after_save: called after every save, in the same thread.
 
     Attributes:
         store: where to.
@@ -25,9 +26,14 @@ class Saver:
     """
 
     def __init__(
-        self, store: Store, watchdog: Watchdog, after_save: Callable[[], None] = lambda: None
+        self,
+        store: Store,
+        watchdog: Watchdog,
+        before_save: Callable[[], None] = lambda: None,
+        after_save: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
+        self._before_save = before_save
         self._after_save = after_save
         self._watchdog = watchdog
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="save")
@@ -74,6 +80,7 @@ class Saver:
     ) -> None:
         started = time.monotonic()
         with self._watchdog.watch("save"):
+            self._before_save()
             self.store.save(state, meta, verified=verified, also_keep=also_keep)
             self._after_save()
         self.save_secs = time.monotonic() - started

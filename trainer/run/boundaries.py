@@ -1,6 +1,7 @@
 """The boundaries of the inner loop: where they lie, what is due at one, and who stops there."""
 
 import dataclasses
+from collections.abc import Callable
 
 from trainer import failpoints
 from trainer.cluster.consensus import Consensus
@@ -22,11 +23,13 @@ class Boundary:
         stop: the signals of this process.
         consensus: of the workers.
         times: of the calls of the inner loop, which may differ from worker to worker.
+        check_lock: refuses to go on where another run has taken the workdir over.
     """
 
     stop: StopSignal
     consensus: Consensus
     times: StepTimes
+    check_lock: Callable[[], None]
 
     def asked_to_stop(self, step: int) -> bool:
         """Return whether a signal reached any worker; all of them get the same answer.

@@ -200,10 +200,19 @@ def _changed_file(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     return ""
 
 
-def open_checkpoints(request: Request, folder: Workdir, phases: Phases) -> Checkpoints:
-    """Return the checkpoints in a workdir; each save mirrors the rest of the workdir as well."""
+def open_checkpoints(
+    request: Request, folder: Workdir, phases: Phases, before_save: Callable[[], None]
+) -> Checkpoints:
+    """Return the checkpoints in a workdir; each save mirrors the rest of the workdir as well.
+
+    Args:
+        request: of the run.
+        folder: where they are.
+        phases: of the process.
+        before_save: may refuse a save, in the thread that makes it.
+    """
     store = checkpoint.Store(
         folder.path / "checkpoints", folder.checkpoints_url, request.config.keep_checkpoints
     )
-    saver = checkpoint.Saver(store, phases.watchdog, after_save=folder.publish)
+    saver = checkpoint.Saver(store, phases.watchdog, before_save, folder.publish)
     return Checkpoints(request, saver, phases)

@@ -16,7 +16,7 @@ from trainer.monitoring.metric_writer import Writers, make_writers
 from trainer.monitoring.phases import Phases, StepTimes
 from trainer.monitoring.profile import Profiler
 from trainer.monitoring.stop import StopSignal, stopped
-from trainer.run import evaluation, steps, summary, workdir
+from trainer.run import evaluation, steps, summary, workdir, workdir_lock
 from trainer.run.boundaries import Boundary
 from trainer.run.checkpoints import Checkpoints, open_checkpoints
 from trainer.run.request import Request
@@ -44,8 +44,10 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         # Its steps also wait for what the chief alone does: saves that wait for an upload.
         phases.watchdog.never_learn("step", "compile")
     with contextlib.ExitStack() as stack:
-        # Open. The folder first: the workdir of another run is refused before a device is used.
+        # Open. The folder first: the workdir of another run is refused before a device is used. The
+        # lock before its files are read: whoever holds it may still be writing them.
         with phases.phase("start"):
+            check_lock = stack.enter_context(workdir_lock.held(where, is_chief=is_chief))
             folder = stack.enter_context(workdir.opened(where))
             with folder.claimed(request.config, is_chief=is_chief):
                 if is_chief:
@@ -58,7 +60,7 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             stop.defer()
 
         # Restore. All workers have to stand at one step before the chief clears away what is later.
-        checkpoints = open_checkpoints(request, folder, phases)
+        checkpoints = open_checkpoints(request, folder, phases, check_lock)
         stack.callback(checkpoints.saver.close)
         with phases.phase("restore"):
             restored = checkpoints.restore(session)
@@ -74,7 +76,7 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         stack.callback(writers.close)
         profiler = Profiler(request.profile, folder.path / "tensorboard")
         stack.callback(profiler.close)
-        boundary = Boundary(stop, consensus, StepTimes(phases))
+        boundary = Boundary(stop, consensus, StepTimes(phases), check_lock)
         state = train(session, state, checkpoints, boundary, writers=writers, profiler=profiler)
 
         # Finish. The save before the summary: a summary vouches for a state that can be restored.
@@ -141,6 +143,9 @@ def train(
 
         # 6. Train up to the next boundary: the one call in which the devices work.
         skipped = steps.advance(session, state, times, profiler)
+
+        #    Who was frozen in it for long may have been taken for dead: it writes nothing more.
+        boundary.check_lock()
 
         # 7. Say which steps were left out, before a rollback may end the run for them.
         if skipped.reasons and request.is_chief:

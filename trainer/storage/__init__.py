@@ -18,6 +18,7 @@ from trainer.storage.mirror import (
 from trainer.storage.retry import Retry
 from trainer.storage.stage_dir import Lease, StageDir
 from trainer.storage.transfer import (
+    create_bytes,
     delete_file,
     delete_tree,
     download,
@@ -34,6 +35,7 @@ __all__ = [
     "Retry",
     "StageDir",
     "close",
+    "create_bytes",
     "delete_file",
     "delete_tree",
     "download",

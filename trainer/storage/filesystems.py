@@ -88,6 +88,8 @@ def _make_gcs(options: dict[str, Any]) -> Any:
     from google.auth.exceptions import DefaultCredentialsError
 
     options["token"] = set_by_user.get("token", default)
+    # aiohttp asks for no proxy unless it is told to look for one.
+    options["session_kwargs"] = {"trust_env": True}
     try:
         filesystem = _gcs_class()(requests_timeout=timeout, **options)
     except DefaultCredentialsError as error:

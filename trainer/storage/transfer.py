@@ -13,10 +13,11 @@ from common import files
 from common.exit_codes import ExitCode, RunError
 from trainer.storage import checksum, filesystems
 from trainer.storage.checksum import FileSum
-from trainer.storage.failures import MissingError, describe, local_io
+from trainer.storage.failures import MissingError, describe, local_io, status_of
 from trainer.storage.listing import RemoteFile, forget, list_files, stat
 from trainer.storage.retry import Retry
 
+_IS_THERE = 412  # HTTP: the condition that there be no such object does not hold
 # Whole transfers whose checksum comes out wrong; each request inside has its own retries.
 NUM_TRANSFERS = 3
 NUM_THREADS = 8
@@ -44,6 +45,28 @@ def write_bytes(url: str, data: bytes, *, retry: Retry | None = None) -> None:
     forget(url)
     filesystem, name = filesystems.open_url(url)
     (retry or Retry()).run(lambda: filesystem.pipe_file(name, data), url, "writing")
+
+
+def create_bytes(url: str, data: bytes, *, retry: Retry | None = None) -> bool:
+    """Write a small file where there is none; of any number of rivals one succeeds.
+
+    Returns:
+        Whether it is this content that is there now: an answer that was lost is no failure.
+    """
+    forget(url)
+    filesystem, name = filesystems.open_url(url)
+
+    def create() -> bool:
+        try:
+            filesystem.pipe_file(name, data, mode="create")
+        except Exception as error:
+            if isinstance(error, FileExistsError) or status_of(error) == _IS_THERE:
+                return False
+            raise
+        return True
+
+    is_new = (retry or Retry()).run(create, url, "writing")
+    return is_new or read_bytes(url, retry=retry) == data
 
 
 def download(

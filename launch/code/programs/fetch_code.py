@@ -12,7 +12,9 @@ os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 import fsspec
 
 url, digest, target = sys.argv[1:]
-with fsspec.open(url, "rb") as remote:
+# aiohttp asks for no proxy unless it is told to look for one.
+options = {"session_kwargs": {"trust_env": True}} if url.startswith(("gs://", "gcs://")) else {}
+with fsspec.open(url, "rb", **options) as remote:
     data = remote.read()
 if hashlib.sha256(data).hexdigest() != digest:
     sys.exit(f"{url}: the files changed after the job was submitted; submit it again")

@@ -1,0 +1,33 @@
+"""The trainer's own checks of a config, before a job is sent."""
+
+import tempfile
+from pathlib import Path
+
+from common.exit_codes import ExitCode, RunError
+from launch.spec.job import JobSpec
+from launch.spec.judged import judge
+from launch.spec.labels import CODE_DIR
+
+_TRAINER = ("-m", "trainer")
+
+
+def check(spec: JobSpec) -> None:
+    """Refuse a job whose config the trainer would refuse; what cannot be judged here is let pass.
+
+    Raises:
+        RunError: BAD_FLAG or BAD_CONFIG, in the trainer's words.
+    """
+    is_run = spec.args[:1] == () or spec.args[0].startswith("-")
+    if spec.command[-2:] != _TRAINER or not is_run:
+        return
+    with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
+        for path, content in spec.code.files if spec.code else ():
+            (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / path).write_bytes(content)
+        trials = [[*spec.args, *trial] for trial in spec.trials or [()]]
+        lines = [[arg.replace(CODE_DIR, folder) for arg in args] for args in trials]
+        judged = judge([(args, {}) for args in lines], folder)
+    for code, refusal, _ in judged:
+        for refused in (known for known in ExitCode if known.value == code != 0):
+            reason = refusal.replace(folder, "")
+            raise RunError(refused, f"{reason} (nothing was sent; --nocheck sends it all the same)")

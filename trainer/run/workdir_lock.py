@@ -1,0 +1,293 @@
+"""One run at a time in a workdir: claims with a number, an owner and a heartbeat.
+
+A claim is a file of the folder `lock` that only one process can make, on a disk and in a bucket
+alike; who made the one with the highest number owns the workdir. Nothing is compared with the clock
+of another machine: a claim is stale when whoever waits for it has itself seen no beat for so long.
+An owner that was frozen meanwhile finds a higher number before it writes again.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from common import processes
+from common.cluster_description import INDEX_VARIABLE, JOB_VARIABLE
+from common.exit_codes import ExitCode, RunError
+from trainer import storage
+from trainer.storage.failures import local_io
+
+BEAT_SECS = 10.0
+STALE_SECS = 60.0
+_POLLS_A_BEAT = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """Who claims a workdir.
+
+    Attributes:
+        token: no other process has it.
+        job: whose restarts follow each other; "" for a run that no launcher started.
+        host: its name, for people.
+        pid: number of the process, in `space`.
+        process: what tells it from a later one of the same number.
+        space: in which process numbers mean the same: of this boot and namespace.
+        since: when it came, ISO 8601, for people.
+    """
+
+    token: str
+    job: str
+    host: str
+    pid: int
+    process: str
+    space: str
+    since: str
+
+    def __str__(self) -> str:
+        """For the line that refuses another run."""
+        job = f"the run of job {self.job}, " if self.job else "a run, "
+        return f"{job}process {self.pid} on {self.host} since {self.since}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Claim:
+    """One file of the folder: its number, its bytes, and what they say where they are whole."""
+
+    number: int
+    data: bytes
+    owner: Owner | None
+    is_released: bool
+
+
+class WorkdirLock:
+    """The claim of this process; `held` takes and releases it.
+
+    Args:
+        where: the workdir, a folder or a URL.
+        owner: this process.
+        beat_secs: between two signs of life, seconds.
+        stale_secs: without one, after which a claim may be taken over, seconds.
+    """
+
+    def __init__(self, where: str, owner: Owner, beat_secs: float, stale_secs: float) -> None:
+        self._where = where
+        self._folder = f"{where.rstrip('/')}/lock"
+        self._owner = owner
+        self._beat_secs, self._stale_secs = beat_secs, stale_secs
+        self._retry = storage.Retry(num_attempts=5, base_secs=0.2, budget_secs=beat_secs)
+        self._number = 0
+        self._beats = 0
+        self._beaten_at = 0.0
+        self._successor: _Claim | None = None
+        self._over = threading.Event()
+        self._busy = threading.Lock()
+        self._thread = threading.Thread(target=self._keep_beating, name="lock", daemon=True)
+
+    def take(self) -> None:
+        """Claim the workdir; waits for as long as a silent owner may still be alive.
+
+        Raises:
+            RunError: BAD_CONFIG naming the run that is at work there.
+        """
+        with self._faults_of_disk():
+            while not self._number:
+                newest = self._newest()
+                if newest is not None and not self._is_free(newest):
+                    self._await_silence(newest)
+                number = newest.number + 1 if newest else 1
+                if storage.create_bytes(self._url(number), self._record(), retry=self._retry):
+                    self._number = number
+            self._beaten_at = time.monotonic()
+            self._clear()
+        self._thread.start()
+
+    def check(self) -> None:
+        """Refuse to go on in a workdir that another run has taken over; call it before writing.
+
+        Raises:
+            RunError: BAD_CONFIG naming that run.
+        """
+        # This process, or its thread, may have been frozen for long enough to be taken for dead.
+        if time.monotonic() - self._beaten_at > self._stale_secs / 2:
+            self._beat()
+        if self._successor is not None:
+            who = self._successor.owner or "another run"
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"--workdir={self._where} was taken over by {who}: nothing had been heard of this "
+                f"run for {self._stale_secs:.0f} s; it writes nothing more there",
+            )
+
+    def release(self) -> None:
+        """Let the next run in at once."""
+        self._over.set()
+        self._thread.join()
+        with contextlib.suppress(RunError, OSError):
+            if not self._newest_is_mine():
+                return
+            if self._number > 1:  # whoever was taken over may wake, and must find this
+                self._write(is_released=True)
+                return
+            storage.delete_file(self._url(self._number), retry=self._retry)
+            if not storage.is_remote(self._where):
+                # Of a start that was refused nothing is left: only empty folders go.
+                Path(self._folder).rmdir()
+                Path(self._where).rmdir()
+
+    def _keep_beating(self) -> None:
+        while not self._over.wait(self._beat_secs) and self._successor is None:
+            self._beat()
+
+    def _beat(self) -> None:
+        """Give a sign of life; what the store does not take now is tried at the next beat."""
+        with self._busy, contextlib.suppress(RunError, OSError):
+            if self._newest_is_mine():
+                self._beats += 1
+                self._write()
+                self._beaten_at = time.monotonic()
+
+    def _newest_is_mine(self) -> bool:
+        newest = self._newest()
+        if newest is None or newest.number <= self._number:
+            return True
+        self._successor = newest
+        return False
+
+    def _await_silence(self, claim: _Claim) -> None:
+        """Return when nothing was heard of the owner for long enough, or it has left."""
+        if claim.owner is not None and _is_at_work(claim.owner):
+            raise self._in_use(claim.owner)
+        print(
+            f"--workdir={self._where}: waiting up to {self._stale_secs:.0f} s for a sign of life "
+            f"of {claim.owner or 'its owner'}",
+            file=sys.stderr,
+            flush=True,
+        )
+        until = time.monotonic() + self._stale_secs
+        while time.monotonic() < until:
+            time.sleep(self._beat_secs / _POLLS_A_BEAT)
+            newest = self._newest()
+            if newest is None or self._is_free(newest):
+                return
+            if newest.owner is not None and newest.data != claim.data:
+                raise self._in_use(newest.owner)
+
+    def _is_free(self, claim: _Claim) -> bool:
+        """Whether the owner has left, is gone, or is what this process was restarted for."""
+        if claim.owner is None:
+            return False
+        same_job = bool(self._owner.job) and claim.owner.job == self._owner.job
+        return claim.is_released or same_job or _is_gone(claim.owner)
+
+    def _in_use(self, owner: Owner) -> RunError:
+        return RunError(
+            ExitCode.BAD_CONFIG,
+            f"--workdir={self._where} is in use by {owner}; stop that run first, or use another "
+            "--workdir",
+        )
+
+    def _newest(self) -> _Claim | None:
+        files = storage.list_files(self._folder, refresh=True, retry=self._retry)
+        numbers = [int(stem) for file in files if (stem := Path(file.url).stem).isdecimal()]
+        for number in sorted(numbers, reverse=True):
+            with contextlib.suppress(storage.MissingError):  # cleared away meanwhile
+                data = storage.read_bytes(self._url(number), retry=self._retry)
+                return _Claim(number, data, *_parse(data))
+        return None
+
+    def _clear(self) -> None:
+        """Delete the claims before this one."""
+        for file in storage.list_files(self._folder, refresh=True, retry=self._retry):
+            stem = Path(file.url).stem
+            if stem.isdecimal() and int(stem) < self._number:
+                storage.delete_file(file.url, retry=self._retry)
+
+    def _write(self, *, is_released: bool = False) -> None:
+        record = self._record(is_released=is_released)
+        storage.write_bytes(self._url(self._number), record, retry=self._retry)
+
+    def _record(self, *, is_released: bool = False) -> bytes:
+        said = {**dataclasses.asdict(self._owner), "beat": self._beats, "released": is_released}
+        return json.dumps(said).encode()
+
+    def _url(self, number: int) -> str:
+        return f"{self._folder}/{number:08}.json"
+
+    def _faults_of_disk(self) -> contextlib.AbstractContextManager[None]:
+        if storage.is_remote(self._where):
+            return contextlib.nullcontext()
+        return local_io(Path(self._where), "--workdir")
+
+
+@contextlib.contextmanager
+def held(
+    where: str,
+    *,
+    is_chief: bool = True,
+    environment: Mapping[str, str] = os.environ,
+    beat_secs: float = BEAT_SECS,
+    stale_secs: float = STALE_SECS,
+) -> Iterator[Callable[[], None]]:
+    """Hold the workdir `where`; give what refuses to go on once another run has taken it over.
+
+    The chief holds it for all workers: it alone writes.
+
+    Raises:
+        RunError: see `WorkdirLock.take`.
+    """
+    if not is_chief:
+        yield lambda: None
+        return
+    lock = WorkdirLock(where, _this_process(environment), beat_secs, stale_secs)
+    lock.take()
+    try:
+        yield lock.check
+    finally:
+        lock.release()
+
+
+def _this_process(environment: Mapping[str, str]) -> Owner:
+    job = environment.get(JOB_VARIABLE, "")
+    return Owner(
+        token=secrets.token_hex(8),
+        job=f"{job}/{environment.get(INDEX_VARIABLE, '0')}" if job else "",
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        process=processes.identity(os.getpid()),
+        space=processes.space(),
+        since=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _is_gone(owner: Owner) -> bool:
+    """Whether the process is known to have ended: only its own machine can know."""
+    if not owner.space or owner.space != processes.space():
+        return False
+    return processes.identity(owner.pid) != owner.process or processes.state(owner.pid) in "ZX"
+
+
+def _is_at_work(owner: Owner) -> bool:
+    """Whether the process is known to be there, and not frozen."""
+    if not owner.space or owner.space != processes.space() or _is_gone(owner):
+        return False
+    return processes.state(owner.pid) not in "Tt"
+
+
+def _parse(data: bytes) -> tuple[Owner | None, bool]:
+    """Owner and whether it has left; of a file that is being written: none."""
+    try:
+        said: dict[str, Any] = json.loads(data)
+        fields = {field.name: said[field.name] for field in dataclasses.fields(Owner)}
+        return Owner(**fields), bool(said["released"])
+    except (ValueError, KeyError, TypeError):
+        return None, False
