@@ -20,9 +20,9 @@ Generated from the docstrings. To write it again, run
 A config names a part by its registered name, or as `"module:object"`.
 """
 PAGES = {
-    "From Python": ["trainer/api.py", "common/exit_codes.py:RunError"],
+    "From Python": ["trainer/api.py", "trainer/opened.py", "common/exit_codes.py:RunError"],
     "Config": ["trainer/config/fields.py"],
-    "Custom tasks": ["trainer/task.py"],
+    "Custom tasks": ["trainer/task.py", "trainer/run/hook.py:EvaluationReport"],
     "Tasks": ["trainer/tasks"],
     "Models": ["trainer/models"],
     "Losses": ["trainer/losses"],
@@ -70,11 +70,13 @@ def definitions(place: str) -> Iterator[tuple[Definition, str]]:
 
 
 def public_module(file: pathlib.Path, name: str) -> str:
-    """Return the module that a user imports: the package, where it exports the name."""
-    package = file.with_name("__init__.py").read_text()
-    is_exported = re.search(rf'^    "{name}",$', package, flags=re.MULTILINE)
-    place = file.parent if is_exported else file.with_suffix("")
-    return ".".join(place.relative_to(ROOT).parts)
+    """Return the module that a user imports: the highest package that exports the name."""
+    packages = [folder for folder in reversed(file.parents) if (folder / "__init__.py").is_file()]
+    exported = rf'^    "{name}",$'
+    for package in packages:
+        if re.search(exported, (package / "__init__.py").read_text(), flags=re.MULTILINE):
+            return ".".join(package.relative_to(ROOT).parts)
+    return ".".join(file.with_suffix("").relative_to(ROOT).parts)
 
 
 def entry(node: Definition, module: str, faults: list[str]) -> str:

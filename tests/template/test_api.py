@@ -25,9 +25,9 @@ before = outside()
 from trainer import OptimizerConfig, RunError, TrainConfig, train
 config = TrainConfig(train_steps=3, global_batch_size=8, virtual_replicas=4)
 other = TrainConfig(train_steps=2, global_batch_size=16, optimizer=OptimizerConfig("sgd"))
-ends = [train(config, "one"), train(other, "other")]
+ends = [train(config, "one").summary, train(other, "other").summary]
 gc.disable()
-ends.append(train(config, "two", cpu_replicas=1))
+ends.append(train(config, "two", cpu_replicas=1).summary)
 assert not gc.isenabled()
 gc.enable()
 try:
@@ -35,6 +35,14 @@ try:
 except RunError as error:
     reason = error.reason
 assert outside() == before, (outside(), before)
+from trainer import open_run
+opened = open_run("one")
+assert opened.summary["state_digest"] == ends[0]["state_digest"]
+assert opened.checkpoints() == [3]
+lines = opened.metrics()
+last = lines[-1] if isinstance(lines, list) else lines.iloc[-1]
+assert last["eval/loss"] == ends[0]["eval"]["loss"]
+assert opened.model().count_params() == opened.task("3").models["main"].count_params() > 0
 from absl import flags
 print(json.dumps([[end["state_digest"] for end in ends], flags.FLAGS.is_parsed(), reason]))
 """

@@ -1,9 +1,6 @@
 """A trained task from its workdir: for looking, predicting and exporting, without a strategy."""
 
 import dataclasses
-import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,7 +16,7 @@ from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo
 from trainer.data.sources import roles
 from trainer.plan import Plan, make_plan
-from trainer.run import workdir
+from trainer.run import chosen, workdir
 from trainer.task import Task
 
 
@@ -44,32 +41,55 @@ class Restored:
     digest: str
 
 
-def restore_task(where: str, experiment: str = "") -> Restored:
-    """Return the newest valid checkpoint of the workdir `where`.
+def restore_task(where: str, experiment: str | None = "", which: str = "newest") -> Restored:
+    """Return a checkpoint of the workdir `where`.
 
     Args:
         where: path or URL.
-        experiment: experiment whose folder holds the parts that the config names "module:object".
+        which: `newest`, `best` or a step.
+        experiment: experiment whose folder holds the parts that the config names "module:object";
+            None: whoever asks has run them.
 
     Raises:
         RunError: BAD_FLAG where there is no run, or one whose config names code that `experiment`
             does not vouch for; BAD_DATA where no checkpoint is whole.
     """
-    with workdir.opened(where) as folder:
-        config = _read_config(folder.path, where)
-        custom_code.check(config, where, experiment)
-        state, meta = _read_newest(folder, where)
+    config, state, meta = read(where, experiment, which)
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
     info = sources.describe(roles.of_task(config))
     plan = make_plan(config, info)
     task = _build(config, info, plan)
+    write(task, state, where)
+    if task.average:
+        task.average.put_in_place()
+    return Restored(config, info, plan, task, meta.step, checkpoint.digest(state, meta.step))
+
+
+def read(
+    where: str, experiment: str | None, which: str
+) -> tuple[TrainConfig, dict[str, Any], checkpoint.Meta]:
+    """Return the config of a run, and the variables and the rest of a checkpoint.
+
+    Raises:
+        RunError: as `restore_task`.
+    """
+    with workdir.opened(where) as folder:
+        config = read_config(folder)
+        if experiment is not None:
+            custom_code.check(config, where, experiment)
+        return config, *chosen.read(folder, chosen.check(which, "--checkpoint"), "--checkpoint")
+
+
+def write(task: Task, state: checkpoint.State, where: str) -> None:
+    """Assign the variables of a checkpoint to a task.
+
+    Raises:
+        RunError: BAD_CONFIG where they do not fit.
+    """
     variables = task.state()
     checkpoint.match(state, variables, where)
     for name, variable in variables.items():
         variable.assign(state[name])
-    if task.average:
-        task.average.put_in_place()
-    return Restored(config, info, plan, task, meta.step, checkpoint.digest(state, meta.step))
 
 
 def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
@@ -78,21 +98,15 @@ def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
     return build.build_task(config, features, total_steps=plan.total_steps)
 
 
-def _read_config(folder: Path, where: str) -> TrainConfig:
-    path = folder / "config.json"
-    if not path.is_file():
+def read_config(folder: workdir.Workdir) -> TrainConfig:
+    """Return the config of the run in a workdir.
+
+    Raises:
+        RunError: BAD_FLAG where there is none.
+    """
+    if (plain := folder.config()) is None:
         raise RunError(
-            ExitCode.BAD_FLAG, f"{where} holds no run: config.json is missing; give a --workdir"
+            ExitCode.BAD_FLAG,
+            f"{folder.shown} holds no run: config.json is missing; give a --workdir",
         )
-    return from_plain(TrainConfig, json.loads(path.read_text()))
-
-
-def _read_newest(folder: workdir.Workdir, where: str) -> tuple[dict[str, Any], checkpoint.Meta]:
-    with tempfile.TemporaryDirectory(prefix="lockstep-") as copies:
-        here = Path(copies) if folder.url else folder.path / "checkpoints"
-        path, _ = checkpoint.Store(here, folder.checkpoints_url).newest_valid()
-        if path is None:
-            raise RunError(
-                ExitCode.BAD_FLAG, f"{where} holds no checkpoint yet; train at least one step"
-            )
-        return checkpoint.read(path)
+    return from_plain(TrainConfig, plain)
