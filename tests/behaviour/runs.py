@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.chaos.harness import logged_steps, saved_steps
+from tests.run import schemas
 from trainer import DatasetConfig, OptimizerConfig, PartConfig, RunError, TrainConfig, train
 from trainer.config import PlateauConfig
 
@@ -95,6 +96,7 @@ def run(config: TrainConfig, workdir: pathlib.Path) -> dict[str, Any]:
     skipped = workdir / "skipped.jsonl"
     return {
         "error": error,
+        "faults": schemas.faults(workdir),
         "logged": logged_steps(workdir, "train/"),
         "evaluated": logged_steps(workdir, "eval/"),
         "saved": saved_steps(workdir),

@@ -1,7 +1,6 @@
 """A trained task from its workdir: for looking, predicting and exporting, without a strategy."""
 
 import dataclasses
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def restore_task(where: str, experiment: str = "") -> Restored:
             does not vouch for; BAD_DATA where no checkpoint is whole.
     """
     with workdir.opened(where) as folder:
-        config = _read_config(folder.path, where)
+        config = read_config(folder)
         custom_code.check(config, where, experiment)
         state, meta = _read_newest(folder, where)
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
@@ -78,13 +77,25 @@ def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
     return build.build_task(config, features, total_steps=plan.total_steps)
 
 
-def _read_config(folder: Path, where: str) -> TrainConfig:
-    path = folder / "config.json"
-    if not path.is_file():
+def read_config(folder: workdir.Workdir) -> TrainConfig:
+    """Return the config of a run.
+
+    Raises:
+        RunError: BAD_FLAG where there is no run, BAD_DATA where its config cannot be read.
+    """
+    if not (folder.path / "config.json").is_file():
         raise RunError(
-            ExitCode.BAD_FLAG, f"{where} holds no run: config.json is missing; give a --workdir"
+            ExitCode.BAD_FLAG,
+            f"{folder.shown} holds no run: config.json is missing; give a --workdir",
         )
-    return from_plain(TrainConfig, json.loads(path.read_text()))
+    try:
+        return from_plain(TrainConfig, folder.config())
+    except RunError as error:
+        if error.code is ExitCode.BAD_DATA:
+            raise
+        raise RunError(
+            ExitCode.BAD_DATA, f"{folder.shown}/config.json: {error.reason}; restore it"
+        ) from error
 
 
 def _read_newest(folder: workdir.Workdir, where: str) -> tuple[dict[str, Any], checkpoint.Meta]:

@@ -41,6 +41,7 @@ flags.DEFINE_string("log_examples", "", "file for step<TAB>microbatch<TAB>exampl
 flags.register_validator("log_examples", lambda path: "://" not in path, "name a local file")
 
 flags.DEFINE_string("profile", "", "START:STEPS, traced for TensorBoard into the workdir")
+flags.DEFINE_integer("metrics_port", 0, "serve /metrics for Prometheus; 0: nowhere", 0, 65000)
 flags.DEFINE_float("startup_deadline_secs", 600, "until workers meet, and training begins", 1)
 flags.DEFINE_float("hang_deadline_secs", 1800, "longest that any later phase may take", 1)
 
@@ -49,6 +50,7 @@ GROUPS = {
     "try it first": ("dry_run", "fast_dev_run", "overfit_batches", "assume_topology"),
     "where": ("strategy", "cpu_replicas", "tpu"),
     "data and traces": ("stage_dir", "stage_bytes", "compile_cache", "log_examples", "profile"),
+    "watch": ("metrics_port",),
     "deadlines": ("startup_deadline_secs", "hang_deadline_secs"),
 }
 _FIELD = "--config."

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,9 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from common import strict_json
 from trainer.monitoring.console import Bar, Lines, make_console
+from trainer.monitoring.metrics_port import Counts, MetricsPort
 from trainer.storage.failures import local_io
 
 _ERRNO = {
@@ -37,9 +38,9 @@ class JsonlWriter:
     def __init__(self, path: pathlib.Path) -> None:
         self._file = path.open("a", encoding="utf-8")
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
+    def write(self, step: int, values: Mapping[str, float | str]) -> None:
         """Append one line and hand it to the operating system."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.write(strict_json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -80,19 +81,24 @@ class Writers:
     def __init__(
         self,
         workdir: pathlib.Path,
-        writers: list[MetricWriter],
+        lines: JsonlWriter | None,
         board: TensorBoardWriter | None,
         console: Lines | Bar | None,
+        port: MetricsPort | None = None,
     ) -> None:
         self.workdir = workdir
-        self._writers = [*writers, board] if board else writers
+        self._lines = lines
+        self._writers: list[MetricWriter] = [w for w in (lines, board, port) if w]
         self._board = board
         self._console = console
+        self._port = port
 
     def progress(self, step: int, loss: float, steps_per_second: float) -> None:
         """Show how far the run is."""
         if self._console:
             self._console.progress(step, loss, steps_per_second)
+        if self._port:
+            self._port.progress(step, loss)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Record `values` everywhere; the disk may refuse, see `local_io`."""
@@ -101,6 +107,12 @@ class Writers:
                 writer.write(step, values)
         if self._console:
             self._console.write(step, values)
+
+    def note(self, step: int, facts: Mapping[str, str]) -> None:
+        """Record what is no number, which charts have no place for: in `metrics.jsonl` alone."""
+        if self._lines:
+            with _writing(self.workdir):
+                self._lines.write(step, facts)
 
     def draw(self, step: int, make_pictures: Callable[[], Mapping[str, np.ndarray]]) -> None:
         """Record what is to be seen, uint8[height, width, channels], for TensorBoard."""
@@ -118,14 +130,30 @@ class Writers:
             self._console.close()
 
 
-def make_writers(workdir: pathlib.Path, total_steps: int, *, is_chief: bool) -> Writers:
-    """Return the writers of this process: none on workers that are not the chief."""
+def make_writers(
+    workdir: pathlib.Path,
+    total_steps: int,
+    *,
+    is_chief: bool,
+    metrics_port: int = 0,
+    counts: Counts = dict,
+) -> Writers:
+    """Return the writers of this process.
+
+    Args:
+        workdir: folder of the run.
+        total_steps: of the run.
+        is_chief: workers that are not the chief write no file.
+        metrics_port: where Prometheus scrapes this worker; 0: nowhere.
+        counts: see `MetricsPort`.
+    """
+    port = MetricsPort(metrics_port, counts) if metrics_port else None
     if not is_chief:
-        return Writers(workdir, [], None, None)
+        return Writers(workdir, None, None, None, port)
     with _writing(workdir):
         jsonl = JsonlWriter(workdir / "metrics.jsonl")
         board = TensorBoardWriter(workdir / "tensorboard")
-    return Writers(workdir, [jsonl], board, make_console(total_steps))
+    return Writers(workdir, jsonl, board, make_console(total_steps), port)
 
 
 @contextlib.contextmanager

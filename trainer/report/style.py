@@ -36,5 +36,8 @@ vertical-align:-1px}
 .worst figure{font-size:12px;line-height:1.35}img{image-rendering:pixelated;max-width:100%}
 .worst img{width:96px;border:1px solid var(--line);border-radius:4px}
 .columns{columns:420px 2;column-gap:3rem}.columns table{width:100%}
+.wide{overflow-x:auto}
+input{font:inherit;width:100%;max-width:420px;margin:1rem 0;padding:.4rem .6rem;color:inherit;
+background:var(--card);border:1px solid var(--line);border-radius:6px}
 .bar{display:flex;height:1.4rem;border-radius:6px;overflow:hidden;margin:.4rem 0}
 """

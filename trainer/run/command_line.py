@@ -38,6 +38,7 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         log_examples=FLAGS.log_examples,
         profile=profile.parse(FLAGS.profile),
         accept_code_change=FLAGS.accept_code_change,
+        metrics_port=FLAGS.metrics_port,
     )
     if not (FLAGS.workdir or FLAGS.dry_run or FLAGS.fast_dev_run):
         raise RunError(ExitCode.BAD_FLAG, "--workdir is missing: the folder of the run")

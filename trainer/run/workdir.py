@@ -56,7 +56,7 @@ class Workdir:
             RunError: BAD_CONFIG with what differs.
         """
         path, plain = self.path / "config.json", to_plain(config)
-        old = _read_config(path, self.shown) if path.is_file() else None
+        old = self.config() if path.is_file() else None
         if old is not None and (changed := essential_difference(old, plain)):
             raise RunError(
                 ExitCode.BAD_CONFIG,
@@ -75,6 +75,21 @@ class Workdir:
                 self.path.mkdir(parents=True, exist_ok=True)
                 files.write_text(path, json.dumps(plain, indent=2) + "\n", durable=True)
         return old is None
+
+    def config(self) -> dict[str, object]:
+        """Return the plain values of `config.json`.
+
+        Raises:
+            RunError: BAD_DATA where it cannot be read.
+        """
+        try:
+            return dict(json.loads((self.path / "config.json").read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(
+                ExitCode.BAD_DATA,
+                f"--workdir={self.shown}: config.json cannot be read ({type(error).__name__}); "
+                "restore it, or use another --workdir",
+            ) from error
 
     @contextlib.contextmanager
     def claimed(self, config: TrainConfig, *, is_chief: bool) -> Iterator[None]:
@@ -144,14 +159,3 @@ def _as_it_is(path: Path) -> Iterator[Path]:
         with local_io(copy, "TMPDIR"):
             shutil.copyfile(path, copy)
         yield copy
-
-
-def _read_config(path: Path, where: str) -> dict[str, object]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise RunError(
-            ExitCode.BAD_DATA,
-            f"--workdir={where}: config.json cannot be read ({type(error).__name__}); restore it, "
-            "or use another --workdir",
-        ) from error

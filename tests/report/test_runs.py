@@ -1,0 +1,120 @@
+"""All runs below a folder: where each stands, as a table and as a page."""
+
+import json
+import pathlib
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from common.exit_codes import ExitCode, RunError
+from tests.report import browser
+from tests.report.page_text import Page
+from trainer.commands import runs
+from trainer.report import found_runs, runs_page
+
+
+def write_run(folder: pathlib.Path, rate: float, *, steps: int, done: bool = True) -> None:
+    """A run of 100 steps that has reached `steps`, 10 steps/s of 8 examples."""
+    folder.mkdir(parents=True)
+    config = {"train_steps": 100, "epochs": 0, "global_batch_size": 8}
+    config |= {"optimizer": {"name": "adam", "learning_rate": rate}}
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = [
+        {"step": s, "eval/loss": 1 / s, "eval/accuracy": rate * s, "examples_per_second": 80.0}
+        for s in range(10, steps + 1, 10)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "goodput.json").write_text(json.dumps([{"ended": time.time()}]))
+    if done:
+        summary = {"step": steps, "status": "done", "eval": {}, "train": {}}
+        (folder / "summary.json").write_text(json.dumps(summary))
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    write_run(tmp_path / "sweep" / "a", 0.001, steps=100)
+    write_run(tmp_path / "sweep" / "b", 0.01, steps=100)
+    write_run(tmp_path / "late", 0.1, steps=40, done=False)
+    write_run(tmp_path / "dead", 0.1, steps=20, done=False)
+    (tmp_path / "dead" / "goodput.json").write_text(json.dumps([{"ended": time.time() - 3600}]))
+    return tmp_path
+
+
+def found(folder: pathlib.Path) -> dict[str, found_runs.FoundRun]:
+    return {run.files.name: run for run in found_runs.find(str(folder), folder)}
+
+
+def test_every_run_is_found_with_where_it_stands(folder) -> None:
+    seen = found(folder)
+    states = {name: (run.state, run.step, run.total_steps) for name, run in seen.items()}
+    assert states == {
+        "sweep/a": ("done", 100, 100), "sweep/b": ("done", 100, 100),
+        "late": ("running", 40, 100), "dead": ("stopped", 20, 100),
+    }  # fmt: skip
+    assert seen["late"].eta_secs == pytest.approx(6.0)  # 60 steps at 10 a second
+    assert seen["dead"].eta_secs is None
+    assert seen["sweep/b"].metric == ("eval/accuracy", 1.0)
+
+
+def test_steps_of_a_run_that_counts_epochs_follow_from_its_log(folder) -> None:
+    config = json.loads((folder / "late" / "config.json").read_text())
+    config |= {"train_steps": 0, "epochs": 3}
+    (folder / "late" / "config.json").write_text(json.dumps(config))
+    with (folder / "late" / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 40, "epoch": 0.8}) + "\n")
+    assert found(folder)["late"].total_steps == 150
+
+
+def test_the_table_names_what_is_swept(folder, capsys) -> None:
+    runs.main([str(folder), f"--html={folder / 'new' / 'runs.html'}"])
+    said = capsys.readouterr().out
+    assert "sweep/b" in said
+    assert "accuracy 1" in said
+    page = Page((folder / "new" / "runs.html").read_text())
+    assert "optimizer.learning_rate" in page.text
+    assert page.references == []
+    assert "input" in page.tags
+
+
+def test_a_folder_without_a_run_is_one_line(tmp_path) -> None:
+    with pytest.raises(RunError, match=r"no config\.json below it") as raised:
+        runs.main([str(tmp_path)])
+    assert raised.value.code is ExitCode.BAD_FLAG
+
+
+def test_what_is_served_is_what_the_files_say_now(folder) -> None:
+    with runs.make_server(str(folder), 0) as server:
+        assert server.server_address[0] == "127.0.0.1"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        assert "late" in (before := urllib.request.urlopen(url).read().decode())
+        write_run(folder / "newer", 0.2, steps=10)
+        assert "newer" not in before
+        assert "newer" in urllib.request.urlopen(url).read().decode()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{url}sweep/a/config.json")
+        with pytest.raises(RunError, match="--serve") as raised:
+            runs.make_server(str(folder), server.server_port)
+        assert raised.value.code is ExitCode.BAD_FLAG
+        server.shutdown()
+
+
+def test_a_name_cannot_break_the_page(folder) -> None:
+    write_run(folder / "<script>x", 0.1, steps=10)
+    text = runs_page.render(list(found(folder).values()))
+    assert "<script>x" not in text
+
+
+def test_the_page_opens_and_filters_in_a_browser(folder, chromium, tmp_path) -> None:
+    page = tmp_path / "runs.html"
+    text = runs_page.render(list(found(folder).values()))
+    page.write_text(text.replace("box.value = decodeURIComponent(location.hash.slice(1))",
+                                 'box.value = "sweep done"'))  # fmt: skip
+    shown = browser.open_page(chromium, page, tmp_path / "runs.png")
+    assert not shown.faults
+    assert not shown.said
+    rows = {name: f'<tr data-name="{name}" hidden' in shown.document for name in found(folder)}
+    assert rows == {"sweep/a": False, "sweep/b": False, "late": True, "dead": True}
