@@ -1,15 +1,20 @@
 """All runs below a folder: where each stands, as a table and as a page."""
 
 import json
+import math
+import os
 import pathlib
 import threading
 import time
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
+from PIL import Image, ImageChops
 
 from common.exit_codes import ExitCode, RunError
+from tests.processes import ROOT
 from tests.report import browser
 from tests.report.page_text import Page
 from trainer.commands import runs
@@ -31,6 +36,25 @@ def write_run(folder: pathlib.Path, rate: float, *, steps: int, done: bool = Tru
     if done:
         summary = {"step": steps, "status": "done", "eval": {}, "train": {}}
         (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def write_sweep(folder: pathlib.Path) -> None:
+    """Twelve trials with curves that look like some; one goes on."""
+    for index in range(12):
+        rate, dropout = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)[index // 2], 0.2 * (index % 2)
+        write_run(trial := folder / f"trial-{index:02}", rate, steps=100, done=index != 11)
+        config = json.loads((trial / "config.json").read_text())
+        config["model"] = {"name": "cnn", "args": {"dropout": dropout}}
+        (trial / "config.json").write_text(json.dumps(config))
+        speed = math.exp(-((math.log10(rate) + 2.6) ** 2))
+        lines = []
+        for step in range(5, 101 if index != 11 else 61, 5):
+            loss = 2.3 * math.exp(-step / 30 * speed) + 0.02 * math.sin(step * index) + 0.05
+            numbers = {"loss": loss, "accuracy": 1 - loss / 2.4}
+            kinds = ("train", "eval") if step % 20 == 0 else ("train",)
+            line = {f"{kind}/{n}": v for kind in kinds for n, v in numbers.items()}
+            lines.append({"step": step, "learning_rate": rate, "examples_per_second": 80.0, **line})
+        (trial / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
 
 
 @pytest.fixture
@@ -79,6 +103,20 @@ def test_the_table_names_what_is_swept(folder, capsys) -> None:
     assert "input" in page.tags
 
 
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "summary.json", "goodput.json"])
+@pytest.mark.parametrize("text", ["{", "[1]", '"x"', ""])
+def test_a_damaged_run_hides_no_other(folder, name, text, capsys) -> None:
+    (folder / "sweep" / "a" / name).write_text(text)
+    runs.main([str(folder), f"--html={folder / 'runs.html'}"])
+    assert "sweep/b" in capsys.readouterr().out
+
+
+def test_a_line_that_is_just_being_written_is_left_out(folder) -> None:
+    with (folder / "late" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 50, "eval/loss"')
+    assert (found(folder)["late"].state, found(folder)["late"].step) == ("running", 40)
+
+
 def test_a_folder_without_a_run_is_one_line(tmp_path) -> None:
     with pytest.raises(RunError, match=r"no config\.json below it") as raised:
         runs.main([str(tmp_path)])
@@ -118,3 +156,22 @@ def test_the_page_opens_and_filters_in_a_browser(folder, chromium, tmp_path) -> 
     assert not shown.said
     rows = {name: f'<tr data-name="{name}" hidden' in shown.document for name in found(folder)}
     assert rows == {"sweep/a": False, "sweep/b": False, "late": True, "dead": True}
+
+
+@pytest.mark.parametrize("width", [browser.WIDTH, 390])
+def test_the_picture_of_the_docs_is_a_sweep(chromium, width, tmp_path) -> None:
+    write_sweep(tmp_path / "sweep")
+    page = tmp_path / "runs.html"
+    page.write_text(runs_page.render(found_runs.find(str(tmp_path / "sweep"), tmp_path)))
+    shown = browser.open_page(chromium, page, tmp_path / "runs.png", width)
+    assert not shown.faults
+    kept = ROOT / "docs" / "runs.png"
+    if width != browser.WIDTH:
+        return
+    with Image.open(tmp_path / "runs.png") as picture:
+        drawn = picture.convert("RGB")
+    if os.environ.get("LOCKSTEP_WRITE_PICTURES"):
+        drawn.save(kept, optimize=True)
+    with Image.open(kept) as shown_in_docs:
+        assert shown_in_docs.size == drawn.size
+        assert np.mean(ImageChops.difference(drawn, shown_in_docs.convert("RGB"))) < 8

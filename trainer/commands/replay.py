@@ -18,6 +18,7 @@ from trainer.config import TrainConfig
 from trainer.config.conversion import to_plain
 from trainer.monitoring.phases import unwatched
 from trainer.monitoring.stop import StopSignal
+from trainer.report.run_files import read_lines
 from trainer.run import loop
 from trainer.run.request import Request, make_request
 from trainer.run.workdir import Workdir
@@ -74,7 +75,7 @@ def read(folder: Workdir, copies: Path, experiment: str) -> Recorded:
     try:
         lines = comparable(folder.path / "metrics.jsonl")
         path = folder.path / "summary.json"
-        summary = json.loads(path.read_text()) if path.is_file() else {}
+        summary = dict(json.loads(path.read_text())) if path.is_file() else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             ExitCode.BAD_DATA, f"{folder.shown} cannot be read: {error}; restore its files"
@@ -84,7 +85,7 @@ def read(folder: Workdir, copies: Path, experiment: str) -> Recorded:
 
 def comparable(path: Path) -> list[Line]:
     """Return the lines of a `metrics.jsonl` without what a clock has measured."""
-    lines = map(json.loads, path.read_text().splitlines()) if path.is_file() else ()
+    lines = read_lines(path)
     return [{k: v for k, v in line.items() if not k.startswith(_TIMED)} for line in lines]
 
 

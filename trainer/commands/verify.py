@@ -119,7 +119,7 @@ def check_certificate(recorded: "Recorded") -> None:
         _refuse(recorded, [Parting(0, what)], 0, [])
     if step in recorded.checkpoints:
         state, _ = checkpoint.read(recorded.checkpoints[step])
-        here, told = checkpoint.digest(state, step), summary["state_digest"]
+        here, told = checkpoint.digest(state, step), str(summary.get("state_digest", ""))
         if here != told:
             what = f"the checkpoint is not what summary.json says: {told[:16]} -> {here[:16]}"
             _refuse(recorded, [Parting(step, what)], step, [])

@@ -77,4 +77,6 @@ def gathered(strategy: tf.distribute.Strategy, variable: keras.Variable) -> np.n
 def _bits(value: tf.Tensor) -> tf.Tensor:
     if value.dtype == tf.bool:
         value = tf.cast(value, tf.int8)
-    return tf.cast(tf.reshape(tf.bitcast(value, _INTEGERS[value.dtype.size]), [-1]), tf.int64)
+    return tf.cast(
+        tf.reshape(tf.bitcast(value, _INTEGERS.get(value.dtype.size, tf.int64)), [-1]), tf.int64
+    )

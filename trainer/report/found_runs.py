@@ -25,7 +25,7 @@ class FoundRun:
 
     Attributes:
         files: of the run; its name is its path below the folder.
-        state: "done", "running", or "stopped".
+        state: "done", "running", "stopped", or "damaged" where its files cannot be read.
         step: that was reached.
         total_steps: of the run; None where nothing tells.
         metric: name and last value of what it is judged by, or None.
@@ -88,9 +88,11 @@ def _bring(url: str, copies: Path) -> None:
 
 
 def _found(folder: Path, top: Path) -> FoundRun:
-    files = read_run(folder)
-    name = folder.relative_to(top).as_posix() if folder != top else files.name
-    files = dataclasses.replace(files, name=name)
+    name = folder.relative_to(top).as_posix() if folder != top else folder.resolve().name
+    try:
+        files = dataclasses.replace(read_run(folder), name=name)
+    except RunError:  # the others are shown all the same
+        return FoundRun(RunFiles(name, {}, {}, {}), "damaged", 0, None, None, None, None, "")
     step = int(files.summary.get("step", max(_steps(files), default=0)))
     total, state = _total_steps(files, step), _state(files, folder)
     rate = files.last("examples_per_second")

@@ -26,7 +26,8 @@ padding:.7rem .9rem}
 align-items:start}.sides>div{overflow-x:auto}
 figure{margin:0}svg{width:100%;display:block}
 svg text{font-size:10.5px;fill:var(--soft)}.grid{stroke:var(--line)}
-.legend{color:var(--soft)}.legend span{margin-right:1rem;white-space:nowrap}
+.legend{color:var(--soft);max-height:9.5rem;overflow-y:auto}
+.legend span{margin-right:1rem;white-space:nowrap}
 .legend b{color:var(--ink);font-weight:500;font-variant-numeric:tabular-nums}
 .legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.35rem;
 vertical-align:-1px}

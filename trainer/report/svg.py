@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 Points = Sequence[tuple[float, float]]
 COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4b5563")
 _WIDTH, _HEIGHT = 320, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 10, 24
 _WANTED = 4
 
 
@@ -72,7 +72,7 @@ def scatter(title: str, points: Mapping[str, tuple[float, float]]) -> str:
     x_ticks = _powers(min(xs), max(xs)) if log else round_numbers(min(xs), max(xs))
     y_ticks = round_numbers(min(ys), max(ys))
     x = Axis(*_widened(min(*xs, *x_ticks), max(*xs, *x_ticks)), _LEFT,
-             _WIDTH - _LEFT - 2 * _RIGHT, log)  # fmt: skip
+             _WIDTH - _LEFT - _RIGHT, log)  # fmt: skip
     y = Axis(y_ticks[0], y_ticks[-1], _HEIGHT - _BOTTOM, _TOP + _BOTTOM - _HEIGHT)
     drawn = "".join(
         f'<circle data-name="{html.escape(name)}" cx="{x.place(a):.1f}" cy="{y.place(b):.1f}" '
