@@ -31,6 +31,8 @@ def test_report_is_one_page_without_references(run) -> None:
     assert "python -m trainer" in seen.text
     assert "--config.seed=3" in seen.text
     assert "tensorflow" in seen.text
+    assert ended["certificate"]["config"] in seen.text
+    assert ended["certificate"]["state"] == ended["state_digest"]
     assert str(ROOT) not in text  # a page that is sent on says nothing of the machine's folders
 
 

@@ -17,6 +17,7 @@ from common.exit_codes import ExitCode, RunError
 from tests.processes import ROOT
 from tests.report import browser
 from tests.report.page_text import Page
+from trainer import storage
 from trainer.commands import runs
 from trainer.report import found_runs, runs_page
 
@@ -109,6 +110,16 @@ def test_a_damaged_run_hides_no_other(folder, name, text, capsys) -> None:
     (folder / "sweep" / "a" / name).write_text(text)
     runs.main([str(folder), f"--html={folder / 'runs.html'}"])
     assert "sweep/b" in capsys.readouterr().out
+
+
+def test_runs_of_a_bucket_are_found_as_they_are_now(folder, tmp_path_factory) -> None:
+    for file in folder.rglob("*"):
+        if file.is_file():
+            storage.upload(file, f"memory://bucket/runs/{file.relative_to(folder).as_posix()}")
+    copies = tmp_path_factory.mktemp("copies")
+    seen = {run.files.name: run for run in found_runs.find("memory://bucket/runs/", copies)}
+    assert seen.keys() == found(folder).keys()
+    assert (seen["late"].state, seen["late"].step) == ("running", 40)
 
 
 def test_a_line_that_is_just_being_written_is_left_out(folder) -> None:

@@ -15,8 +15,8 @@ from trainer.report.page import flat
 from trainer.report.run_files import RunFiles, read_run
 
 _FILES = ("config.json", "metrics.jsonl", "summary.json", "goodput.json")
-_ALIVE_SECS = 120.0
-"""A run whose last sign of life is older does not go on by itself."""
+_ALIVE_SECS = {False: 120.0, True: 3600.0}
+"""A run whose last sign of life is older has stopped; in a bucket (True) it is as old as a save."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +50,14 @@ def find(where: str, copies: Path) -> list[FoundRun]:
     Raises:
         RunError: BAD_FLAG where there is none.
     """
-    if storage.is_remote(where):
+    is_remote = storage.is_remote(where)
+    if is_remote:
         folder = copies
         _bring(where.rstrip("/"), copies)
     else:
         folder = Path(where)
     found = [
-        _found(path.parent, folder)
+        _found(path.parent, folder, _ALIVE_SECS[is_remote])
         for path in sorted(folder.rglob("config.json"))
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
@@ -87,14 +88,14 @@ def _bring(url: str, copies: Path) -> None:
                 storage.download(f"{run}/{name}", here / name)
 
 
-def _found(folder: Path, top: Path) -> FoundRun:
+def _found(folder: Path, top: Path, alive_secs: float) -> FoundRun:
     name = folder.relative_to(top).as_posix() if folder != top else folder.resolve().name
     try:
         files = dataclasses.replace(read_run(folder), name=name)
     except RunError:  # the others are shown all the same
         return FoundRun(RunFiles(name, {}, {}, {}), "damaged", 0, None, None, None, None, "")
     step = int(files.summary.get("step", max(_steps(files), default=0)))
-    total, state = _total_steps(files, step), _state(files, folder)
+    total, state = _total_steps(files, step), _state(files, folder, alive_secs)
     rate = files.last("examples_per_second")
     eta = None
     if state == "running" and total and rate:
@@ -107,13 +108,13 @@ def _steps(files: RunFiles) -> Iterator[int]:
     return (int(points[-1][0]) for points in files.curves.values())
 
 
-def _state(files: RunFiles, folder: Path) -> str:
+def _state(files: RunFiles, folder: Path, alive_secs: float) -> str:
     if files.summary:
         return str(files.summary.get("status", "done"))
     ended = 0.0
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         ended = float(json.loads((folder / "goodput.json").read_text())[-1]["ended"])
-    return "running" if time.time() - ended < _ALIVE_SECS else "stopped"
+    return "running" if time.time() - ended < alive_secs else "stopped"
 
 
 def _total_steps(files: RunFiles, step: int) -> int | None:
