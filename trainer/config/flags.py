@@ -50,8 +50,7 @@ GROUPS = {
     "try it first": ("dry_run", "fast_dev_run", "overfit_batches", "assume_topology"),
     "where": ("strategy", "cpu_replicas", "tpu"),
     "data and traces": ("stage_dir", "stage_bytes", "compile_cache", "log_examples", "profile"),
-    "watch": ("metrics_port",),
-    "deadlines": ("startup_deadline_secs", "hang_deadline_secs"),
+    "monitoring": ("metrics_port", "startup_deadline_secs", "hang_deadline_secs"),
 }
 _FIELD = "--config."
 _UNITS = ("train_steps", "epochs")
@@ -82,7 +81,7 @@ def help_text(commands: str) -> str:
     Args:
         commands: the verbs, one a line.
     """
-    groups = "".join(f"\n{title}:\n{''.join(map(_line, names))}" for title, names in GROUPS.items())
+    groups = "".join(f"{title}:\n{''.join(map(_line, names))}" for title, names in GROUPS.items())
     return (
         "python -m trainer --config=NAME_OR_FILE --workdir=DIR [--config.FIELD=VALUE ...]\n\n"
         f"or one of these, each with --help:\n{commands}{groups}\n"
