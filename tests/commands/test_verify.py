@@ -158,6 +158,29 @@ def test_what_cannot_be_replayed_is_one_line(tmp_path: Path) -> None:
         assert raised.value.code is ExitCode.BAD_FLAG
 
 
+@pytest.mark.parametrize("text", ["x\n", "90\t0\t5\n", None])
+def test_what_is_no_example_log_of_the_steps_is_one_line(text: str | None, tmp_path: Path) -> None:
+    log = tmp_path / "examples"
+    if text is not None:
+        log.write_text(text)
+    with pytest.raises(RunError, match="--log_examples=") as raised:
+        list(verify._examples(log, log, 0, 12))
+    assert raised.value.code is ExitCode.BAD_FLAG
+
+
+def test_other_examples_are_found_with_their_step(tmp_path: Path) -> None:
+    for name, example in (("old", 7), ("new", 8)):
+        (tmp_path / name).write_text(f"4\t0\t5\n5\t0\t{example}\n")
+    found = list(verify._examples(tmp_path / "old", tmp_path / "new", 0, 12))
+    assert [(one.step, one.what) for one in found] == [(6, "other examples were served")]
+
+
+def test_replicas_are_counted_from_zero() -> None:
+    with pytest.raises(RunError, match="--cpu_replicas") as raised:
+        verify.main(["RUN", "--cpu_replicas=-1"])
+    assert raised.value.code is ExitCode.BAD_FLAG
+
+
 def test_stretches_begin_at_checkpoints() -> None:
     assert verify.stretches("", [6, 12, 18], 18, "RUN") == [12, 18]
     assert verify.stretches("", [6], 6, "RUN") == [0, 6]

@@ -1,5 +1,6 @@
 """`python -m trainer verify RUN`: make a stretch of a run again, anywhere, and compare."""
 
+import argparse
 import dataclasses
 import itertools
 import tempfile
@@ -13,12 +14,13 @@ from trainer.runtime import quiet
 
 if TYPE_CHECKING:
     from trainer.commands.replay import Recorded
+    from trainer.run.request import Request
 
 _SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Parting:
+class Difference:
     """Where a run and its replay differ for the first time.
 
     Attributes:
@@ -32,46 +34,64 @@ class Parting:
 
 def main(args: Sequence[str]) -> None:
     """Run the command."""
+    flags = _parse(args)
+    with quiet.loading():
+        from trainer.cluster.placement import Placement
+        from trainer.commands import replay
+        from trainer.run import workdir
+    with workdir.opened(flags.workdir) as folder, tempfile.TemporaryDirectory() as copies:
+        recorded = replay.read(folder, Path(copies), flags.config)
+        saved = sorted(recorded.checkpoints)
+        points = stretches(flags.steps, saved, recorded.last_step, flags.workdir)
+        check_certificate(recorded)
+        request = replay.request_of(recorded, Placement(flags.strategy, flags.cpu_replicas))
+        meta = recorded.newest_meta
+        changed = replay.changes(meta, request) if meta else []
+        for start, end in itertools.pairwise(points):
+            found = _replayed(recorded, request, start, end, flags.log_examples)
+            _refuse(recorded, found, start, changed)
+    note = f"; not the same here, and of no effect: {', '.join(changed)}" if changed else ""
+    print(f"verified: steps {points[0]} to {points[-1]} of {flags.workdir}{note}")
+
+
+def _parse(args: Sequence[str]) -> argparse.Namespace:
     parser = Parser("verify", "Make steps of a run again, and compare all that it has recorded.")
     parser.add_argument("workdir", help="folder or URL of the run")
     parser.add_argument(
         "--steps", default="", metavar="A:B", help="default: from the last checkpoint but one"
     )
-    parser.add_argument("--cpu_replicas", type=int, default=0, help="replicas on this CPU")
+    parser.add_argument("--cpu_replicas", type=whole_number, default=0, help="replicas on this CPU")
     parser.add_argument(
         "--strategy", default="auto", choices=["auto", "cpu", "mirrored", "tpu"], help="where"
     )
     parser.add_argument("--log_examples", type=Path, help="the run's example log, to compare too")
     parser.add_argument("--config", default="", help="experiment file that the run used")
-    flags = parser.parse_args(args)
-    with quiet.loading():
-        from trainer.cluster.placement import Placement
-        from trainer.commands import replay
-        from trainer.run import workdir
-    placement = Placement(flags.strategy, flags.cpu_replicas)
-    with workdir.opened(flags.workdir) as folder, tempfile.TemporaryDirectory() as copies:
-        recorded = replay.read(folder, Path(copies), flags.config)
-        points = stretches(
-            flags.steps, sorted(recorded.checkpoints), recorded.last_step, flags.workdir
-        )
-        check_certificate(recorded)
-        request = replay.request_of(recorded, placement)
-        meta = recorded.newest_meta
-        changed = replay.changes(meta, request) if meta else []
-        for start, end in itertools.pairwise(points):
-            with tempfile.TemporaryDirectory(prefix="lockstep-") as made:
-                log = Path(made) / "examples"
-                logged = dataclasses.replace(request, log_examples=str(log))
-                replay.replay(recorded, logged, start, end, Path(made) / "run")
-                # Only now: TensorFlow splits its CPU before its first operation.
-                found = list(_start(recorded, start))
-                found += _lines(recorded, Path(made) / "run", start, end)
-                found += _state(recorded, Path(made) / "run", end)
-                if flags.log_examples:
-                    found += _examples(flags.log_examples, log, start, end)
-                _refuse(recorded, found, start, changed)
-    note = f"; not the same here, and of no effect: {', '.join(changed)}" if changed else ""
-    print(f"verified: steps {points[0]} to {points[-1]} of {flags.workdir}{note}")
+    return parser.parse_args(args)
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number of zero or more; argparse says what is wrong with another."""
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
+
+
+def _replayed(
+    recorded: "Recorded", request: "Request", start: int, end: int, examples: Path | None
+) -> list[Difference]:
+    """Make the steps from one checkpoint to the next again; return all that came out otherwise."""
+    from trainer.commands import replay
+
+    with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
+        made, log = Path(folder) / "run", Path(folder) / "examples"
+        logged = dataclasses.replace(request, log_examples=str(log))
+        replay.replay(recorded, logged, start, end, made)
+        # Only now: TensorFlow splits its CPU before its first operation.
+        found = [*_start(recorded, start), *_lines(recorded, made, start, end)]
+        found += _state(recorded, made, end)
+        if examples:
+            found += _examples(examples, log, start, end)
+    return found
 
 
 def stretches(asked: str, saved: Sequence[int], last_step: int, where: str) -> list[int]:
@@ -117,20 +137,20 @@ def check_certificate(recorded: "Recorded") -> None:
     told, here = summary.get("certificate", {}).get("config"), config_digest(recorded.config)
     if told and told != here:
         what = f"config.json is not what summary.json says: {told[:16]} -> {here[:16]}"
-        _refuse(recorded, [Parting(0, what)], 0, [])
+        _refuse(recorded, [Difference(0, what)], 0, [])
     if step in recorded.checkpoints:
         state, _ = checkpoint.read(recorded.checkpoints[step])
         here, told = checkpoint.digest(state, step), str(summary.get("state_digest", ""))
         if here != told:
             what = f"the checkpoint is not what summary.json says: {told[:16]} -> {here[:16]}"
-            _refuse(recorded, [Parting(step, what)], step, [])
+            _refuse(recorded, [Difference(step, what)], step, [])
 
 
 def _refuse(
-    recorded: "Recorded", found: Iterable[Parting], start: int, changed: Sequence[str]
+    recorded: "Recorded", found: Iterable[Difference], start: int, changed: Sequence[str]
 ) -> None:
     """Raise with the first of what was found."""
-    if (first := min(found, key=lambda parting: parting.step, default=None)) is None:
+    if (first := min(found, key=lambda one: one.step, default=None)) is None:
         return
     why = f"not the same here: {', '.join(changed)}" if changed else (
         "code, data and kernels are the same here: look at the hardware, and for edited files"
@@ -141,7 +161,7 @@ def _refuse(
     )
 
 
-def _start(recorded: "Recorded", start: int) -> Iterator[Parting]:
+def _start(recorded: "Recorded", start: int) -> Iterator[Difference]:
     """Compare a checkpoint with the digest that was logged when it was written."""
     lines = [line for line in recorded.lines if line["step"] == start and "digest" in line]
     if not (start and lines):
@@ -157,7 +177,9 @@ def _start(recorded: "Recorded", start: int) -> Iterator[Parting]:
     here = digest_line(np.array([hash_of(tf.constant(value)) for value in state.values()]))
     if here["digest"] != lines[-1]["digest"]:
         names = differing(here, lines[-1], list(state))
-        yield Parting(start, f"its checkpoint holds another {_listed(names)} than the run had then")
+        yield Difference(
+            start, f"its checkpoint holds another {_listed(names)} than the run had then"
+        )
 
 
 def differing(one: dict[str, Any], two: dict[str, Any], names: Sequence[str]) -> list[str]:
@@ -166,7 +188,7 @@ def differing(one: dict[str, Any], two: dict[str, Any], names: Sequence[str]) ->
     return [name for i, name in enumerate(names) if a[4 * i : 4 * i + 4] != b[4 * i : 4 * i + 4]]
 
 
-def _lines(recorded: "Recorded", made: Path, start: int, end: int) -> Iterator[Parting]:
+def _lines(recorded: "Recorded", made: Path, start: int, end: int) -> Iterator[Difference]:
     """Compare the numbers that both have logged."""
     from trainer.commands.replay import comparable
 
@@ -175,7 +197,7 @@ def _lines(recorded: "Recorded", made: Path, start: int, end: int) -> Iterator[P
     for step in sorted(old.keys() & new.keys()):
         for name in old[step].keys() & new[step].keys():
             if (before := old[step][name]) != (now := new[step][name]):
-                yield Parting(step, f"{name} {_short(before)} -> {_short(now)}")
+                yield Difference(step, f"{name} {_short(before)} -> {_short(now)}")
 
 
 def _by_step(lines: Iterable[dict[str, Any]], start: int, end: int) -> dict[int, dict[str, Any]]:
@@ -186,7 +208,7 @@ def _by_step(lines: Iterable[dict[str, Any]], start: int, end: int) -> dict[int,
     return found
 
 
-def _state(recorded: "Recorded", made: Path, end: int) -> Iterator[Parting]:
+def _state(recorded: "Recorded", made: Path, end: int) -> Iterator[Difference]:
     """Compare the checkpoints of the last step."""
     if end not in recorded.checkpoints:
         return
@@ -197,22 +219,31 @@ def _state(recorded: "Recorded", made: Path, end: int) -> Iterator[Parting]:
     new, _ = checkpoint.read(made / "checkpoints" / name_of(end))
     names = [n for n in old if n not in new or old[n].tobytes() != new[n].tobytes()]
     if names:
-        yield Parting(end, f"the checkpoint holds another {_listed(names)}")
+        yield Difference(end, f"the checkpoint holds another {_listed(names)}")
 
 
-def _examples(old: Path, new: Path, start: int, end: int) -> Iterator[Parting]:
+def _examples(old: Path, new: Path, start: int, end: int) -> Iterator[Difference]:
     """Compare the examples of every step that both logs hold."""
     logs = [_logged(path, start, end) for path in (old, new)]
+    if not logs[0]:
+        raise RunError(
+            ExitCode.BAD_FLAG, f"--log_examples={old} holds no step from {start} to {end}"
+        )
     for step in sorted(logs[0].keys() & logs[1].keys()):
         if logs[0][step] != logs[1][step]:
-            yield Parting(step + 1, "other examples were served")
+            yield Difference(step + 1, "other examples were served")
 
 
 def _logged(path: Path, start: int, end: int) -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
-    for line in path.read_text().splitlines():
-        if start <= int(line.partition("\t")[0]) < end:
-            found.setdefault(int(line.partition("\t")[0]), set()).add(line)
+    try:
+        for line in path.read_text().splitlines():
+            if start <= (step := int(line.partition("\t")[0])) < end:
+                found.setdefault(step, set()).add(line)
+    except (OSError, ValueError) as error:
+        raise RunError(
+            ExitCode.BAD_FLAG, f"--log_examples={path} is no example log: {error}"
+        ) from error
     return found
 
 
