@@ -72,6 +72,7 @@ CONFIG = {
     "plateau.patience": f"{RUNS}_the_rate_drops_where_the_metric_stops_getting_better",
     "plateau.min_delta": f"{RUNS}_a_change_below_min_delta_is_no_improvement",
     "plateau.min_scale": f"{RUNS}_the_rate_drops_where_the_metric_stops_getting_better",
+    "trackers": f"{RUNS}_a_tracker_is_told_every_line",
     "ema_decay": f"{AVERAGED}nothing_of_training",
 }
 

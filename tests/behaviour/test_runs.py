@@ -37,6 +37,11 @@ def test_training_is_logged_at_its_interval(found):
     assert found["boundaries"]["logged"] == [5, 8, 10, 12]
 
 
+def test_a_tracker_is_told_every_line(found):
+    assert found["boundaries"]["tracked"] == 4
+    assert found["plateau"]["tracked"] == 0
+
+
 def test_evaluation_comes_at_its_interval_and_before_training(found):
     assert found["boundaries"]["evaluated"] == [0, 3, 6, 9, 12]
 

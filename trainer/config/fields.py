@@ -134,6 +134,8 @@ class TrainConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
     """Further optimizers by role."""
+    trackers: tuple[PartConfig, ...] = ()
+    """Custom classes that are told what `metrics.jsonl` says, by the chief."""
     plateau: PlateauConfig = PlateauConfig()
     ema_decay: float = 0.0
     """Of a running average of the weights, which is evaluated and exported; 0: the last weights."""
@@ -154,6 +156,7 @@ UNESSENTIAL_FIELDS = frozenset(
         "keep_checkpoints",
         "keep_best_metric",
         "keep_best_mode",
+        "trackers",
     }
 )
 

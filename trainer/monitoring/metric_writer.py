@@ -4,15 +4,17 @@ import contextlib
 import errno
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from common import strict_json
+from trainer.config import PartConfig
 from trainer.monitoring.console import Bar, Lines, make_console
 from trainer.monitoring.metrics_port import Counts, MetricsPort
+from trainer.monitoring.trackers import Follower, follow
 from trainer.storage.failures import local_io
 
 _ERRNO = {
@@ -84,7 +86,9 @@ class Writers:
         lines: JsonlWriter | None,
         board: TensorBoardWriter | None,
         console: Lines | Bar | None,
+        *,
         port: MetricsPort | None = None,
+        followers: Sequence[Follower] = (),
     ) -> None:
         self.workdir = workdir
         self._lines = lines
@@ -92,6 +96,7 @@ class Writers:
         self._board = board
         self._console = console
         self._port = port
+        self._followers = followers
 
     def progress(self, step: int, loss: float, steps_per_second: float) -> None:
         """Show how far the run is."""
@@ -126,6 +131,8 @@ class Writers:
         with _writing(self.workdir):
             for writer in self._writers:
                 writer.close()
+        for follower in self._followers:  # they read what the others have written
+            follower.close()
         if self._console:
             self._console.close()
 
@@ -137,6 +144,7 @@ def make_writers(
     is_chief: bool,
     metrics_port: int = 0,
     counts: Counts = dict,
+    trackers: Sequence[PartConfig] = (),
 ) -> Writers:
     """Return the writers of this process.
 
@@ -146,14 +154,17 @@ def make_writers(
         is_chief: workers that are not the chief write no file.
         metrics_port: where Prometheus scrapes this worker; 0: nowhere.
         counts: see `MetricsPort`.
+        trackers: of the config; the chief tells them.
     """
     port = MetricsPort(metrics_port, counts) if metrics_port else None
     if not is_chief:
-        return Writers(workdir, None, None, None, port)
+        return Writers(workdir, None, None, None, port=port)
     with _writing(workdir):
         jsonl = JsonlWriter(workdir / "metrics.jsonl")
         board = TensorBoardWriter(workdir / "tensorboard")
-    return Writers(workdir, jsonl, board, make_console(total_steps), port)
+    console = make_console(total_steps)
+    followers = follow(trackers, workdir)
+    return Writers(workdir, jsonl, board, console, port=port, followers=followers)
 
 
 @contextlib.contextmanager

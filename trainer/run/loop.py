@@ -78,6 +78,7 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             is_chief=is_chief,
             metrics_port=port_of(request.metrics_port, request.placement.cluster),
             counts=checkpoints.counts,
+            trackers=request.config.trackers,
         )
         stack.callback(writers.close)
         profiler = Profiler(request.profile, folder.path / "tensorboard")
