@@ -22,6 +22,7 @@ class ExitCode(enum.IntEnum):
     DONE = 0, "done", "nothing to do"
     BAD_FLAG = 64, "bad flag", "correct the command line"
     BAD_DATA = 65, "data corrupt, or every checkpoint corrupt", "repair or replace the named file"
+    PARTED = 66, "`verify`: a replay came out otherwise", "look at what the last line says differs"
     BUG = 70, "bug, or divergence after the rollback budget", "read the log above the last line"
     BAD_CONFIG = (
         78,
@@ -36,6 +37,11 @@ class ExitCode(enum.IntEnum):
     )
     PEER_LOST = 201, "peer lost", "restart all workers; look at the worker that left first"
     HANG = 202, "hang, or start-up deadline", "read the stacks in the log of the worker named"
+    CORRUPTED = (
+        203,
+        "silent data corruption: a replica holds another state",
+        "start the same command to go on; have the memory or the card of that replica looked at",
+    )
 
     @property
     def retriable(self) -> bool:

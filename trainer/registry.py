@@ -60,6 +60,8 @@ REGULARIZERS = {
     "elastic_net": "keras.regularizers:L1L2",
 }
 
+TRACKERS: dict[str, str] = {}
+"""None comes with the trainer: a custom one is a class, see `monitoring.trackers.Tracker`."""
 METRICS = {
     "accuracy": "keras.metrics:SparseCategoricalAccuracy",
     "balanced_accuracy": "trainer.metrics.balanced_accuracy:BalancedAccuracy",

@@ -88,6 +88,13 @@ def _strategy(spec: JobSpec) -> tuple[str, ...]:
     return ("--strategy=mirrored",) if spec.kind == "gpu" else ("--strategy=cpu",)
 
 
+def metrics_flag(spec: JobSpec) -> tuple[str, ...]:
+    """The trainer's port of metrics: the one that the PodMonitor scrapes."""
+    if not spec.pod_monitor or trainer_args.value(spec.args, "metrics_port") is not None:
+        return ()
+    return (f"--metrics_port={spec.pod_monitor}",)
+
+
 def shared_memory_gib(spec: JobSpec) -> int:
     """Size of /dev/shm, GiB, or 0 for the runtime's 64 MiB: NCCL between GPUs needs more."""
     return min(4 * spec.devices, 16) if spec.kind == "gpu" and spec.devices > 1 else 0

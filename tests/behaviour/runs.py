@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.chaos.harness import logged_steps, saved_steps
+from tests.run import schemas
 from trainer import DatasetConfig, OptimizerConfig, PartConfig, RunError, TrainConfig, train
 from trainer.config import PlateauConfig
 
@@ -48,6 +49,7 @@ RUNS = {
         log_every_steps=5, eval_every_steps=3, eval_before_training=True,
         checkpoint_every_steps=4, keep_checkpoints=2,
         plateau=PlateauConfig("loss", patience=2, min_delta=1e6),
+        trackers=(PartConfig("tests.monitoring.listing:Listing"),),
     ),
     "augmented": config(
         train_steps=1, eval_before_training=True, augment=(PartConfig("pad_and_crop"),)
@@ -93,8 +95,11 @@ def run(config: TrainConfig, workdir: pathlib.Path) -> dict[str, Any]:
         error = failure.reason
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     skipped = workdir / "skipped.jsonl"
+    tracked = workdir.parent / f"{workdir.name}-listing.jsonl"
     return {
         "error": error,
+        "tracked": tracked.read_text().count("train/loss") if tracked.exists() else 0,
+        "faults": schemas.faults(workdir),
         "logged": logged_steps(workdir, "train/"),
         "evaluated": logged_steps(workdir, "eval/"),
         "saved": saved_steps(workdir),

@@ -32,6 +32,8 @@ CONFIG = {
     "eval_every_steps": f"{RUNS}_evaluation_comes_at_its_interval_and_before_training",
     "eval_before_training": f"{RUNS}_evaluation_comes_at_its_interval_and_before_training",
     "checkpoint_every_steps": f"{RUNS}_checkpoints_come_at_their_interval_and_the_newest_are_kept",
+    "digest_every_steps": "tests/chaos/test_corruption.py"
+    "::test_a_flipped_bit_is_noticed_and_named_and_the_run_ends_same",
     "keep_checkpoints": f"{RUNS}_checkpoints_come_at_their_interval_and_the_newest_are_kept",
     "checkpoint_every_secs": "tests/run/test_saves.py::test_a_fixed_interval_is_kept",
     "keep_best_metric": f"{RUNS}_the_best_checkpoint_by_the_metric_and_mode_is_kept",
@@ -89,6 +91,7 @@ CONFIG = {
     "stop.min_delta": f"{RULE}[min_delta]",
     "stop.after": f"{RULE}[after]",
     "stop.max_hours": f"{STOPS}_hours_that_are_over_end_a_run_and_it_stays_ended",
+    "trackers": f"{RUNS}_a_tracker_is_told_every_line",
     "ema_decay": f"{AVERAGED}nothing_of_training",
 }
 
@@ -114,6 +117,7 @@ TRAINER = {
     "compile_cache": CACHE,
     "log_examples": CACHE,
     "profile": TRACED,
+    "metrics_port": "tests/monitoring/test_metrics_port.py::test_a_run_is_scraped_while_it_trains",
     "startup_deadline_secs": "tests/behaviour/test_trainer_flags.py::"
     "test_a_worker_waits_for_its_peers_as_long_as_was_asked",
     "hang_deadline_secs": "tests/chaos/test_hang.py::test_blocked_save",

@@ -28,8 +28,18 @@ def test_an_operation_may_use_as_many_threads_as_was_asked(printed):
     assert printed["threads"] == runs.THREADS
 
 
+@pytest.mark.parametrize("name", runs.RUNS)
+def test_programs_can_read_what_a_run_writes(found, name):
+    assert found[name]["faults"] == []
+
+
 def test_training_is_logged_at_its_interval(found):
     assert found["boundaries"]["logged"] == [5, 8, 10, 12]
+
+
+def test_a_tracker_is_told_every_line(found):
+    assert found["boundaries"]["tracked"] == 4
+    assert found["plateau"]["tracked"] == 0
 
 
 def test_evaluation_comes_at_its_interval_and_before_training(found):

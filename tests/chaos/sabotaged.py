@@ -268,6 +268,26 @@ def has_a_broken_card_on_worker_1() -> None:
     has_a_broken_card("1")
 
 
+def flips_a_bit() -> None:
+    """No bug: what bad memory does, once, to a weight of the last replica after step 20."""
+    from trainer.run import steps
+
+    task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
+    real, to_flip = steps.advance, [0] if task.get("index", 1) else []
+
+    def advance(session, state, *others):
+        if state.step >= 20 and to_flip:
+            to_flip.clear()
+            first = next(iter(session.task.state().values()))
+            copy = session.strategy.experimental_local_results(first._value)[-1]
+            bits = copy.numpy()
+            bits.view("uint32").flat[7] ^= 1 << 21
+            copy.assign(bits)
+        return real(session, state, *others)
+
+    steps.advance = advance
+
+
 def does_not_compile() -> None:
     """No bug: what XLA raises for a program that it cannot compile, on every worker."""
 

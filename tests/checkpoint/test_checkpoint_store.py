@@ -47,6 +47,17 @@ def test_steps_sort_as_numbers(tmp_path: Path) -> None:
     assert store.newest_valid()[0] == tmp_path / "step_1000000000"
 
 
+def test_what_may_be_spoiled_is_set_aside_and_not_gone_back_to(tmp_path: Path) -> None:
+    store = checkpoint.Store(tmp_path, keep=9)
+    for step in (4, 8, 12):
+        store.save(state(step), meta(step), verified=False)
+    store.distrust(after=4)
+    assert [path.name for path in tmp_path.glob("step_*")] == [one.name_of(4)]
+    assert store.newest_valid()[0] == tmp_path / one.name_of(4)
+    assert len(list(tmp_path.glob("damaged_step_*"))) == 2
+    assert store.whole() == {4: tmp_path / one.name_of(4)}
+
+
 def test_leftovers_are_swept(tmp_path: Path) -> None:
     store = checkpoint.Store(tmp_path)
     (tmp_path / f"{one.PARTIAL}{one.name_of(3)}").mkdir()

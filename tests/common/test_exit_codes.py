@@ -18,7 +18,7 @@ def test_retriable_means_at_least_128() -> None:
         assert code.retriable == (code >= 128)
         assert (judge_exit(code) in (Verdict.IGNORE, Verdict.COUNT)) == code.retriable
         assert (code in PERMANENT_CODES) == (code != 0 and not code.retriable)
-    assert {int(code) for code in ExitCode if code.retriable} == {143, 200, 201, 202}
+    assert {int(code) for code in ExitCode if code.retriable} == {143, 200, 201, 202, 203}
     assert IGNORED_CODES == (ExitCode.STOPPED,)
 
 

@@ -56,10 +56,13 @@ def test_steps_count_with_the_time_of_their_call():
         now[0] += 5.0
     with ledger.spend("other"):
         now[0] += 0.3
+    rate = {"steps_per_second": 100 / 1.196}
     assert times.read() == pytest.approx(
-        {"step_ms_p50": 2.0, "step_ms_p99": 500.0, "data_ms": 1.0, "host_ms": 3.0}
+        rate | {"step_ms_p50": 2.0, "step_ms_p99": 500.0, "data_ms": 1.0, "host_ms": 3.0}
     )
     assert times.read() == {}
+    times.add(0.001, 10)  # what came before the last line does not count
+    assert times.read()["steps_per_second"] == pytest.approx(1000)
 
 
 def test_calls_end_at_both_ends_of_the_span():

@@ -45,6 +45,7 @@ REFUSED = [
     (["--config.train_steps=0", WORKDIR], 78, "exactly one"),
     (["--config.epochs=-2", WORKDIR], 78, "epochs=-2"),
     (["--config.epochs=1e999", WORKDIR], 78, "config.epochs=inf must be finite"),
+    (["--config.loss.args.x=[1,NaN]", WORKDIR], 78, "config.loss.args.x.1=nan must be finite"),
     (["--config.epochs=1e300", WORKDIR], 78, "config.epochs=1e+300"),
     (["--config.epochs=1e308", WORKDIR], 78, "config.epochs=1e+308"),
     ([f"--config.train_steps={'9' * 23}", WORKDIR], 78, "the run must end before"),

@@ -98,7 +98,9 @@ LONE = [
     ),
     *(
         ("cpu", "Job", f"{_RULES}.{rule}.onExitCodes.values", with_(code), f"{code} leads to {end}")
-        for (rule, end), code in itertools.product(((1, "Ignore"), (2, "Fail")), (200, 201, 202))
+        for (rule, end), code in itertools.product(
+            ((1, "Ignore"), (2, "Fail")), (200, 201, 202, 203)
+        )
     ),
     ("jobset", "JobSet", f"{_POLICY}.maxRestarts", -1, "maxRestarts: no failure would"),
     ("jobset", "JobSet", f"{_POLICY}.restartStrategy", DELETE, "restartStrategy: "),

@@ -24,6 +24,7 @@ FOLLOWS = {
     2: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
     64: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
     65: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
+    66: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
     70: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
     78: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
     126: (Verdict.FAIL, "FailJob", "FailIndex", "FailJob"),
@@ -33,6 +34,7 @@ FOLLOWS = {
     200: (Verdict.COUNT, "Count", "Count", "Count"),
     201: (Verdict.COUNT, "Count", "Count", "Count"),
     202: (Verdict.COUNT, "Count", "Count", "Count"),
+    203: (Verdict.COUNT, "Count", "Count", "Count"),
 }
 
 
@@ -62,7 +64,7 @@ def test_what_follows_a_code_is_what_the_table_says(code):
 )
 def test_the_rules_are_these_and_no_others(rules, actions):
     disrupted = {"onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    codes = [[143], [1, 2, 64, 65, 70, 78, 126, 127]]
+    codes = [[143], [1, 2, 64, 65, 66, 70, 78, 126, 127]]
     exits = [
         {"onExitCodes": {"containerName": "trainer", "operator": "In", "values": values}}
         for values in codes

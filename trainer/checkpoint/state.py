@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from common import strict_json
 from common.exit_codes import ExitCode, RunError
 
 State = Mapping[str, np.ndarray]
+_NOT_FINITE = "not_finite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Meta:
 
     def to_json(self) -> str:
         """Return the text of `meta.json`; floats keep every bit."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
+        told = dataclasses.asdict(self)
+        return strict_json.dumps(told, indent=1, instead=lambda x: {_NOT_FINITE: str(x)})
 
     @classmethod
     def from_json(cls, text: str) -> "Meta":
@@ -52,7 +55,7 @@ class Meta:
             ValueError: the text is no JSON.
             TypeError: it is not the fields of a meta.
         """
-        return cls(**json.loads(text))
+        return cls(**json.loads(text, object_hook=_not_finite))
 
 
 def match(state: State, expected: Mapping[str, Any], where: str) -> None:
@@ -90,6 +93,10 @@ def digest(state: State, step: int) -> str:
         hashed.update(np.ascontiguousarray(value).tobytes())
     hashed.update(f"step {step}".encode())
     return hashed.hexdigest()
+
+
+def _not_finite(values: dict[str, Any]) -> Any:
+    return float(values[_NOT_FINITE]) if values.keys() == {_NOT_FINITE} else values
 
 
 def evaluated(state: State) -> dict[str, np.ndarray]:

@@ -59,6 +59,15 @@ class Store:
         """Return the steps of all checkpoints, newest first."""
         return [one.step_of(name) for name in self._names()]
 
+    def whole(self) -> dict[int, Path]:
+        """Return step -> folder, here, of every checkpoint that is whole."""
+        found = {one.step_of(name): name for name in self._names()}
+        return {
+            step: self.folder / name
+            for step, name in found.items()
+            if (self._bring(name) or one.damage(self.folder / name)) is None
+        }
+
     def sweep(self) -> None:
         """Remove what an interrupted save left, and set damaged checkpoints aside."""
         for path in self.folder.glob(f"{one.PARTIAL}*"):
@@ -68,6 +77,15 @@ class Store:
                 with local_io(self.folder, "--workdir"):
                     path.rename(_free_name(path))
         self._damaged.clear()
+
+    def distrust(self, after: int) -> None:
+        """Set aside the checkpoints of later steps than `after`, though they are whole."""
+        for name in self._names():
+            if one.step_of(name) > after:
+                self._damaged.append(self.folder / name)
+                if self._url:
+                    storage.mirror_delete(f"{self._url}/{name}")
+        self.sweep()
 
     def save(
         self, state: State, meta: Meta, *, verified: bool, also_keep: Iterable[int] = ()

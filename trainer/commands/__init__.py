@@ -12,6 +12,9 @@ Command = Callable[[Sequence[str]], None]
 COMMANDS = {
     "new": ("trainer.template.new:main", "write a custom experiment into a folder"),
     "compare": ("trainer.commands.compare:main", "runs side by side, and how their configs differ"),
+    "verify": ("trainer.commands.verify:main", "make steps of a run again, and compare"),
+    "diverge": ("trainer.commands.diverge:main", "where two runs part for the first time, and why"),
+    "runs": ("trainer.commands.runs:main", "all runs below a folder or a bucket"),
     "predict": ("trainer.commands.predict:main", "what a model makes of images or a TFRecord"),
     "export": ("trainer.commands.export:main", "the trained model as .keras and SavedModel"),
     "evaluate": (

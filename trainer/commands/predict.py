@@ -1,6 +1,5 @@
 """`python -m trainer predict RUN INPUT`: outputs of the trained model, one JSON object a line."""
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common import strict_json
 from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser, add_checkpoint
 from trainer.data.info import Feature
@@ -42,7 +42,7 @@ def main(args: Sequence[str]) -> None:
         )
     _check_fits(restored, name, flags.workdir)
     names, values = read(flags.input, name, restored.info.features[name])
-    lines = [json.dumps(line) for line in _lines(names, outputs(restored, values))]
+    lines = [strict_json.dumps(line) for line in _lines(names, outputs(restored, values))]
     text = "\n".join(lines) + "\n"
     if flags.to:
         with local_io(flags.to, "--to"):

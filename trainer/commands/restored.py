@@ -102,11 +102,16 @@ def read_config(folder: workdir.Workdir) -> TrainConfig:
     """Return the config of the run in a workdir.
 
     Raises:
-        RunError: BAD_FLAG where there is none.
+        RunError: BAD_FLAG where there is none, BAD_DATA where its config cannot be read.
     """
     if (plain := folder.config()) is None:
         raise RunError(
             ExitCode.BAD_FLAG,
             f"{folder.shown} holds no run: config.json is missing; give a --workdir",
         )
-    return from_plain(TrainConfig, plain)
+    try:
+        return from_plain(TrainConfig, plain)
+    except RunError as error:
+        raise RunError(
+            ExitCode.BAD_DATA, f"{folder.shown}/config.json: {error.reason}; restore it"
+        ) from error

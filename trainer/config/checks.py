@@ -26,6 +26,7 @@ _NOT_NEGATIVE = (
     "epochs",
     "eval_every_steps",
     "checkpoint_every_steps",
+    "digest_every_steps",
     "max_skipped_steps",
     "max_rollbacks",
 )

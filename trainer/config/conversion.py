@@ -151,7 +151,7 @@ def _literal(text: str) -> Any:
 def _convert(kind: Any, value: Any, where: str) -> Any:  # noqa: PLR0911 - one return a kind of type
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
-        return value
+        return _finite(value, where)
     if origin in (types.UnionType, typing.Union):
         return _convert_either(args, value, where)
     if origin is typing.Literal:
@@ -169,6 +169,16 @@ def _convert(kind: Any, value: Any, where: str) -> Any:  # noqa: PLR0911 - one r
             raise _wrong(where, value, "a mapping such as {}")
         return {k: _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
     return _scalar(kind, value, where)
+
+
+def _finite(value: Any, where: str) -> Any:
+    """Return a free value as it is; config.json has no word for a number that is not finite."""
+    items = value.items() if isinstance(value, Mapping) else ()
+    for name, item in items or (enumerate(value) if isinstance(value, list | tuple) else ()):
+        _finite(item, f"{where}.{name}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _wrong(where, value, "finite")
+    return value
 
 
 def _convert_either(kinds: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -155,6 +155,8 @@ class TrainConfig:
     """Evaluate the first weights too; no plateau and no best checkpoint begins there."""
     checkpoint_every_steps: int = 1000
     """0: only at the end."""
+    digest_every_steps: int = 1000
+    """Hash the state, and compare it across replicas; also where a checkpoint is due. 0: never."""
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept."""
     checkpoint_every_secs: float | Literal["auto"] = 0.0
@@ -183,6 +185,8 @@ class TrainConfig:
     optimizer: OptimizerConfig = OptimizerConfig()
     optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
     """Further optimizers by role."""
+    trackers: tuple[PartConfig, ...] = ()
+    """Custom classes that are told what `metrics.jsonl` says, by the chief."""
     plateau: PlateauConfig = PlateauConfig()
     init: InitConfig = InitConfig()
     stop: StopConfig = StopConfig()
@@ -203,10 +207,12 @@ UNESSENTIAL_FIELDS = frozenset(
         "eval_before_training",
         "checkpoint_every_steps",
         "checkpoint_every_secs",
+        "digest_every_steps",
         "keep_checkpoints",
         "keep_best_metric",
         "keep_best_mode",
         "stop.max_hours",
+        "trackers",
     }
 )
 

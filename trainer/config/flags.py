@@ -41,6 +41,7 @@ flags.DEFINE_string("log_examples", "", "file for step<TAB>microbatch<TAB>exampl
 flags.register_validator("log_examples", lambda path: "://" not in path, "name a local file")
 
 flags.DEFINE_string("profile", "", "START:STEPS, traced for TensorBoard into the workdir")
+flags.DEFINE_integer("metrics_port", 0, "serve /metrics for Prometheus; 0: nowhere", 0, 65000)
 flags.DEFINE_float("startup_deadline_secs", 600, "until workers meet, and training begins", 1)
 flags.DEFINE_float("hang_deadline_secs", 1800, "longest that any later phase may take", 1)
 
@@ -49,7 +50,7 @@ GROUPS = {
     "try it first": ("dry_run", "fast_dev_run", "overfit_batches", "assume_topology"),
     "where": ("strategy", "cpu_replicas", "tpu"),
     "data and traces": ("stage_dir", "stage_bytes", "compile_cache", "log_examples", "profile"),
-    "deadlines": ("startup_deadline_secs", "hang_deadline_secs"),
+    "monitoring": ("metrics_port", "startup_deadline_secs", "hang_deadline_secs"),
 }
 _FIELD = "--config."
 _UNITS = ("train_steps", "epochs")
@@ -80,7 +81,7 @@ def help_text(commands: str) -> str:
     Args:
         commands: the verbs, one a line.
     """
-    groups = "".join(f"\n{title}:\n{''.join(map(_line, names))}" for title, names in GROUPS.items())
+    groups = "".join(f"{title}:\n{''.join(map(_line, names))}" for title, names in GROUPS.items())
     return (
         "python -m trainer --config=NAME_OR_FILE --workdir=DIR [--config.FIELD=VALUE ...]\n"
         f"or one of these, each with --help:\n{commands}{groups}\n"

@@ -32,6 +32,8 @@ def names(config: TrainConfig) -> Iterator[tuple[str, Mapping[str, str], str]]:
         yield "regularizer.name", registry.REGULARIZERS, config.regularizer.name
     for index, metric in enumerate(config.metrics):
         yield f"metrics[{index}].name", registry.METRICS, metric.name
+    for index, tracker in enumerate(config.trackers):
+        yield f"trackers[{index}].name", registry.TRACKERS, tracker.name
     for index, change in enumerate(config.augment):
         yield f"augment[{index}].name", registry.AUGMENTS, change.name
     optimizers = {"optimizer": config.optimizer}

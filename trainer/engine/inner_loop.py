@@ -90,6 +90,21 @@ class InnerLoop:
         """Return the seconds so far that steps waited for their examples."""
         return self._pipeline.waited()
 
+    def microbatches(self, step: int) -> Microbatches:
+        """Return what the only replica gets for one step."""
+        prepared = self._pipeline.prepare(step, 1)
+
+        @tf.function(autograph=False)
+        def select() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            selected = self._pipeline.select(prepared, tf.constant(0))
+            first = tf.constant(0, tf.int64)
+            batch, weights = self._pipeline.batch(selected, first, self._num_microbatches)
+            positions = self._positions(tf.constant(step, tf.int64), first, weights.shape)
+            return self._preprocess(batch, positions), weights
+
+        batch, weights = select()
+        return Microbatches(batch, weights, tf.constant(0, tf.int64), tf.constant(step, tf.int64))
+
     def trace_anew(self) -> tf.Graph:
         """Return the graph of a call, traced again; nothing is run."""
         numbers = (tf.constant(0, tf.int64), tf.constant(1))

@@ -2,16 +2,19 @@
 
 import contextlib
 import errno
-import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from common import strict_json
+from trainer.config import PartConfig
 from trainer.monitoring.console import Bar, Lines, make_console
+from trainer.monitoring.metrics_port import Counts, MetricsPort
+from trainer.monitoring.trackers import Follower, follow
 from trainer.storage.failures import local_io
 
 _ERRNO = {
@@ -37,9 +40,9 @@ class JsonlWriter:
     def __init__(self, path: pathlib.Path) -> None:
         self._file = path.open("a", encoding="utf-8")
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
+    def write(self, step: int, values: Mapping[str, float | str]) -> None:
         """Append one line and hand it to the operating system."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.write(strict_json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -85,19 +88,27 @@ class Writers:
     def __init__(
         self,
         workdir: pathlib.Path,
-        writers: list[MetricWriter],
+        lines: JsonlWriter | None,
         board: TensorBoardWriter | None,
         console: Lines | Bar | None,
+        *,
+        port: MetricsPort | None = None,
+        followers: Sequence[Follower] = (),
     ) -> None:
         self.workdir = workdir
-        self._writers = [*writers, board] if board else writers
+        self._lines = lines
+        self._writers: list[MetricWriter] = [w for w in (lines, board, port) if w]
         self._board = board
         self._console = console
+        self._port = port
+        self._followers = followers
 
     def progress(self, step: int, loss: float, steps_per_second: float) -> None:
         """Show how far the run is."""
         if self._console:
             self._console.progress(step, loss, steps_per_second)
+        if self._port:
+            self._port.progress(step, loss)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Record `values` everywhere; the disk may refuse, see `local_io`."""
@@ -106,6 +117,12 @@ class Writers:
                 writer.write(step, values)
         if self._console:
             self._console.write(step, values)
+
+    def note(self, step: int, facts: Mapping[str, str]) -> None:
+        """Record what is no number, which charts have no place for: in `metrics.jsonl` alone."""
+        if self._lines:
+            with _writing(self.workdir):
+                self._lines.write(step, facts)
 
     def draw(self, step: int, make_pictures: Callable[[], Mapping[str, np.ndarray]]) -> None:
         """Record what is to be seen, uint8[height, width, channels], for TensorBoard."""
@@ -125,18 +142,40 @@ class Writers:
         with _writing(self.workdir):
             for writer in self._writers:
                 writer.close()
+        for follower in self._followers:  # they read what the others have written
+            follower.close()
         if self._console:
             self._console.close()
 
 
-def make_writers(workdir: pathlib.Path, total_steps: int, *, is_chief: bool) -> Writers:
-    """Return the writers of this process: none on workers that are not the chief."""
+def make_writers(
+    workdir: pathlib.Path,
+    total_steps: int,
+    *,
+    is_chief: bool,
+    metrics_port: int = 0,
+    counts: Counts = dict,
+    trackers: Sequence[PartConfig] = (),
+) -> Writers:
+    """Return the writers of this process.
+
+    Args:
+        workdir: folder of the run.
+        total_steps: of the run.
+        is_chief: workers that are not the chief write no file.
+        metrics_port: where Prometheus scrapes this worker; 0: nowhere.
+        counts: see `MetricsPort`.
+        trackers: of the config; the chief tells them.
+    """
+    port = MetricsPort(metrics_port, counts) if metrics_port else None
     if not is_chief:
-        return Writers(workdir, [], None, None)
+        return Writers(workdir, None, None, None, port=port)
     with _writing(workdir):
         jsonl = JsonlWriter(workdir / "metrics.jsonl")
         board = TensorBoardWriter(workdir / "tensorboard")
-    return Writers(workdir, [jsonl], board, make_console(total_steps))
+    console = make_console(total_steps)
+    followers = follow(trackers, workdir)
+    return Writers(workdir, jsonl, board, console, port=port, followers=followers)
 
 
 @contextlib.contextmanager

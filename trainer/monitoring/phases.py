@@ -120,9 +120,10 @@ class StepTimes:
         self._calls.append((secs_per_step, num_steps))
 
     def read(self) -> dict[str, float]:
-        """Return ms a step since this was last read; nothing where no call was made.
+        """Return the pace since this was last read; nothing where no call was made.
 
         Returns:
+            "steps_per_second" of the inner loop, waiting for examples included; and ms a step:
             "step_ms_p50" and "step_ms_p99" of the inner loop; "data_ms", the part of it that waits
             for examples; "host_ms", what passes between the calls, saves and evaluation left out.
         """
@@ -133,7 +134,8 @@ class StepTimes:
         waits = {n: (self._booked[n] - secs) / num_steps for n, secs in booked.items()}
         spread = {f"step_ms_p{q}": _quantile(calls, num_steps * q / 100) for q in (50, 99)}
         named = {**spread, **{f"{name}_ms": secs for name, secs in waits.items()}}
-        return {name: 1e3 * secs for name, secs in named.items()}
+        rate = num_steps / sum(secs * count for secs, count in calls)
+        return {"steps_per_second": rate, **{name: 1e3 * secs for name, secs in named.items()}}
 
     def _waits(self) -> dict[str, float]:
         seconds = self.phases.ledger.seconds

@@ -1,5 +1,6 @@
 """Reads what a run left in its workdir; standard library only."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -46,22 +47,35 @@ def read_run(folder: Path) -> RunFiles:
             ExitCode.BAD_FLAG, f"{folder} holds no run: config.json is missing; give a --workdir"
         )
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = dict(json.loads((folder / "config.json").read_text()))
         parent = Parent.from_plain(config.pop("parent")) if "parent" in config else None
-        summary_file, metrics_file = folder / "summary.json", folder / "metrics.jsonl"
-        summary = json.loads(summary_file.read_text()) if summary_file.is_file() else {}
-        lines = metrics_file.read_text().splitlines() if metrics_file.is_file() else []
+        summary_file = folder / "summary.json"
+        summary = dict(json.loads(summary_file.read_text())) if summary_file.is_file() else {}
+        lines = read_lines(folder / "metrics.jsonl")
         return RunFiles(folder.resolve().name, config, summary, _curves(lines), parent)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             ExitCode.BAD_DATA, f"{folder} cannot be read: {error}; restore its files"
         ) from error
 
 
-def _curves(lines: list[str]) -> Curves:
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a `metrics.jsonl`; a last one that is just being written is left out.
+
+    Raises:
+        ValueError: another line is no JSON.
+    """
+    text = path.read_text() if path.is_file() else ""
+    *lines, last = text.split("\n")
+    found = [json.loads(line) for line in lines]
+    with contextlib.suppress(ValueError):
+        found.append(json.loads(last))
+    return found
+
+
+def _curves(lines: list[dict[str, Any]]) -> Curves:
     curves: Curves = {}
-    for line in lines:
-        values = json.loads(line)
+    for values in lines:
         for name, value in values.items():
             if name != "step" and isinstance(value, (int, float)):
                 curves.setdefault(name, []).append((values["step"], value))

@@ -26,7 +26,8 @@ padding:.7rem .9rem}
 align-items:start}.sides>div{overflow-x:auto}
 figure{margin:0}svg{width:100%;display:block}
 svg text{font-size:10.5px;fill:var(--soft)}.grid{stroke:var(--line)}
-.legend{color:var(--soft)}.legend span{margin-right:1rem;white-space:nowrap}
+.legend{color:var(--soft);max-height:9.5rem;overflow-y:auto}
+.legend span{margin-right:1rem;white-space:nowrap}
 .legend b{color:var(--ink);font-weight:500;font-variant-numeric:tabular-nums}
 .legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.35rem;
 vertical-align:-1px}
@@ -36,5 +37,8 @@ vertical-align:-1px}
 .worst figure{font-size:12px;line-height:1.35}img{image-rendering:pixelated;max-width:100%}
 .worst img{width:96px;border:1px solid var(--line);border-radius:4px}
 .columns{columns:420px 2;column-gap:3rem}.columns table{width:100%}
+.wide{overflow-x:auto}
+input{font:inherit;width:100%;max-width:420px;margin:1rem 0;padding:.4rem .6rem;color:inherit;
+background:var(--card);border:1px solid var(--line);border-radius:6px}
 .bar{display:flex;height:1.4rem;border-radius:6px;overflow:hidden;margin:.4rem 0}
 """

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 Points = Sequence[tuple[float, float]]
 COLORS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#4b5563")
 _WIDTH, _HEIGHT = 320, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 10, 24
 _WANTED = 4
 
 
@@ -47,17 +47,46 @@ def line_chart(title: str, lines: Mapping[str, Points], *, log: bool = False) ->
     low, high = _widened(min(*ys, *y_ticks), max(*ys, *y_ticks))
     y = Axis(low, high, _HEIGHT - _BOTTOM, _TOP + _BOTTOM - _HEIGHT, log)
     x_ticks = [t for t in round_numbers(min(xs), max(xs)) if x.low <= t <= x.high]
-    drawn = "".join(_line(p, x, y, COLORS[i % 8]) for i, p in enumerate(kept.values()))
+    drawn = "".join(
+        f'<g data-name="{html.escape(name)}">{_line(p, x, y, COLORS[i % 8])}</g>'
+        for i, (name, p) in enumerate(kept.items())
+    )
     names = "".join(
-        f'<span><i style="background:{COLORS[i % 8]}"></i>{html.escape(name)} '
-        f"<b>{points[-1][1]:.4g}</b></span>"
+        f'<span data-name="{html.escape(name)}"><i style="background:{COLORS[i % 8]}"></i>'
+        f"{html.escape(name)} <b>{points[-1][1]:.4g}</b></span>"
         for i, (name, points) in enumerate(kept.items())
     )
+    return _figure(title, f"{_grid(x, x_ticks, y, y_ticks)}{drawn}", names)
+
+
+def scatter(title: str, points: Mapping[str, tuple[float, float]]) -> str:
+    """Return a figure with one point for each name.
+
+    Values of x that span two powers of ten and more, as learning rates do, lie by their powers.
+    """
+    kept = {n: p for n, p in points.items() if all(map(math.isfinite, p))}
+    if not kept:
+        return ""
+    xs, ys = ([p[i] for p in kept.values()] for i in (0, 1))
+    log = min(xs) > 0 and max(xs) >= 100 * min(xs)
+    x_ticks = _powers(min(xs), max(xs)) if log else round_numbers(min(xs), max(xs))
+    y_ticks = round_numbers(min(ys), max(ys))
+    x = Axis(*_widened(min(*xs, *x_ticks), max(*xs, *x_ticks)), _LEFT,
+             _WIDTH - _LEFT - _RIGHT, log)  # fmt: skip
+    y = Axis(y_ticks[0], y_ticks[-1], _HEIGHT - _BOTTOM, _TOP + _BOTTOM - _HEIGHT)
+    drawn = "".join(
+        f'<circle data-name="{html.escape(name)}" cx="{x.place(a):.1f}" cy="{y.place(b):.1f}" '
+        f'r="4" fill="{COLORS[0]}" fill-opacity=".7"/>'
+        for name, (a, b) in kept.items()
+    )
+    return _figure(title, f"{_grid(x, x_ticks, y, y_ticks)}{drawn}")
+
+
+def _figure(title: str, drawn: str, legend: str = "") -> str:
     return (
         f"<figure><figcaption>{html.escape(title)}</figcaption>"
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{html.escape(title)}">'
-        f"{_grid(x, x_ticks, y, y_ticks)}{drawn}</svg>"
-        f'<p class="legend">{names}</p></figure>'
+        f"{drawn}</svg>" + (f'<p class="legend">{legend}</p>' if legend else "") + "</figure>"
     )
 
 

@@ -89,6 +89,7 @@ def render(
                 page.section("Plan", page.table(plan)),
                 page.section("Environment", page.table(_lineage(run, machine))),
             ),
+            page.section("Certificate", page.table(page.flat(run.summary.get("certificate", {})))),
             page.section("Config", page.columns(page.table(page.flat(run.config)))),
         ],
     )
@@ -121,7 +122,10 @@ def _first_numbers(run: RunFiles) -> list[tuple[str, Any]]:
     summary = run.summary
     kind = next((kind for kind in page.KINDS if summary.get(kind)), "")
     facts = [
-        (f"{page.KINDS[kind]} {name.replace('_', ' ')}", float(f"{value:.4g}"))
+        (
+            f"{page.KINDS[kind]} {name.replace('_', ' ')}",
+            "not finite" if value is None else float(f"{value:.4g}"),
+        )
         for name, value in first_of(summary.get(kind, {})).items()
     ]
     rate = f"{summary.get('examples_per_second', 0):,.0f}"

@@ -66,7 +66,12 @@ class Boundary:
 def next_boundary(config: TrainConfig, plan: Plan, step: int, max_steps: int) -> int:
     """Return the first step after `step` at which something is due, at most `max_steps` away."""
     boundaries = [plan.total_steps, plan.epoch_end(step), step + max_steps]
-    every = (config.log_every_steps, config.eval_every_steps, config.checkpoint_every_steps)
+    every = (
+        config.log_every_steps,
+        config.eval_every_steps,
+        config.checkpoint_every_steps,
+        config.digest_every_steps,
+    )
     boundaries += [(step // n + 1) * n for n in every if n]
     return min(boundaries)
 
@@ -82,6 +87,14 @@ def evaluation_is_due(config: TrainConfig, plan: Plan, step: int) -> bool:
         return config.eval_before_training
     every = config.eval_every_steps
     return step == plan.total_steps or (step % every == 0 if every else ends_epoch(plan, step))
+
+
+def digest_is_due(config: TrainConfig, plan: Plan, step: int) -> bool:
+    """Whether the replicas are compared: at intervals, before regular saves, and at the end."""
+    if not (config.digest_every_steps and step):
+        return False
+    every = (config.digest_every_steps, config.checkpoint_every_steps)
+    return step == plan.total_steps or any(n and step % n == 0 for n in every)
 
 
 def ends_epoch(plan: Plan, step: int) -> bool:

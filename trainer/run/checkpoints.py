@@ -35,6 +35,7 @@ class Checkpoints:
         phases: of the process.
         code: of this process.
         clock: monotonic seconds.
+        num_saves: of this process.
     """
 
     request: Request
@@ -42,6 +43,7 @@ class Checkpoints:
     phases: Phases
     code: Code = dataclasses.field(default_factory=Code)
     clock: Callable[[], float] = time.monotonic
+    num_saves: int = 0
     _saved: checkpoint.Meta | None = None
     """What was last written or restored."""
     _is_durable: bool = False
@@ -59,6 +61,18 @@ class Checkpoints:
             return asked
         mtbf = self.phases.ledger.mean_time_between_failures
         return max(LEAST_SECS, young_interval(self.saver.save_secs, mtbf))
+
+    def counts(self) -> dict[str, float]:
+        """Return what has happened to the run: "saves", "restarts", "goodput", "seconds/BUCKET"."""
+        told = self.phases.ledger.report()
+        seconds = {f"seconds/{name}": secs for name, secs in told["seconds"].items()}
+        restarts = told["attempts"] - 1
+        return {
+            "saves": self.num_saves,
+            "restarts": restarts,
+            "goodput": told["goodput"],
+            **seconds,
+        }
 
     def restore(
         self, session: Session, usable: Callable[[int], bool] = lambda _: True
@@ -120,6 +134,7 @@ class Checkpoints:
             # A copy on the host: what the thread writes, no later step changes.
             save(session.read_state(), meta, self._also_keep(state))
         self._saved, self._is_durable, self._saved_at = meta, durable, self.clock()
+        self.num_saves += 1
 
     def _also_keep(self, state: RunState) -> list[int]:
         """Return the regular saves that a rollback may need, and the best."""

@@ -38,6 +38,7 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         log_examples=FLAGS.log_examples,
         profile=profile.parse(FLAGS.profile),
         accept_code_change=FLAGS.accept_code_change,
+        metrics_port=FLAGS.metrics_port,
     )
     check_workdir()
     return request

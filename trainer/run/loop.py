@@ -13,6 +13,7 @@ from trainer import failpoints
 from trainer.cluster import peers
 from trainer.cluster.consensus import Consensus
 from trainer.monitoring.metric_writer import Writers, make_writers
+from trainer.monitoring.metrics_port import port_of
 from trainer.monitoring.phases import Phases, StepTimes
 from trainer.monitoring.profile import Profiler
 from trainer.monitoring.stop import StopSignal, stopped
@@ -28,6 +29,7 @@ from trainer.run import (
 )
 from trainer.run.boundaries import Asked, Boundary
 from trainer.run.checkpoints import Checkpoints, open_checkpoints
+from trainer.run.corruption import Comparison
 from trainer.run.request import Request
 from trainer.run.session import Session, open_session
 from trainer.run.state import RunState
@@ -84,17 +86,30 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
 
         # Train. Seconds are booked as training from here on.
         phases.ledger.begin(state.step)
-        writers = make_writers(folder.path, total_steps, is_chief=is_chief)
+        writers = make_writers(
+            folder.path,
+            total_steps,
+            is_chief=is_chief,
+            metrics_port=port_of(request.metrics_port, request.placement.cluster),
+            counts=checkpoints.counts,
+            trackers=request.config.trackers,
+        )
         stack.callback(writers.close)
         profiler = Profiler(request.profile, folder.path / "tensorboard")
         stack.callback(profiler.close)
-        max_secs = 3600 * request.config.stop.max_hours
-        boundary = Boundary(stop, consensus, StepTimes(phases), check_lock, max_secs)
-        state = train(session, state, checkpoints, boundary, writers=writers, profiler=profiler)
+        boundary = Boundary(
+            stop, consensus, StepTimes(phases), check_lock, 3600 * request.config.stop.max_hours
+        )
+        comparison = Comparison(session, checkpoints, consensus, state.step)
+        state = train(
+            session, state, checkpoints, boundary, comparison, writers=writers, profiler=profiler
+        )
 
-        # Finish. The save before the summary: a summary vouches for a state that can be restored.
         if state.is_over(request.plan):
             steps.refuse_idle(state, request.config)
+        comparison.confirm(state)
+
+        # Finish. The save before the summary: a summary vouches for a state that can be restored.
         failpoints.reach("loop.before_last_save")
         checkpoints.save_last(session, state)
         with phases.phase("end", book="save"):
@@ -102,10 +117,7 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             if is_chief:
                 summary.publish(report, session, folder, writers)
                 folder.publish()
-        # Leave together: the chief hosts the service whose end the others would complain about.
-        with phases.phase("leave", book="peers"):
-            consensus.wait_for_all()
-            peers.wait_until_gone(request.placement.cluster)
+        leave_together(consensus, phases)
     if report["status"] == "stopped":
         raise stopped(state.step, total_steps, folder.shown)
     return report
@@ -116,6 +128,7 @@ def train(
     state: RunState,
     checkpoints: Checkpoints,
     boundary: Boundary,
+    comparison: Comparison,
     *,
     writers: Writers,
     profiler: Profiler,
@@ -130,11 +143,16 @@ def train(
             return state
         stopping.note_end(state, request.plan, time_is_up=asked is Asked.TIME_IS_UP)
 
-        # 2. Log. Before the evaluation: a metric of it may move the rate that this line shows.
+        # 2. Compare the replicas. Before anything is written of a state that one of them may have
+        #    spoiled.
+        if comparison.is_due(state):
+            writers.note(state.step, comparison.digests(state))
+
+        # 3. Log. Before the evaluation: a metric of it may move the rate that this line shows.
         if summary.log_is_due(session, state):
             writers.write(state.step, summary.log_line(session, state, times))
 
-        # 3. Evaluate. Before the save, which then holds what follows from the numbers: the best
+        # 4. Evaluate. Before the save, which then holds what follows from the numbers: the best
         #    step, and the rate. A signal ends it half way; after the restart it is still due.
         if evaluation.is_due(session, state):
             with phases.phase("evaluate"):
@@ -147,27 +165,34 @@ def train(
             if state.ended:
                 continue  # the step that became the last one is logged like any other
 
-        # 4. Save. After all that changes the state at this step, so that nothing is done twice.
+        # 5. Save. After all that changes the state at this step, so that nothing is done twice.
         checkpoints.save_if_due(session, state)
 
-        # 5. End. Only here: the last step is logged and evaluated like any other.
-        if state.is_over(request.plan):
+        # 6. End. Only here: the last step is logged and evaluated like any other.
+        if state.is_over(request.plan) or 0 < request.until <= state.step:
             return state
 
-        # 6. Train up to the next boundary: the one call in which the devices work.
+        # 7. Train up to the next boundary: the one call in which the devices work.
         skipped = steps.advance(session, state, times, profiler)
 
         #    Who was frozen in it for long may have been taken for dead: it writes nothing more.
         boundary.check_lock()
 
-        # 7. Say which steps were left out, before a rollback may end the run for them.
+        # 8. Say which steps were left out, before a rollback may end the run for them.
         if skipped.reasons and request.is_chief:
             steps.report(skipped.reasons, request, writers.workdir)
         if skipped.too_many:
             state = steps.roll_back(session, state, checkpoints, boundary.consensus)
 
-        # 8. Show how far the run is. Last, for it shows the state that was just reached.
+        # 9. Show how far the run is. Last, for it shows the state that was just reached.
         if (loss := state.mean_loss) is not None:
             writers.progress(state.step, loss, times.steps_per_second)
         if profiler.has_ended():
             writers.write(state.step, summary.profile_line(session, times))
+
+
+def leave_together(consensus: Consensus, phases: Phases) -> None:
+    """Wait for all: the chief hosts the service whose end the others would complain about."""
+    with phases.phase("leave", book="peers"):
+        consensus.wait_for_all()
+        peers.wait_until_gone(consensus.cluster)

@@ -27,6 +27,8 @@ class Request:
         log_examples: file that lists the examples of every step; empty: none.
         profile: steps that are traced.
         accept_code_change: go on from a checkpoint that other code has written.
+        metrics_port: where Prometheus scrapes the first worker of a host; 0: nowhere.
+        until: step after which a replay stops, as if by a signal; 0: at the last one.
     """
 
     config: TrainConfig
@@ -36,6 +38,8 @@ class Request:
     log_examples: str = ""
     profile: Span = NOTHING
     accept_code_change: bool = False
+    metrics_port: int = 0
+    until: int = 0
 
     @property
     def is_chief(self) -> bool:
@@ -51,6 +55,7 @@ def make_request(
     log_examples: str = "",
     profile: Span = NOTHING,
     accept_code_change: bool = False,
+    metrics_port: int = 0,
 ) -> Request:
     """Check that config, placement and data fit together.
 
@@ -61,6 +66,7 @@ def make_request(
         log_examples: see `Request`.
         profile: see `Request`.
         accept_code_change: see `Request`.
+        metrics_port: see `Request`.
 
     Raises:
         RunError: with the first thing that is wrong.
@@ -84,7 +90,9 @@ def make_request(
     if overfit_batches:
         info = _few_batches(info, overfit_batches, config.global_batch_size)
     plan = make_plan(config, info)
-    return Request(config, info, plan, placement, log_examples, profile, accept_code_change)
+    return Request(
+        config, info, plan, placement, log_examples, profile, accept_code_change, metrics_port
+    )
 
 
 def first_examples(split: Split, count: int) -> Split:

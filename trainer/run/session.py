@@ -15,6 +15,7 @@ from trainer.data.info import Split
 from trainer.data.serving.input_pipeline import make_pipeline
 from trainer.engine import audit, gpu_kernels, metric_states
 from trainer.engine.inner_loop import InnerLoop
+from trainer.engine.replica_hashes import make_hashes
 from trainer.engine.step import make_eval_step, make_train_step, zero_sums
 from trainer.plan import microbatches_per_replica
 from trainer.report.samples import Pictures, make_samples
@@ -34,6 +35,7 @@ class Session:
         task: the training problem, with its state.
         train: (first step, number of steps) -> their sums.
         evaluate: the same over padded batches of the evaluation split, or None.
+        hashes: of every variable on every replica: () -> int64[R, variables].
         rate_scale: factor on every learning rate, lowered on a plateau.
         pictures: draws what the task shows of itself: () -> name -> uint8[height, width, C].
     """
@@ -43,6 +45,7 @@ class Session:
     task: Task
     train: InnerLoop
     evaluate: InnerLoop | None
+    hashes: Callable[[], np.ndarray]
     rate_scale: keras.Variable
     pictures: Callable[[], Pictures]
 
@@ -90,7 +93,9 @@ def open_session(request: Request, *, is_for_training: bool = True) -> Session:
         evaluate = _loop(request, distribution, task, state, info.evaluation, training=False)
     loop = train or evaluate
     assert loop is not None  # noqa: S101 - one of both is asked for
-    return Session(request, distribution, task, loop, evaluate, rate_scale, make_samples(task))
+    hashes = make_hashes(distribution, task.state())
+    samples = make_samples(task)
+    return Session(request, distribution, task, loop, evaluate, hashes, rate_scale, samples)
 
 
 def _loop(

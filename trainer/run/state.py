@@ -38,6 +38,7 @@ class RunState:
         evaluation: metrics of the last evaluation.
         logged_step: at which `train` was logged; what is due and was not done is done on resume.
         evaluated_step: at which `evaluation` was made; -1: none yet.
+        digested_step: at which the replicas were last compared.
         plateau: of drop on plateau.
         best: the best value of `keep_best_metric`.
         best_step: its step.
@@ -57,6 +58,7 @@ class RunState:
     evaluation: dict[str, float] = dataclasses.field(default_factory=dict)
     logged_step: int = 0
     evaluated_step: int = -1
+    digested_step: int = 0
     plateau: PlateauState = dataclasses.field(default_factory=PlateauState)
     best: float | None = None
     best_step: int = 0

@@ -68,10 +68,12 @@ def advance(session: Session, state: RunState, times: StepTimes, profiler: Profi
     config, plan = session.request.config, session.request.plan
     if boundaries.ends_epoch(plan, state.step):
         state.totals = None  # only now: until here the log could still want those of the epoch
-    # Three bounds: a call is short, so that a signal acts; it does not run over what is traced; and
-    # it ends where something is due.
+    # Bounds: a call is short, so that a signal acts; it does not run over what is traced, nor over
+    # the end of a replay; and it ends where something is due.
     most = boundaries.steps_per_call(times.secs_per_step, MAX_STEPS_PER_CALL)
     most = profiler.span.most(state.step, most)
+    if until := session.request.until:
+        most = min(most, until - state.step)
     num_steps = boundaries.next_boundary(config, plan, state.step, most) - state.step
     with times.call(num_steps, session.train.waited), profiler.call(state.step, num_steps):
         sums = session.train(state.step, num_steps)

@@ -1,12 +1,12 @@
 """What a run says of itself in numbers: a line of the log, a profile, and the end."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-from common import files
+from common import files, strict_json
 from trainer import checkpoint, failpoints, lineage, version
+from trainer.certificate import certificate
 from trainer.engine import exchange, flops
 from trainer.monitoring.metric_writer import Writers
 from trainer.monitoring.phases import StepTimes
@@ -31,16 +31,16 @@ def log_line(session: Session, state: RunState, times: StepTimes) -> dict[str, f
     state.train = evaluation.results(state.totals, session.task.metrics, int(state.totals["steps"]))
     state.logged_step = state.step
     plan = session.request.plan
-    rate = times.steps_per_second * plan.batch_size
-    timed = {
-        "examples_per_second_per_replica": rate / session.strategy.num_replicas_in_sync,
-        **times.read(),
-    }
+    timed, rates = times.read(), {}
+    if "steps_per_second" in timed:
+        rate = timed.pop("steps_per_second") * plan.batch_size
+        timed["examples_per_second_per_replica"] = rate / session.strategy.num_replicas_in_sync
+        rates["examples_per_second"] = rate
     return {
         **{f"train/{name}": value for name, value in state.train.items()},
         "learning_rate": float(session.task.optimizers["main"].learning_rate),
         "epoch": plan.epochs_done(state.step),
-        "examples_per_second": rate,
+        **rates,
         **{f"time/{name}": value for name, value in timed.items()},
     }
 
@@ -88,13 +88,15 @@ def summarize(
     is_cut = evaluation.is_due(session, state) or log_is_due(session, state)
     status = "stopped" if is_cut else state.status(request.plan)
     goodput = ledger.report()
+    digest = checkpoint.digest(session.read_state(), state.step)
+    sources = lineage.summarized(code.files())
     return {
         "step": state.step,
         "status": status,
         "ended_by": {"done": "", "stopped": "signal"}.get(status, state.ended),
         "train": state.train,
         "eval": state.evaluation,
-        "state_digest": checkpoint.digest(session.read_state(), state.step),
+        "state_digest": digest,
         "examples_per_second": times.steps_per_second * request.plan.batch_size,
         "replicas": session.strategy.num_replicas_in_sync,
         "virtual_replicas": request.config.virtual_replicas,
@@ -104,7 +106,8 @@ def summarize(
             "train": times.seconds,
         },
         "goodput": goodput,
-        "code": lineage.summarized(code.files()),
+        "code": sources,
+        "certificate": certificate(request.config, sources, request.info.fingerprint(), digest),
         "kernels": version.kernels(),
         "parent": state.parent and state.parent.to_plain(),
         "changes": [dataclasses.asdict(change) for change in state.changes],
@@ -134,5 +137,5 @@ def _goodput_line(goodput: dict[str, Any]) -> dict[str, float]:
 def _write(path: Path, summary: dict[str, Any]) -> None:
     """Write `summary.json` into the folder `path`; it appears whole."""
     with local_io(path, "--workdir"):
-        text = json.dumps(summary, indent=2) + "\n"
+        text = strict_json.dumps(summary, indent=2) + "\n"
         files.write_text(path / "summary.json", text, durable=True)

@@ -20,6 +20,7 @@ _SMALL_FILES = (
     "config.json",
     "metrics.jsonl",
     "goodput.json",
+    "trackers.json",
     "skipped.jsonl",
     "summary.json",
     "report.html",

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-from typing import Any
 
 import tensorflow as tf
 
@@ -30,20 +29,12 @@ class ExampleLog:
         with local_io(path, "--log_examples"):
             path.parent.mkdir(parents=True, exist_ok=True)
 
-    def watch(self, pipeline: Any) -> Any:
-        """Return the pipeline, writing whatever it prepares."""
-        prepare = pipeline.prepare
+    def write(self, first_step: int, num_steps: int) -> None:
+        """Append the examples of a call that is about to run."""
+        for step in range(first_step, first_step + num_steps):
+            self._write(step)
 
-        def logged(first_step: int, num_steps: int) -> Any:
-            for step in range(first_step, first_step + num_steps):
-                self.write(step)
-            return prepare(first_step, num_steps)
-
-        pipeline.prepare = logged
-        return pipeline
-
-    def write(self, step: int) -> None:
-        """Append the examples of one step."""
+    def _write(self, step: int) -> None:
         ids = self._batches.serve(tf.constant(step, tf.int64)).ids.numpy().tolist()
         lines = [
             f"{step}\t{place // self._batches.microbatch_size}\t{example}\n"

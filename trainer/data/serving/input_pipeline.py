@@ -67,12 +67,10 @@ def make_pipeline(
     if serve == "resident":
         arrays = load(info, split, stage)
         rows = MAX_STEPS_PER_CALL if seed is not None else min(MAX_STEPS_PER_CALL, num_steps)
-        pipeline: Any = ResidentPipeline(strategy, arrays, batches, rows)
-    else:
-        visits = order.reading_order(num_steps * batch_size)
-        plan = ReadPlan(info, split, info.features, visits, stage)
-        pipeline = StreamPipeline(ExampleReader(plan), batches, num_steps)
-    return log.watch(pipeline) if log else pipeline
+        return ResidentPipeline(strategy, arrays, batches, rows, log)
+    visits = order.reading_order(num_steps * batch_size)
+    plan = ReadPlan(info, split, info.features, visits, stage)
+    return StreamPipeline(ExampleReader(plan), batches, num_steps, log)
 
 
 def serve_mode(

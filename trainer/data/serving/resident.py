@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.info import Arrays
+from trainer.data.serving.example_log import ExampleLog
 from trainer.data.serving.order import Batches
 
 
@@ -17,6 +18,7 @@ class ResidentPipeline:
         arrays: feature -> [N, ...].
         batches: that are served.
         rows: most steps in one call.
+        log: of what is served, or None.
     """
 
     def __init__(
@@ -25,9 +27,11 @@ class ResidentPipeline:
         arrays: Arrays,
         batches: Batches,
         rows: int,
+        log: ExampleLog | None = None,
     ) -> None:
         self._strategy = strategy
         self._batches = batches
+        self._log = log
         self._rows = rows
         self._tensors = {name: self._place(array) for name, array in arrays.items()}
         # One graph for all of it: what nobody asks of the order is not worked out.
@@ -35,6 +39,8 @@ class ResidentPipeline:
 
     def prepare(self, first_step: int, num_steps: int) -> Any:
         """Return ids and weights [rows, B] of the call, and the tensors they point into."""
+        if self._log:
+            self._log.write(first_step, num_steps)
         ids, weights = self._served(tf.constant(first_step, tf.int64), tf.constant(num_steps))
         return ids, weights, self._tensors
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.data.serving.example_log import ExampleLog
 from trainer.data.serving.order import Batches
 from trainer.data.serving.reading import ExampleReader
 from trainer.data.serving.wait_clock import WaitClock
@@ -22,11 +23,19 @@ class StreamPipeline:
         reader: of the examples.
         batches: that are served.
         num_steps: in all; nothing is read for later ones.
+        log: of what is served, or None.
     """
 
-    def __init__(self, reader: ExampleReader, batches: Batches, num_steps: int) -> None:
+    def __init__(
+        self,
+        reader: ExampleReader,
+        batches: Batches,
+        num_steps: int,
+        log: ExampleLog | None = None,
+    ) -> None:
         self._reader = reader
         self._batches = batches
+        self._log = log
         self._num_steps = num_steps
         self._next_step = -1
         self._iterator: Any = None
@@ -34,6 +43,8 @@ class StreamPipeline:
 
     def prepare(self, first_step: int, num_steps: int) -> Any:
         """Return the iterator, standing at `first_step`."""
+        if self._log:
+            self._log.write(first_step, num_steps)
         if first_step != self._next_step:
             self._iterator = None  # ends the reading ahead before files are opened anew
             self._iterator = iter(self._pipeline(first_step))

@@ -1,0 +1,73 @@
+"""R23: a replica whose memory went wrong is noticed, named, and left out of the result."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.chaos.harness import finish, metric_lines, must_fail, pair, run, saved_steps
+from trainer.run.corruption import furthest, minority
+
+EVERY = 4
+FLIPPED = "main/000/sequential"
+
+
+def _check_corrupted(workdir: Path, digest: str, *, every: int = EVERY) -> None:
+    args = ("--cpu_replicas=2", f"--config.digest_every_steps={every}")
+    worker = run(workdir, *args, sabotage="flips_a_bit")
+    assert worker.wait() == 203, worker.output
+    _check_line(worker.last_line, "replica 1 of 2 differs")
+    assert saved_steps(workdir)[-1] <= 20 + EVERY
+    assert finish(workdir, *args) == digest
+    _check_digests(workdir)
+
+
+def _check_line(line: str, who: str) -> None:
+    assert who in line
+    assert "/kernel" in line
+    step = int(line.partition(" at step ")[2].partition(" ")[0])
+    assert 20 < step <= 20 + EVERY
+
+
+def _check_digests(workdir: Path) -> None:
+    lines = [line for line in metric_lines(workdir) if "digest" in line]
+    steps = [line["step"] for line in lines]
+    assert steps == sorted({*range(4, 61, 4), *range(6, 61, 6)})
+    assert len({line["digest"] for line in lines}) == len(lines)
+
+
+def test_a_flipped_bit_is_noticed_and_named_and_the_run_ends_same(
+    tmp_path: Path, digest: str
+) -> None:
+    _check_corrupted(tmp_path / "run", digest)
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_of_a_worker_is_noticed_and_named(tmp_path: Path, digest: str) -> None:
+    args = (f"--config.digest_every_steps={EVERY}",)
+    with pair(tmp_path / "run", *args, sabotage="flips_a_bit") as workers:
+        assert [worker.wait() for worker in workers] == [203, 203], workers[0].output
+        for worker in workers:
+            _check_line(worker.last_line, "replica 1 of 2 (worker 1, localhost:")
+    assert finish(tmp_path / "run", *args) == digest
+
+
+def test_sabotage_a_flipped_bit_without_the_check_is_not_noticed(
+    tmp_path: Path, digest: str
+) -> None:
+    with must_fail():
+        _check_corrupted(tmp_path / "run", digest, every=0)
+
+
+def test_of_three_the_one_that_differs_is_named() -> None:
+    rows = np.array([[1, 2], [1, 3], [1, 2]])
+    assert minority(rows) == [1]
+    assert minority(rows[:2]) == []  # either may be right
+    assert minority(np.array([[1], [1], [2], [2]])) == []
+
+
+def test_what_is_furthest_from_a_replay_went_wrong() -> None:
+    truth = np.zeros(3, np.float32)
+    assert furthest(np.array([[0, 0.1, 0], [0, 0.1, np.nan]]), truth) == [1]
+    assert furthest(np.array([[0, 0.2, 0], [0, 0.1, 0]]), truth) == [0]
+    assert furthest(np.array([[0, 0.1, 0], [0.1, 0, 0]]), truth) == []

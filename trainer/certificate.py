@@ -1,0 +1,44 @@
+"""What a result can be checked by later: digests of all that it depends on, and of the result."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from trainer import version
+from trainer.config import TrainConfig, essential_difference
+from trainer.config.conversion import to_plain
+
+_VERSIONS = ("lockstep", "python", "tensorflow", "keras", "numpy")
+
+
+def certificate(
+    config: TrainConfig, code: Mapping[str, Any], data: str, state_digest: str
+) -> dict[str, Any]:
+    """Return "config", "code", "data" and "state" as digests, "parent", "versions" and "kernels".
+
+    Args:
+        config: of the run.
+        code: as `lineage.summarized` tells it.
+        data: fingerprint of the data.
+        state_digest: of the last step.
+    """
+    installed = version.environment()
+    return {
+        "config": config_digest(config),
+        "code": code["digest"],
+        "data": data,
+        "parent": None,
+        "versions": {name: installed[name] for name in _VERSIONS},
+        "kernels": version.kernels(),
+        "state": state_digest,
+    }
+
+
+def config_digest(config: TrainConfig) -> str:
+    """Return SHA-256 of what a config sets otherwise than by default and computes something else.
+
+    A field that a later version adds, and a field that only says how a run is watched, do not
+    change it.
+    """
+    told = "\n".join(essential_difference({}, to_plain(config)))
+    return hashlib.sha256(told.encode()).hexdigest()

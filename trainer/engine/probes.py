@@ -1,0 +1,88 @@
+"""What happens inside of one step, as hashes in order: inputs, layers, loss, gradients."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.engine import scopes
+from trainer.engine.replica_hashes import hash_of
+from trainer.engine.step import Microbatches, ReplicaStep, StepPlan
+from trainer.engine.virtual_replica import VirtualReplicaState, gradient_fn
+from trainer.task import LossFn, Task, Variables
+
+Hashes = dict[str, tf.Tensor]
+
+
+class ProbedStep(ReplicaStep):
+    """A step that also makes each of its microbatches alone, and hashes all on the way."""
+
+    def __init__(self, task: Task, plan: StepPlan, microbatches: Microbatches) -> None:
+        super().__init__(task, plan, microbatches)
+        self.hashes: Hashes = {}
+
+    def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor | None]:
+        """See `task.Replica`."""
+        state, hashed = VirtualReplicaState(self._task), self._plan.is_compiled
+        values = [tf.convert_to_tensor(v.value) for v in state.carried]
+        made = gradient_fn(self._task, loss_fn, variables, hashed=hashed)
+        inputs = self._microbatches.inputs(self._plan, self._num_calls)
+        for number in range(self._microbatches.weights.shape[0]):
+            one = tf.nest.map_structure(lambda x, v=number: x[v], inputs)
+            place = f"gradient {self._num_calls}, microbatch {number}"
+            for name, feature in one[0].items():
+                self._note(f"{place}: feature {name}", feature)
+            with _calls_of_layers() as calls:
+                out = made(values, one, self._microbatches.step)
+            for name, tensor in calls:
+                self._note(f"{place}: layer {name}", tensor)
+            self._note(f"{place}: loss", out["sums"]["loss"])
+            # Backwards, as they are computed: the last layer comes first.
+            for index, grad in reversed(out["grads"].items()):
+                self._note(f"{place}: gradient of {variables[index].path}", grad)
+        return super().gradient(loss_fn, variables)
+
+    def _note(self, name: str, tensor: tf.Tensor) -> None:
+        if tensor.dtype != tf.string and tensor.shape.is_fully_defined():
+            self.hashes.setdefault(name, hash_of(tensor))
+
+
+def probe(task: Task, plan: StepPlan, microbatches: Microbatches) -> dict[str, int]:
+    """Make one step, all microbatches on one replica, and write nothing.
+
+    Returns:
+        What is computed, in its order -> hash of it.
+    """
+
+    @tf.function(autograph=False)
+    def run() -> Hashes:
+        step = ProbedStep(task, plan, microbatches)
+        with scopes.step_scope(task, tf.stack([plan.stream(0), -1 - microbatches.step])):
+            task.train_step(step)
+        names.extend(step.hashes)
+        return step.hashes
+
+    names: list[str] = []
+    made = run()
+    return {name: int(made[name]) for name in names}  # a function returns them sorted
+
+
+@contextlib.contextmanager
+def _calls_of_layers() -> Iterator[list[tuple[str, Any]]]:
+    """Note what every layer returns meanwhile: the innermost first."""
+    calls: list[tuple[str, Any]] = []
+    real = keras.layers.Layer.__call__
+
+    def call(self: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        out = real(self, *args, **kwargs)
+        tensors = [t for t in tf.nest.flatten(out) if tf.is_tensor(t)]
+        calls.extend((self.path or self.name, tensor) for tensor in tensors)
+        return out
+
+    keras.layers.Layer.__call__ = call
+    try:
+        yield calls
+    finally:
+        keras.layers.Layer.__call__ = real

@@ -1,0 +1,82 @@
+"""A hash of every variable on every replica: whoever holds something else went wrong in silence.
+
+Replicas compute the same update, each from its own copy of the state. A bit that memory or a card
+has flipped in one of them stays there, and through the sums of gradients it spoils all of them.
+"""
+
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_ROW = 1 << 14
+# Odd, so that a change of one element always changes the hash: an odd number divides no power of
+# two. A bit generator of NumPy gives the same numbers in every version.
+_WEIGHTS = (np.random.Philox(key=0).random_raw(2 * _ROW) | np.uint64(1)).view(np.int64)
+_INTEGERS = {1: tf.int8, 2: tf.int16, 4: tf.int32, 8: tf.int64}
+
+
+def hash_of(value: tf.Tensor) -> tf.Tensor:
+    """Return an int64 scalar: the sum of all bits, as integers, times weights, modulo 2^64.
+
+    Sums of integers are exact, so that no device, no order and no number of threads changes it.
+
+    Args:
+        value: of static shape, of any dtype of numbers.
+    """
+    bits = _bits(value)
+    whole = bits.shape[0] // _ROW * _ROW
+    columns, rows = _WEIGHTS[:_ROW], np.resize(_WEIGHTS[_ROW:], whole // _ROW + 1)
+    sums = tf.reduce_sum(tf.reshape(bits[:whole], [-1, _ROW]) * columns, axis=1)
+    rest = tf.reduce_sum(bits[whole:] * columns[: bits.shape[0] - whole])
+    return tf.reduce_sum(sums * rows[:-1]) + rest * rows[-1]
+
+
+def make_hashes(
+    strategy: tf.distribute.Strategy, state: Mapping[str, keras.Variable]
+) -> Callable[[], np.ndarray]:
+    """Return a function that gives int64[R, variables]: the same on every worker.
+
+    Every worker has to call it.
+
+    Args:
+        strategy: with R replicas.
+        state: name -> variable, in the order of the hashes.
+    """
+
+    def on_replica() -> tf.Tensor:
+        mine = tf.stack([hash_of(tf.convert_to_tensor(v.value)) for v in state.values()])
+        if strategy.num_replicas_in_sync == 1:
+            return mine[tf.newaxis]
+        return tf.distribute.get_replica_context().all_gather(mine[tf.newaxis], axis=0)
+
+    @tf.function(autograph=False)
+    def gather() -> tf.Tensor:
+        return strategy.experimental_local_results(strategy.run(on_replica))[0]
+
+    return lambda: gather().numpy()
+
+
+def gathered(strategy: tf.distribute.Strategy, variable: keras.Variable) -> np.ndarray:
+    """Return the copies of a variable on all replicas: [R, ...]; every worker has to call it."""
+
+    @tf.function(autograph=False)
+    def gather() -> tf.Tensor:
+        made = strategy.run(
+            lambda: tf.distribute.get_replica_context().all_gather(
+                tf.convert_to_tensor(variable.value)[tf.newaxis], axis=0
+            )
+        )
+        return strategy.experimental_local_results(made)[0]
+
+    copies: np.ndarray = gather().numpy()
+    return copies
+
+
+def _bits(value: tf.Tensor) -> tf.Tensor:
+    if value.dtype == tf.bool:
+        value = tf.cast(value, tf.int8)
+    return tf.cast(
+        tf.reshape(tf.bitcast(value, _INTEGERS.get(value.dtype.size, tf.int64)), [-1]), tf.int64
+    )
