@@ -39,13 +39,26 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         profile=profile.parse(FLAGS.profile),
         accept_code_change=FLAGS.accept_code_change,
     )
-    if not (FLAGS.workdir or FLAGS.dry_run or FLAGS.fast_dev_run):
-        raise RunError(ExitCode.BAD_FLAG, "--workdir is missing: the folder of the run")
+    check_workdir()
     return request
 
 
-def _parse(argv: Sequence[str]) -> TrainConfig:
-    """Return the config that the command line asks for; the flags of the run stay in FLAGS."""
+def check_workdir() -> None:
+    """Refuse a run that has no folder, and needs one.
+
+    Raises:
+        RunError: BAD_FLAG.
+    """
+    if not (FLAGS.workdir or FLAGS.dry_run or FLAGS.fast_dev_run):
+        raise RunError(ExitCode.BAD_FLAG, "--workdir is missing: the folder of the run")
+
+
+def read_flags(argv: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what is asked of the config; the flags of the run stay in FLAGS.
+
+    Raises:
+        RunError: BAD_FLAG.
+    """
     settings, others = take_fields(argv)
     try:
         rest = FLAGS(others)
@@ -53,6 +66,12 @@ def _parse(argv: Sequence[str]) -> TrainConfig:
         raise RunError(ExitCode.BAD_FLAG, str(error)) from error
     if len(rest) > 1:
         raise RunError(ExitCode.BAD_FLAG, f"{rest[1]!r} is not a flag; flags begin with --")
+    return settings
+
+
+def _parse(argv: Sequence[str]) -> TrainConfig:
+    """Return the config that the command line asks for."""
+    settings = read_flags(argv)
     # The experiment may use TensorFlow as soon as it is imported: what the command line tells is
     # known then; what the config tells, only behind that.
     told = dict(settings).get("intra_op_threads", "")
