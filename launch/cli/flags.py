@@ -94,7 +94,12 @@ LOGS = (
     Flag("follow", False, "go on until the job ends"),
     Flag("worker", -1, "one worker or trial; -1: all"),
 )
-LINT = (Flag("schemas", True, "check schemas too"),)
+LINT = (
+    Flag("schemas", True, "check schemas too"),
+    Flag("strict", False, "ask everyone for our style, and fail for warnings and style"),
+    Flag("cluster", False, "ask the cluster for what the files name and do not hold"),
+    *(flag for flag in BACKEND if flag.name in ("context", "namespace")),
+)
 DOCTOR = (Flag("path", (), "data folder or workdir to look for"),)
 
 

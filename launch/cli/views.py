@@ -12,7 +12,6 @@ from common.exit_codes import ExitCode, RunError
 from launch.backend import RETRY_BUDGET_SECS, Backend, Check, retry_transient
 from launch.spec import status
 from launch.spec.status import JobStatus
-from launch.spec.user_input import bad_flag, read_yaml
 
 _CODES = {"succeeded": 0, "failed": 1, "cancelled": 1, "lost": 1}
 _TIMEOUT = 124
@@ -158,25 +157,6 @@ def _check_path(path: str) -> Check:
     except OSError as error:
         return Check(f"path {path}", False, " ".join(str(error).split()))
     return Check(f"path {path}", exists, "exists" if exists else "does not exist (--path)")
-
-
-def lint_files(values: Namespace) -> int:
-    """Prints every fault of the manifests in files."""
-    from launch.lint import lint
-    from launch.lint.schemas import check_schemas
-    from launch.spec.documents import members
-
-    # Each file by itself: two that hold the same job are two versions of it, no name used twice.
-    files = [members(read_yaml(Path(file), file)) for file in values.operands]
-    if not any(files):
-        raise bad_flag(f"{', '.join(values.operands)}: no Kubernetes object is in there")
-    found = []
-    for parsed in files:
-        found += lint(parsed)
-        found += check_schemas(parsed) if values.schemas else []
-    page = "\n".join(map(str, found)) or "no faults"
-    show([dataclasses.asdict(one) for one in found], page, values)
-    return 1 if found else 0
 
 
 def _warn(line: str) -> None:

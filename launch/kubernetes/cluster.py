@@ -176,8 +176,36 @@ def path_of(document: Document) -> str:
     return f"{collection(document)}/{quote(document['metadata']['name'])}"
 
 
+# Of the kinds that manifests name: their API, and whether they belong to no namespace.
+_APIS = {
+    "PriorityClass": ("scheduling.k8s.io/v1", True),
+    "RuntimeClass": ("node.k8s.io/v1", True),
+    "StorageClass": ("storage.k8s.io/v1", True),
+    "IngressClass": ("networking.k8s.io/v1", True),
+    "PersistentVolume": ("v1", True),
+    "ClusterRole": ("rbac.authorization.k8s.io/v1", True),
+    "Role": ("rbac.authorization.k8s.io/v1", False),
+    "Deployment": ("apps/v1", False),
+    "StatefulSet": ("apps/v1", False),
+    "LocalQueue": ("kueue.x-k8s.io/v1beta2", False),
+    "ClusterQueue": ("kueue.x-k8s.io/v1beta2", True),
+    "ResourceFlavor": ("kueue.x-k8s.io/v1beta2", True),
+    "WorkloadPriorityClass": ("kueue.x-k8s.io/v1beta2", True),
+    "TrainingRuntime": ("trainer.kubeflow.org/v1alpha1", False),
+    "ClusterTrainingRuntime": ("trainer.kubeflow.org/v1alpha1", True),
+}
+
+
+def of_object(kind: str, namespace: str, name: str) -> str:
+    """The path of an object of any kind that a manifest names."""
+    version, everywhere = _APIS.get(kind, ("v1", False))
+    path = of_kind(version, kind, namespace)
+    path = path.replace(f"/namespaces/{quote(namespace)}", "") if everywhere else path
+    return f"{path}/{quote(name)}"
+
+
 def of_kind(version: str, kind: str, namespace: str) -> str:
     """The path of all objects of a kind in a namespace."""
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    plural = f"{kind.lower()}s".replace("ys", "ies")
+    plural = f"{kind.lower()}s".replace("ys", "ies").replace("sss", "sses")
     return f"{root}/namespaces/{quote(namespace)}/{plural}"

@@ -9,11 +9,20 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from launch.lint.workload import Finding, workloads
+from launch.lint.finding import Finding, error
+from launch.lint.pods import pods_of
 from launch.spec.documents import Document, title
 from launch.spec.user_input import bad_flag
 
 OLDEST = "1.33"
+# Versions that are still served beside the one whose schema is carried.
+_ALSO_SERVED = ("kueue.x-k8s.io/v1beta1",)
+_NAMES = (
+    "admissionregistration apiextensions apiregistration authentication authorization certificates "
+    "coordination discovery events flowcontrol.apiserver internal.apiserver networking node "
+    "rbac.authorization resource scheduling storage storagemigration"
+)
+_GROUPS = frozenset(_NAMES.split())
 
 
 @functools.cache
@@ -37,12 +46,17 @@ def versions() -> tuple[str, ...]:
 def check_schemas(documents: Sequence[Document]) -> Iterator[Finding]:
     """The first schema fault of every document for every version."""
     for document in documents:
-        if schema := custom_resources().get(str(document.get("kind"))):
-            yield from _check_custom(document, schema)
-            for workload in workloads(document):
+        kind, version = str(document.get("kind")), str(document.get("apiVersion") or "")
+        if not version or not document.get("kind"):
+            continue
+        if kind in custom_resources() and not _is_builtin(version):
+            if version not in _ALSO_SERVED:
+                yield from _check_custom(document, custom_resources()[kind])
+            for pods in pods_of(document):
                 head = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "inner"}}
-                yield from _check_builtin({**head, "spec": workload.job}, title(document))
-        elif {"apiVersion", "kind"} <= document.keys() and _is_builtin(str(document["apiVersion"])):
+                where = pods.of_document(pods.owner_path.removesuffix(".spec") + ":")
+                yield from _check_builtin({**head, "spec": pods.owner}, where)
+        elif _is_builtin(version):
             yield from _check_builtin(document, title(document))
 
 
@@ -54,21 +68,37 @@ def custom_resources() -> dict[str, dict[str, Any]]:
     return schemas
 
 
+def has_schema(version: str, kind: str) -> bool:
+    """Whether the fields of a kind can be checked."""
+    return is_known(version, kind) and version not in _ALSO_SERVED
+
+
+def is_known(version: str, kind: str) -> bool:
+    """Whether the rules know what a kind may refer to."""
+    return _is_builtin(version) or (kind in custom_resources() and "." in version)
+
+
 def _is_builtin(version: str) -> bool:
     """Whether Kubernetes itself defines this group; nobody knows the schemas of all others."""
     group, slash, _ = version.rpartition("/")
-    return not slash or "." not in group or group.endswith(".k8s.io")
+    return not slash or "." not in group or group.removesuffix(".k8s.io") in _GROUPS
 
 
 def _check_builtin(document: Document, where: str) -> Iterator[Finding]:
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped] # it has no stubs
 
+    faults = {}
     for version in versions():
         validator = _validator(version, str(document["apiVersion"]), str(document["kind"]))
         if validator is None:
-            yield Finding(where, f"Kubernetes {version} has no such kind", "check apiVersion, kind")
-        elif error := best_match(validator.iter_errors(document)):
-            yield _finding(where, error, f"see the schema of Kubernetes {version}")
+            yield error(where, f"Kubernetes {version} has no such kind", "check apiVersion, kind")
+        else:
+            faults[version] = best_match(validator.iter_errors(document))
+    for version, fault in faults.items():
+        # What one version lists as required and another does not has a default on the server.
+        defaulted = fault and fault.validator == "required" and None in faults.values()
+        if fault and not defaulted:
+            yield _finding(where, fault, f"see the schema of Kubernetes {version}")
 
 
 @functools.cache
@@ -105,11 +135,14 @@ def _folder(version: str) -> str:
 def _check_custom(document: Document, schema: dict[str, Any]) -> Iterator[Finding]:
     import jsonschema
 
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(document):
-        yield _finding(title(document), error, "see the definition of this kind")
+    # The server adds a status, and a flavor of no labels needs no spec.
+    document = {"spec": {}, **document} if document["kind"] == "ResourceFlavor" else document
+    document = {key: value for key, value in document.items() if key != "status"}
+    for fault in jsonschema.Draft202012Validator(schema).iter_errors(document):
+        yield _finding(title(document), fault, "see the definition of this kind")
 
 
-def _finding(where: str, error: Any, fix: str) -> Finding:
-    path = ".".join(str(part) for part in error.absolute_path)
-    message = error.message if len(error.message) < 200 else error.message[:197] + "..."
-    return Finding(f"{where} {path}".strip(), message, fix)
+def _finding(where: str, fault: Any, fix: str) -> Finding:
+    path = ".".join(str(part) for part in fault.absolute_path)
+    message = fault.message if len(fault.message) < 200 else fault.message[:197] + "..."
+    return error(f"{where} {path}".strip(), message, fix)

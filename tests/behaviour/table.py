@@ -127,6 +127,11 @@ LAUNCH = {
     "logs.follow": f"{VERBS}_follow_prints_logs_until_a_local_job_ends",
     "logs.worker": f"{VERBS}_worker_chooses_one_log",
     "lint.schemas": f"{VERBS}_schemas_can_be_left_out",
+    "lint.strict": f"{VERBS}_strict_fails_for_style_too",
+    **{
+        f"lint.{flag}": f"{VERBS}_lint_asks_the_cluster_for_what_the_files_do_not_hold"
+        for flag in ("cluster", "context", "namespace")
+    },
     "doctor.path": f"{VERBS}_path_is_looked_for_by_doctor",
 }
 

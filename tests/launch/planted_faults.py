@@ -1,6 +1,6 @@
 """One hundred and more faults that a hand might write into a good manifest."""
 
-DELETE = object()
+from plant import DELETE
 
 POD = "spec.template.spec"
 
@@ -11,7 +11,7 @@ BOX = f"{POD}.containers.0"
 FAULTS = [
     # The Job
     ("gpu-4x8", "Job", "metadata.name", "Gpu_4", "metadata.name"),
-    ("gpu-4x8", "Job", "metadata.name", "x" * 60, "characters"),
+    ("gpu-4x8", "Job", "metadata.name", "x" * 62, "characters"),
     ("gpu-4x8", "Job", "metadata.name", DELETE, "metadata.name"),
     ("gpu-4x8", "Job", "metadata.namespace", DELETE, "namespace"),
     ("gpu-4x8", "Job", "metadata.namespace", "other", "Service"),
@@ -23,14 +23,13 @@ FAULTS = [
     ("gpu-4x8", "Job", "spec.completionMode", "NonIndexed", "completionMode"),
     ("gpu-4x8", "Job", "spec.completionMode", DELETE, "completionMode"),
     ("gpu-4x8", "Job", "spec.completions", 5, "parallelism"),
-    ("gpu-4x8", "Job", "spec.completions", DELETE, "parallelism"),
+    ("gpu-4x8", "Job", "spec.completions", DELETE, "completions"),
     ("gpu-4x8", "Job", "spec.parallelism", 3, "parallelism"),
     ("gpu-4x8", "Job", "spec.parallelism", "4", "parallelism"),
     ("gpu-4x8", "Job", "spec.backoffLimit", 13, "multiple"),
     ("gpu-4x8", "Job", "spec.backoffLimit", DELETE, "backoffLimit"),
     ("gpu-4x8", "Job", "spec.backoffLimit", -1, "backoffLimit"),
     ("gpu-4x8", "Job", "spec.podReplacementPolicy", "TerminatingOrFailed", "Replacement"),
-    ("gpu-4x8", "Job", "spec.podReplacementPolicy", DELETE, "podReplacementPolicy"),
     ("gpu-4x8", "Job", "spec.activeDeadlineSeconds", DELETE, "activeDeadlineSeconds"),
     ("gpu-4x8", "Job", "spec.activeDeadlineSeconds", 0, "activeDeadlineSeconds"),
     ("gpu-4x8", "Job", "spec.ttlSecondsAfterFinished", DELETE, "ttlSeconds"),
@@ -68,7 +67,7 @@ FAULTS = [
     # The pod
     ("gpu-4x8", "Job", f"{POD}.restartPolicy", "OnFailure", "restartPolicy"),
     ("gpu-4x8", "Job", f"{POD}.restartPolicy", DELETE, "restartPolicy"),
-    ("gpu-4x8", "Job", f"{POD}.subdomain", DELETE, "subdomain"),
+    ("gpu-4x8", "Job", f"{POD}.subdomain", DELETE, "gpu-4x8-0.gpu-4x8"),
     ("gpu-4x8", "Job", f"{POD}.subdomain", "elsewhere", "subdomain"),
     ("gpu-4x8", "Job", f"{POD}.serviceAccountName", DELETE, "serviceAccountName"),
     ("gpu-4x8", "Job", f"{POD}.serviceAccountName", "default", "serviceAccountName"),
@@ -76,7 +75,6 @@ FAULTS = [
     ("gpu-4x8", "Job", f"{POD}.automountServiceAccountToken", DELETE, "automount"),
     ("gpu-4x8", "Job", f"{POD}.enableServiceLinks", DELETE, "enableServiceLinks"),
     ("gpu-4x8", "Job", f"{POD}.terminationGracePeriodSeconds", 5, "Grace"),
-    ("gpu-4x8", "Job", f"{POD}.terminationGracePeriodSeconds", DELETE, "Grace"),
     ("gpu-4x8", "Job", f"{POD}.hostNetwork", True, "hostNetwork"),
     ("gpu-4x8", "Job", f"{POD}.hostPID", True, "hostPID"),
     ("gpu-4x8", "Job", f"{POD}.hostIPC", True, "hostIPC"),
@@ -101,9 +99,7 @@ FAULTS = [
     ("gpu-4x8", "Job", f"{BOX}.image", "lockstep", "image"),
     ("gpu-4x8", "Job", f"{BOX}.image", "lockstep:latest", "image"),
     ("gpu-4x8", "Job", f"{BOX}.image", DELETE, "image"),
-    ("gpu-4x8", "Job", f"{BOX}.command", DELETE, "command"),
     ("gpu-4x8", "Job", f"{BOX}.args", ["--x=$(NOWHERE)"], "$(NOWHERE)"),
-    ("gpu-4x8", "Job", f"{BOX}.ports", DELETE, "TF_CONFIG"),
     ("gpu-4x8", "Job", f"{BOX}.ports.0.containerPort", 2223, "port"),
     ("gpu-4x8", "Job", f"{BOX}.ports.0.hostPort", 2222, "host port"),
     ("gpu-4x8", "Job", f"{BOX}.securityContext", DELETE, "readOnlyRootFilesystem"),
@@ -157,14 +153,7 @@ FAULTS = [
         "Job",
         f"{BOX}.resources",
         lambda r: {key: {**value, "memory": "1600"} for key, value in r.items()},
-        "quantity",
-    ),
-    (
-        "gpu-4x8",
-        "Job",
-        f"{BOX}.resources",
-        lambda r: {key: {**value, "cpu": 192} for key, value in r.items()},
-        "quotes",
+        "bytes",
     ),
     (
         "gpu-4x8",
@@ -178,7 +167,7 @@ FAULTS = [
         "Job",
         f"{BOX}.resources",
         lambda r: {key: {**value, "nvidia.com/gpu": "0.5"} for key, value in r.items()},
-        "quantity",
+        "not a whole number",
     ),
     ("gpu-4x8", "Job", f"{POD}.tolerations", DELETE, "taint"),
     ("gpu-4x8", "Job", f"{POD}.tolerations.0.effect", "NoExecute", "taint"),
@@ -237,7 +226,7 @@ FAULTS = [
     ("gpu-4x8", "NetworkPolicy", "spec.ingress.0.from", [{"podSelector": {}}], "more than"),
     ("gpu-4x8", "NetworkPolicy", "spec.ingress.0.from", [{"namespaceSelector": {}}], "more than"),
     ("gpu-4x8", "NetworkPolicy", "spec.egress", [{}], "everything out"),
-    ("gpu-4x8", "NetworkPolicy", "spec.egress.0", DELETE, "apart"),
+    ("gpu-4x8", "NetworkPolicy", "spec.egress.0", DELETE, "NCCL"),
     ("gpu-4x8", "NetworkPolicy", "spec.egress.1", DELETE, "53"),
     ("gpu-4x8", "NetworkPolicy", "spec.egress.2", DELETE, "443"),
     ("code", "ConfigMap", "data", {}, "no key"),

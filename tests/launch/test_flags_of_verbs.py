@@ -109,7 +109,7 @@ def test_output_of_doctor_and_lint_is_for_programs_too(tmp_path, capsys):
     assert {"what", "ok", "detail"} == set(json.loads(capsys.readouterr().out)[0])
     (tmp_path / "job.yaml").write_text("kind: Job")
     assert main(["lint", str(tmp_path / "job.yaml"), "--output=json"]) == 1
-    assert {"where", "problem", "fix"} == set(json.loads(capsys.readouterr().out)[0])
+    assert {"level", "where", "problem", "fix"} == set(json.loads(capsys.readouterr().out)[0])
 
 
 def test_dry_run_starts_nothing(api, backend, tmp_path, capsys):
@@ -180,6 +180,41 @@ def test_schemas_can_be_left_out(tmp_path, capsys):
     assert main(["lint", str(path)]) == 1
     assert "compeltionMode" in capsys.readouterr().out
     assert main(["lint", "--noschemas", str(path)]) == 0
+
+
+def test_strict_fails_for_style_too(tmp_path, capsys):
+    assert main([*RENDER, *TRAINER]) == 0
+    path = tmp_path / "job.yaml"
+    path.write_text(capsys.readouterr().out.replace("enableServiceLinks: false", ""))
+    assert main(["lint", "--noschemas", str(path)]) == 0
+    assert "style: Job/run spec.template.spec.enableServiceLinks" in capsys.readouterr().out
+    assert main(["lint", "--noschemas", "--strict", str(path)]) == 1
+    capsys.readouterr()
+    path.write_text(path.read_text().replace("managed-by: lockstep", "managed-by: us"))
+    assert main(["lint", "--noschemas", str(path)]) == 0
+    assert "style" not in capsys.readouterr().out
+    assert main(["lint", "--noschemas", "--strict", str(path)]) == 1
+
+
+def test_lint_asks_the_cluster_for_what_the_files_do_not_hold(elsewhere, api, tmp_path, capsys):
+    assert main([*RENDER, *TRAINER]) == 0
+    path = tmp_path / "job.yaml"
+    path.write_text(capsys.readouterr().out)
+    argv = ["lint", "--noschemas", str(path)]
+    assert main(argv) == 0
+    assert "note: Job/run spec.template.spec.serviceAccountName" in capsys.readouterr().out
+    assert not api.requests
+    assert main([*argv, "--cluster"]) == 1
+    assert "no ServiceAccount 'trainer' in the files or in the cluster" in capsys.readouterr().out
+    accounts = "/api/v1/namespaces/{}/serviceaccounts/trainer"
+    api.put(accounts.format("lockstep"), {"kind": "ServiceAccount"})
+    assert main([*argv, "--cluster"]) == 0
+    assert main([*argv, "--cluster", "--context=other"]) == 1
+    assert elsewhere.requests
+    path.write_text(path.read_text().replace("  namespace: lockstep\n", ""))
+    api.put(accounts.format("team"), {"kind": "ServiceAccount"})
+    assert main([*argv, "--cluster", "--namespace=nobody"]) == 1
+    assert main([*argv, "--cluster", "--namespace=team"]) == 0
 
 
 def test_path_is_looked_for_by_doctor(tmp_path, capsys):

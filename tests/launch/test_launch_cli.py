@@ -140,9 +140,9 @@ def test_accelerators_can_be_read_by_programs(capsys):
 def test_lint_names_the_fault_of_a_file(capsys, tmp_path):
     assert main([*RENDER, *TRAINER]) == 0
     path = tmp_path / "job.yaml"
-    path.write_text(capsys.readouterr().out.replace("0.1.0-cpu", "latest"))
+    path.write_text(capsys.readouterr().out.replace("restartPolicy: Never", "restartPolicy: X"))
     assert main(["lint", str(path)]) == 1
-    assert "containers[0].image" in capsys.readouterr().out
+    assert "error: Job/run spec.template.spec.restartPolicy: 'X'" in capsys.readouterr().out
 
 
 def test_lint_takes_manifests_of_every_kind(capsys, tmp_path):
@@ -151,15 +151,21 @@ def test_lint_takes_manifests_of_every_kind(capsys, tmp_path):
     unknown = head.format("trainer.kubeflow.org/v1alpha1", "TrainJob")
     path.write_text(unknown)
     assert main(["lint", str(path)]) == 0
-    assert capsys.readouterr().out == "no faults\n"
-    job = "{template: {spec: {restartPolicy: OnFailure, containers: [{name: c, image: a}]}}}"
+    said = capsys.readouterr().out
+    assert said.startswith("note: TrainJob/x: the fields of trainer.kubeflow.org/v1alpha1 TrainJob")
+    assert said.endswith("\nno faults\n")
+    job = "{template: {spec: {restartPolicy: Always, containers: [{name: c, image: 'a:1'}]}}}"
     cron = head.format("batch/v1", "CronJob")
     cron += f"spec: {{schedule: '* * * * *', jobTemplate: {{spec: {job}}}}}"
-    lasting = head.format("apps/v1", "Deployment")
+    trains = "{name: c, image: 'a:1', command: [python, -m, trainer]}"
+    lasting = (
+        head.format("apps/v1", "Deployment")
+        + f"spec: {{template: {{spec: {{containers: [{trains}]}}}}}}"
+    )
     path.write_text(f"{cron}\n---\n{lasting}")
     assert main(["lint", str(path)]) == 1
     said = capsys.readouterr().out
-    assert "CronJob/x spec.jobTemplate.spec.template.spec.restartPolicy: 'OnFailure'" in said
+    assert "CronJob/x spec.jobTemplate.spec.template.spec.restartPolicy: 'Always'" in said
     assert "Deployment/x: starts training again that has ended" in said
     path.write_text("")
     assert "no Kubernetes object" in refused(capsys, "lint", str(path))[1]

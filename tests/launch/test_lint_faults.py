@@ -2,61 +2,47 @@
 
 import ast
 import copy
+import importlib
 import re
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
+from foreign_faults import FAULTS as FOREIGN_FAULTS
+from foreign_faults_more import MORE
+from foreign_faults_words import WORDS
 from lone_faults import GOOD, ON_EVERY_LEVEL
 from lone_job_faults import HARMLESS, LONE
-from planted_faults import DELETE, FAULTS
+from plant import load, plant
+from planted_faults import FAULTS
+from rare_faults import OVERLAP, RARE
 
 import launch.lint
 from launch.lint import lint
 from launch.lint.schemas import check_schemas
-from launch.render import manifest
-from launch.render.examples import EXAMPLES
 from launch.spec import documents
 
-ALONE = [*ON_EVERY_LEVEL, *LONE]
+ALONE = [*ON_EVERY_LEVEL, *LONE, *RARE]
+MAKERS = ("error", "warning", "style", "make")
 RULES = [
     path
     for path in Path(launch.lint.__file__).parent.glob("*.py")
-    if path.stem not in ("__init__", "finding", "schemas", "workload")
+    if path.stem not in ("__init__", "finding", "schemas", "arguments", "examined")
 ]
 
 
 def good(example: str) -> list[dict]:
-    return GOOD.get(example) or manifest.render(EXAMPLES[example])
-
-
-def plant(manifests: list[dict], kind: str, path: str, value: Any) -> list[dict]:
-    planted = copy.deepcopy(manifests)
-    [document] = [one for one in planted if one["kind"] == kind]
-    *parents, last = path.split(".")
-    place: Any = document
-    for key in parents:
-        place = place[int(key)] if isinstance(place, list) else place[key]
-    if isinstance(place, list):
-        last = int(last)
-    before = copy.deepcopy(place)
-    if value is DELETE:
-        del place[last]
-    elif callable(value):
-        place[last] = value(place[last])
-    else:
-        place[last] = value
-    assert place != before, "the fault changes nothing"
-    return planted
+    return OVERLAP if example == "overlap" else GOOD.get(example) or load(example)
 
 
 def titles(faults: list[tuple]) -> list[str]:
     return [f"{n}-{fault[1]}-{fault[2].rpartition('.')[2]}" for n, fault in enumerate(faults)]
 
 
-@pytest.mark.parametrize("example", sorted({fault[0] for fault in (*FAULTS, *ALONE)}))
+@pytest.mark.parametrize(
+    "example", sorted({fault[0] for fault in (*FAULTS, *ON_EVERY_LEVEL, *LONE)})
+)
 def test_the_manifest_without_a_fault_is_clean(example):
     assert lint(good(example)) == []
     assert list(check_schemas(good(example))) == []
@@ -70,19 +56,19 @@ def test_every_planted_fault_is_named(example, kind, path, value, word):
 
 
 @pytest.mark.parametrize(("example", "kind", "path", "value", "said"), ALONE, ids=titles(ALONE))
-def test_a_fault_of_one_rule_is_found_once_and_where_it_is(example, kind, path, value, said):
+def test_a_fault_is_found_where_it_is(example, kind, path, value, said):
     found = [str(one) for one in lint(plant(good(example), kind, path, value))]
-    assert len(found) == 1, found
-    assert said in found[0]
+    assert any(said in one for one in found), found
 
 
 @pytest.mark.parametrize(
-    ("example", "kind", "path", "value", "_"), ON_EVERY_LEVEL, ids=titles(ON_EVERY_LEVEL)
+    ("example", "kind", "path", "value", "said"), ON_EVERY_LEVEL, ids=titles(ON_EVERY_LEVEL)
 )
 def test_a_fault_of_a_pod_is_told_of_the_container_and_group_that_has_it(
-    example, kind, path, value, _
+    example, kind, path, value, said
 ):
-    [found] = lint(plant(good(example), kind, path, value))
+    planted = plant(good(example), kind, path, value)
+    found = next(one for one in lint(planted) if said in str(one))
     place = re.sub(r"\.(\d+)", r"[\1]", path)
     [level] = re.findall(r"^spec.*?\.template\.spec(?:\.\w*ontainers\[0\])?(?=\.)", place)
     assert f" {level}." in found.where
@@ -94,6 +80,30 @@ def test_what_is_no_fault_is_not_found(example, kind, path, value):
     if path == "metadata.name":
         planted = [one for one in planted if one["kind"] != "Service"]
     assert [str(one) for one in lint(planted)] == []
+
+
+def lone_pod() -> list[dict]:
+    [*_, job] = good("cpu")
+    return [{**job, "apiVersion": "v1", "kind": "Pod", "spec": job["spec"]["template"]["spec"]}]
+
+
+def test_a_pod_that_trains_by_itself_is_found():
+    assert any("is gone for good with its node" in str(one) for one in lint(lone_pod()))
+
+
+def test_what_neither_the_files_nor_the_cluster_hold_is_found():
+    asked = []
+
+    def lookup(*reference: str) -> dict | None:
+        asked.append(reference)
+        return None
+
+    [found] = lint(good("cpu"), lookup=lookup)
+    assert asked == [("ServiceAccount", "lockstep", "trainer")]
+    assert "no ServiceAccount 'trainer' in the files or in the cluster" in str(found)
+    assert lint(good("cpu"), lookup=lambda *_: {}) == []
+    account = {"kind": "ServiceAccount", "metadata": {"name": "trainer", "namespace": "lockstep"}}
+    assert lint(good("cpu"), beside=[account], lookup=lookup) == []
 
 
 def twice() -> list[dict]:
@@ -111,8 +121,9 @@ def without_instance() -> list[dict]:
 
 
 def test_a_document_that_comes_twice_is_found():
-    said = "NetworkPolicy/cpu-smoke metadata.name: is used twice"
-    assert [str(one).partition(";")[0] for one in lint(twice())] == [said] * 2
+    said = "error: NetworkPolicy/cpu-smoke metadata.name: is used twice: the last one replaces"
+    assert all(str(one).startswith(said) for one in lint(twice()))
+    assert lint(twice())
     policy = copy.deepcopy(twice()[2])
     policy["metadata"]["namespace"] = "other"
     assert lint([*twice()[:2], policy]) == []
@@ -124,42 +135,46 @@ def test_a_pod_without_the_label_that_finds_it_is_found():
 
 
 def places() -> dict[tuple[str, int], tuple[str, int]]:
-    """File and line -> the finding that is made there: its file and first line."""
+    """Module and line -> the call that makes a finding there: its module and first line."""
     return {
-        (str(path), line): (path.name, node.lineno)
+        (path.stem, line): (path.stem, node.lineno)
         for path in RULES
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Yield)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in MAKERS
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
 
 
-def rules_that_speak(
-    planted: list[dict], places: dict[tuple[str, int], tuple[str, int]]
-) -> set[tuple[str, int]]:
-    """The places at which findings were made."""
-    seen, files = set(), {file for file, _ in places}
+@pytest.fixture
+def spoke(monkeypatch) -> set[tuple[str, int]]:
+    """Collects module and line of every finding that is made."""
+    seen = set()
 
-    def each_line(frame: FrameType, event: str, _: object) -> Any:
-        file = frame.f_code.co_filename
-        if event == "line" and (file, frame.f_lineno) in places:
-            seen.add(places[file, frame.f_lineno])
-        return each_line if file in files else None
+    def listening(make: Any) -> Any:
+        def made(*args: str) -> Any:
+            frame = sys._getframe(1)
+            seen.add((Path(frame.f_code.co_filename).stem, frame.f_lineno))
+            return make(*args)
 
-    before = sys.gettrace()
-    sys.settrace(each_line)
-    try:
-        lint(planted)
-    finally:
-        sys.settrace(before)
+        return made
+
+    for path in RULES:
+        module = importlib.import_module(f"launch.lint.{path.stem}")
+        for name in MAKERS:
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, listening(getattr(module, name)))
     return seen
 
 
-def test_every_rule_has_a_fault_that_only_it_finds():
+def test_every_rule_has_a_fault_that_it_finds(spoke):
+    foreign = [row for rows in {**FOREIGN_FAULTS, **MORE, **WORDS}.values() for row in rows]
+    for manifests in (twice(), without_instance(), lone_pod()):
+        lint(manifests)
+    lint(good("cpu"), lookup=lambda *_: None)
+    for base, kind, path, value, _ in (*ALONE, *FAULTS, *foreign):
+        lint(plant(good(base), kind, path, value))
     known = places()
-    planted = [plant(good(e), kind, path, value) for e, kind, path, value, _ in ALONE]
-    spoke = [rules_that_speak(one, known) for one in (*planted, twice(), without_instance())]
-    assert {rule for rules in spoke if len(rules) == 1 for rule in rules} == set(known.values())
+    assert set(known.values()) - {known.get(place) for place in spoke} == set()
 
 
 ODD = [
