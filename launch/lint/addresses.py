@@ -235,10 +235,12 @@ def _check_subdomain(names: Names, pods: Pods) -> Iterator[Finding]:
 
 def _check_dns_policy(names: Names, pods: Pods) -> Iterator[Finding]:
     policy = pods.spec.get("dnsPolicy", "ClusterFirst")
-    if not pods.spec.get("hostNetwork") or policy != "ClusterFirst" or pods.kind == "DaemonSet":
+    if not pods.spec.get("hostNetwork") or policy != "ClusterFirst":
         return
     called = [one.host for one in addresses(pods)]
     inside = [host for host in called if names.short(host) in names.hosts]
+    if not inside and not pods.kind.endswith("Job"):
+        return  # it may have no use for names of the cluster
     make = error if inside else warning
     yield make(
         pods.at("dnsPolicy"),

@@ -157,7 +157,8 @@ def _check_time(pods: Pods) -> Iterator[Finding]:
     if ttl is not None and 0 <= whole(ttl, -1) < 60 and pods.document.get("kind") != "CronJob":
         yield warning(
             f"{where}.ttlSecondsAfterFinished",
-            f"{ttl}: the job is gone when it ends, with its logs and the reason of a failure",
+            f"{ttl}: {ttl} seconds after its end the job is gone, with its logs and the "
+            "reason of a failure",
             "leave time to look, for example 86400",
         )
     elif pods.is_ours and whole(ttl, -1) < 0:

@@ -12,6 +12,7 @@ from launch.spec.labels import MANAGED_BY, OURS
 
 _MANY = 2  # as many as there are nodes: more than one
 _REPLICAS = re.compile(r"spec\.(\w+)ReplicaSpecs\.(\w+)$")
+_PLAIN = ("Pod", "Job", "CronJob", "JobSet", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 _KUBEFLOW = ("TFJob", "PyTorchJob", "XGBoostJob", "PaddleJob", "JAXJob")
 
 
@@ -170,6 +171,11 @@ class Pods:
         """Whether Lockstep made the pods, or its trainer runs in them."""
         labels = mapping(self.template, "metadata", "labels")
         return labels.get(MANAGED_BY) == OURS or bool(self.trainers)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is known what the controller adds to the pods: variables and labels."""
+        return str(self.document.get("kind")) in _PLAIN and self.kind != "other Job"
 
     @property
     def is_cluster(self) -> bool:

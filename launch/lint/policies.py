@@ -18,7 +18,9 @@ _REMOTE = ("gs://", "s3://", "https://", "az://", "abfs://", "hf://")
 def check_policies(objects: Objects) -> Iterator[Finding]:
     """All rules on network policies."""
     said: set[str] = set()
-    for link in links(objects):
+    # All addresses of the same pods and port meet the same policies.
+    different = {(id(one.address.pods), id(one.target), one.port): one for one in links(objects)}
+    for link in different.values():
         for finding in _check_link(objects, link):
             if finding.where not in said:
                 yield finding

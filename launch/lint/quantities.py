@@ -141,10 +141,11 @@ def _check_memory(pods: Pods) -> Iterator[Finding]:
             if (limit := limit_of(container, "memory")) is not None
         ]
         if limits and size >= max(limits):
-            yield error(
+            make = error if size > max(limits) else warning
+            yield make(
                 pods.at(f"volumes[{index}].emptyDir.sizeLimit"),
-                f"{directory['sizeLimit']} of memory is above the limit of the container: it is "
-                "killed before the volume is full",
+                f"{directory['sizeLimit']} of memory is not below the limit of the container: it "
+                "is killed before the volume is full",
                 "make it smaller than the memory limit, or raise that",
             )
 

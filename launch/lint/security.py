@@ -22,7 +22,7 @@ Fault = tuple[str, bool]
 
 def check_security(objects: Objects, pods: Pods) -> Iterator[Finding]:
     """All security rules; those of PodSecurity are silent where an annotation says why."""
-    yield from _check_contradictions(pods)
+    yield from _check_contexts(pods)
     enforced = _enforced(objects, pods)
     explained = bool(pods.annotations.get(NOT_RESTRICTED))
     if explained or not (pods.is_ours or enforced):
@@ -46,7 +46,7 @@ def _maker(enforced: str, baseline: bool) -> Maker:
     return error if refuses else style
 
 
-def _check_contradictions(pods: Pods) -> Iterator[Finding]:
+def _check_contexts(pods: Pods) -> Iterator[Finding]:
     of_pod = mapping(pods.spec, "securityContext")
     for path, container in pods.containers():
         own = mapping(container, "securityContext")

@@ -81,7 +81,8 @@ def _check_selects(objects: Objects, document: Document) -> Iterator[Finding]:
     around = objects.in_namespace(namespace_of(document))
     wanted = dict(mapping(selector_of(document), "matchLabels"))
     wanted |= {str(one.get("key")): None for one in _required(document)}
-    if not around or not wanted or selected(objects, document):
+    unknown = any(not pods.is_plain for pods in around)  # their controller adds labels
+    if not around or not wanted or unknown or selected(objects, document):
         return
     where = f"{title(document)} spec.{_SELECTING[str(document['kind'])]}"
     meant = [pods for pods in around if _nearly(wanted, pods.labels)]

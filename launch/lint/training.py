@@ -172,7 +172,8 @@ def check_hosts(objects: Objects, pods: Pods) -> Iterator[Finding]:
         if twice := [host for host, times in Counter(hosts).items() if times > 1]:
             yield error(where, f"--tpu names {twice[0]} twice", "name every host once")
         expected = [f"{host}.{one.subdomain}" for one in slices for host in one.hosts]
-        missing = [one for one in expected if one.partition(".")[0] not in str(hosts)]
+        named = {host.partition(".")[0] for host in hosts}
+        missing = [one for one in expected if one.partition(".")[0] not in named]
         if len(slices) == 1 and missing and not twice:
             yield error(
                 where,

@@ -15,7 +15,7 @@ from launch.spec.labels import INDEX_PATH
 _REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$\(([^()\s]+)\)")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+|[A-Z]{3,}")
-_OF_SERVICES = re.compile(r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\w+)?)|HOSTNAME")
+_OF_SERVICES = re.compile(r"\w+_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\w+)?)|HOSTNAME|TPU_\w+")
 _FIELDS = re.compile(
     r"metadata\.(name|namespace|uid|(labels|annotations)\['[^']+'\])|spec\.(nodeName|"
     r"serviceAccountName)|status\.(hostIPs?|podIPs?)"
@@ -27,7 +27,7 @@ _INDEX_SOURCES = (INDEX_PATH, INDEX_PATH.replace("annotations", "labels"))
 
 def known_names(pods: Pods, container: Document) -> set[str] | None:
     """The variables that the kubelet knows; None where a source outside the files adds some."""
-    if mappings(container, "envFrom"):
+    if mappings(container, "envFrom") or not pods.is_plain:
         return None
     names = {str(variable.get("name")) for variable in mappings(container, "env")}
     if pods.is_indexed:
@@ -52,7 +52,7 @@ def check_variables(pods: Pods) -> Iterator[Finding]:
 
 def _check_env(pods: Pods, path: str, container: Document) -> Iterator[Finding]:
     seen: set[str] = set()
-    from_elsewhere = bool(mappings(container, "envFrom"))
+    from_elsewhere = known_names(pods, container) is None
     for index, variable in enumerate(mappings(container, "env")):
         name, value = str(variable.get("name", "")), variable.get("value")
         where = f"{path}.env[{index}]"

@@ -58,7 +58,9 @@ def _check_program(pods: Pods, found: list[tuple[str, str]]) -> Iterator[Finding
 
 
 def _check_script(pods: Pods, found: list[tuple[str, str]], place: int) -> Iterator[Finding]:
-    script, rest = found[place][1], found[place + 1 :]
+    script = found[place][1]
+    # The first word behind a script is a name for the shell itself.
+    rest = [one for one in found[place + 1 :] if one[1] != "--" and not commands.is_shell(one[1])]
     takes_arguments = _POSITIONAL.search(script) or any(
         _POSITIONAL.search(text) for _, text in rest
     )

@@ -222,7 +222,7 @@ MORE = {
     ],
     "a name": [
         ("kubectl_create", "Job", "metadata.name", "MNIST_1", "MNIST_1"),
-        ("torchrun", "Job", "metadata.name", "x" * 60, "characters"),
+        ("torchrun", "Job", "metadata.name", "x" * 62, "characters"),
         ("jobset_sample", "JobSet", "metadata.name", "x" * 50, "characters"),
         ("tensorboard", "Service", "metadata.name", "1-tensorboard", "1-tensorboard"),
         ("rbac", "ClusterRole", "metadata.name", "team/submit", "team/submit"),

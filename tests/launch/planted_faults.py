@@ -11,7 +11,7 @@ BOX = f"{POD}.containers.0"
 FAULTS = [
     # The Job
     ("gpu-4x8", "Job", "metadata.name", "Gpu_4", "metadata.name"),
-    ("gpu-4x8", "Job", "metadata.name", "x" * 60, "characters"),
+    ("gpu-4x8", "Job", "metadata.name", "x" * 62, "characters"),
     ("gpu-4x8", "Job", "metadata.name", DELETE, "metadata.name"),
     ("gpu-4x8", "Job", "metadata.namespace", DELETE, "namespace"),
     ("gpu-4x8", "Job", "metadata.namespace", "other", "Service"),

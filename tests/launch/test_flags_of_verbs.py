@@ -191,6 +191,7 @@ def test_strict_fails_for_style_too(tmp_path, capsys):
     assert main(["lint", "--noschemas", str(path)]) == 0
     assert "style: Job/run spec.template.spec.enableServiceLinks" in capsys.readouterr().out
     assert main(["lint", "--noschemas", "--strict", str(path)]) == 1
+    capsys.readouterr()
     path.write_text(path.read_text().replace("managed-by: lockstep", "managed-by: us"))
     assert main(["lint", "--noschemas", str(path)]) == 0
     assert "style" not in capsys.readouterr().out
