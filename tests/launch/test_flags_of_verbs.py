@@ -230,6 +230,8 @@ def test_path_is_looked_for_by_doctor(tmp_path, capsys):
 
 SHOWN_BY = {
     "backend": test_backend_is_this_machine_unless_it_is_named,
+    "cluster": test_lint_asks_the_cluster_for_what_the_files_do_not_hold,
+    "strict": test_strict_fails_for_style_too,
     "check": test_preflight.test_a_bad_config_leaves_no_job_behind,
     "context": test_context_chooses_the_cluster,
     "dry_run": test_dry_run_starts_nothing,
