@@ -74,7 +74,7 @@ class Facts:
         told = {n for n, given in fields.items() if {"num_classes", "classes"} & set(given)}
         labels = {n for n in batch if n in told or roles.is_label(n, self._config)} - set(pointed)
         batch = {n: self._label(n, x, where) if n in labels else x for n, x in batch.items()}
-        for name in set(batch) - set(pointed):
+        for name in (name for name in batch if name not in pointed):
             values = batch[name]
             is_bytes = values.dtype.kind == "O"
             is_image = fields.get(name, {}).get("encoding") == "image" or name in self._images
@@ -97,25 +97,26 @@ class Facts:
         if values.ndim != 1 or values.dtype.kind not in "biufO":
             return values
         if values.dtype.kind == "O":
-            names = set(self.found["labels"].get(name, ())) | {v.decode() for v in values}
-            if len(names) > _MOST_NAMES:
-                raise RunError(
-                    ExitCode.BAD_CONFIG,
-                    f"{where(name, 0)}: more than {_MOST_NAMES} different texts are no classes",
-                )
-            self.found["labels"][name] = sorted(names)
+            self._note_names(name, values, where)
             return values
         if values.dtype.kind == "f":
-            wrong = np.flatnonzero(values != np.floor(values))
             if name not in self._config.roles:
-                return values
-            if wrong.size:
-                raise RunError(
-                    ExitCode.BAD_DATA,
-                    f"{where(name, int(wrong[0]))} is {values[wrong[0]]}, which is no class; for a "
-                    f"number write --config.dataset.roles='{json.dumps({name: 'target'})}'",
-                )
+                return values  # its name alone says that it is a label
+            _check_whole(name, values, where)
         values = values if values.dtype.kind in "iu" else values.astype(np.int64)
+        self._note_range(name, values, where)
+        return values
+
+    def _note_names(self, name: str, values: np.ndarray, where: Callable[[str, int], str]) -> None:
+        names = set(self.found["labels"].get(name, ())) | {value.decode() for value in values}
+        if len(names) > _MOST_NAMES:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{where(name, 0)}: more than {_MOST_NAMES} different texts are no classes",
+            )
+        self.found["labels"][name] = sorted(names)
+
+    def _note_range(self, name: str, values: np.ndarray, where: Callable[[str, int], str]) -> None:
         ignore = roles.ignored(name, self._config)
         counted = values if ignore is None else np.where(values == ignore, 0, values)
         low, high = int(counted.argmin()), int(counted.argmax())
@@ -124,7 +125,16 @@ class Facts:
             noted["low"] = [int(counted[low]), where(name, low)]
         if int(counted[high]) > noted["high"]:
             noted["high"], noted["at"] = int(counted[high]), where(name, high)
-        return values
+
+
+def _check_whole(name: str, values: np.ndarray, where: Callable[[str, int], str]) -> None:
+    wrong = np.flatnonzero(values != np.floor(values))
+    if wrong.size:
+        raise RunError(
+            ExitCode.BAD_DATA,
+            f"{where(name, int(wrong[0]))} is {values[wrong[0]]}, which is no class; for a number "
+            f"write --config.dataset.roles='{json.dumps({name: 'target'})}'",
+        )
 
 
 def features_of(

@@ -75,7 +75,7 @@ def _load(url: str, pattern: str, stage: Stage) -> dict[str, np.ndarray]:
             with local_read(url):
                 if not url.lower().endswith(".npz"):
                     return {_name(url, pattern): np.load(path, "r", allow_pickle=False)}
-                with np.load(path, allow_pickle=False) as file:
+                with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                     return {name: file[name] for name in file.files}
         except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
             reason = " ".join(str(error).split())

@@ -4,8 +4,9 @@ A format gives one function, from a file to batches of Arrow. The rest is here: 
 wanted and what their values may be, the classes of a label, and the reader of any row.
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from trainer.storage.failures import local_read
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Batches = Iterator["pa.RecordBatch"]
+Batches = Generator["pa.RecordBatch", None, None]
 Read = Callable[[Path, str, Mapping[str, Any], Sequence[str] | None], Batches]
 """From a local file, its URL, `config.dataset.args` and the wanted columns or None to its rows."""
 
@@ -52,8 +53,10 @@ def describe(
 
     def make(path: Path, url: str, folder: Path) -> None:
         gathered = facts.Facts(config)
-        batches = _named(read(path, url, config.args, list(wanted) if wanted else None), url)
-        columns.write(folder, _columns(batches, url, wanted, gathered), gathered.found)
+        names = list(wanted) if wanted else None
+        with contextlib.closing(read(path, url, config.args, names)) as batches:
+            rows = _columns(_named(batches, url), url, wanted, gathered)
+            columns.write(folder, rows, gathered.found)
 
     return copied.describe(config, stage, asked(config), make)
 
