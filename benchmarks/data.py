@@ -4,12 +4,14 @@
 
 Everything that is compared takes turns, so that a noisy machine slows all of it; medians of the
 rounds are printed as JSON, and the ratio of each round's pair as [lowest, median, highest]. Each
-part runs in a process of its own.
+part runs in a process of its own. `busy` is the load of the machine for each of its processors,
+before and after: above 1, others have slowed what is measured here.
 
     records    records/s of 784 bytes and a label, batches of 256, parsed; `tf_shuffle` is
                TFRecordDataset.shuffle with the same window, `parse_only` reads nothing
     images     images/s of JPEG images of 224 x 224 in batches of 32; `decode_only` is the decoder
                alone, in parallel: it keeps one pixel of each image
+    kept       examples/s of a `tf.data.Dataset` that is kept as records, and of the pipeline itself
     digits     examples/s of the embedded digits: streamed, resident, and `tfds.as_dataset`, which
                caches small data decoded, and with its cache off
     resume     seconds from nothing to the first batch, at step 0 and at step 10^9
@@ -67,7 +69,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ending:
         kinds, base = PARTS[flags.part](flags, pathlib.Path(folder), ending)
-        print(json.dumps({flags.part: compare(kinds, flags.rounds, base)}), flush=True)
+        before, found = load(), compare(kinds, flags.rounds, base)
+        print(json.dumps({flags.part: found | {"busy": [before, load()]}}), flush=True)
+
+
+def load() -> float:
+    return round(os.getloadavg()[0] / (os.cpu_count() or 1), 1)
 
 
 def compare(kinds: Kinds, rounds: int, base: str) -> dict[str, object]:
@@ -107,6 +114,18 @@ def image_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> 
         "decode_only": lambda: readers.rate(readers.decode_only(info)),
     }
     return kinds, "decode_only"
+
+
+def kept_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> tuple[Kinds, str]:
+    args = {"count": flags.records}
+    config = DatasetConfig("benchmarks.made_data:slices", eval_split="", args=args)
+    info = sources.describe(config, Stage(str(folder)))
+    kinds: Kinds = {
+        "exact_window": lambda: readers.rate(readers.exact(info, flags.window)),
+        "exact_global": lambda: readers.rate(readers.exact(info, 0)),
+        "pipeline": lambda: readers.rate(readers.pipeline(flags.records, flags.window)),
+    }
+    return kinds, "pipeline"
 
 
 def digit_kinds(*_: object) -> tuple[Kinds, str]:
@@ -183,6 +202,7 @@ def staging_kinds(
 PARTS: dict[str, Callable[..., tuple[Kinds, str]]] = {
     "records": record_kinds,
     "images": image_kinds,
+    "kept": kept_kinds,
     "digits": digit_kinds,
     "resume": resume_kinds,
     "steps": step_kinds,

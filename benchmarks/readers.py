@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from benchmarks.made_data import SHARDS
+from benchmarks.made_data import SHARDS, slices
 from trainer import storage
 from trainer.data.info import DatasetInfo
 from trainer.data.records import decode
@@ -58,6 +58,12 @@ def shuffled(info: DatasetInfo, window: int, batch: int = BATCH) -> Iterator[int
     files = tf.data.Dataset.from_tensor_slices([s.url for s in info.train.shards]).shuffle(SHARDS)
     plain = tf.data.TFRecordDataset(files).shuffle(window)
     yield from parsed(plain.batch(batch, drop_remainder=True), info, batch)
+
+
+def pipeline(count: int, window: int) -> Iterator[int]:
+    batches = slices(count).shuffle(window).batch(BATCH, drop_remainder=True)
+    for examples in batches.prefetch(4):
+        yield int(examples["label"].shape[0])
 
 
 def parse_only(info: DatasetInfo) -> Iterator[int]:

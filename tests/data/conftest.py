@@ -1,4 +1,8 @@
-"""What tests of sources share: load a dataset of this folder, or see it refused."""
+"""What tests of sources share: datasets of a folder, and modules of a user's."""
+
+import importlib
+import itertools
+import sys
 
 import pytest
 
@@ -9,6 +13,37 @@ from trainer.data import sources
 from trainer.data.records.files import Stage
 from trainer.data.serving import reading
 from trainer.data.sources import roles
+
+HEAD = """
+import itertools
+import pathlib
+import random
+import keras
+import numpy as np
+import tensorflow as tf
+
+X = np.arange(40 * 48, dtype=np.uint8).reshape(40, 4, 4, 3)
+Y = np.arange(40) % 7
+Slices = tf.data.Dataset.from_tensor_slices
+HERE = pathlib.Path(__file__).parent
+"""
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Return the function that writes a module of the user's and gives the dataset of it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    numbers = itertools.count()
+
+    def write(code, name="", **fields):
+        name = name or f"users_data_{next(numbers)}_{tmp_path.name.replace('-', '_')}"
+        (tmp_path / f"{name}.py").write_text(HEAD + code)
+        sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        fields = {"eval_split": "", "elements": "auto"} | fields
+        return DatasetConfig(f"{name}:data", **fields)
+
+    return write
 
 
 @pytest.fixture

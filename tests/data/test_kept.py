@@ -1,53 +1,12 @@
-"""What can only be read from first to last, kept as records: exact, whole, and never stale."""
-
-import importlib
-import os
-import signal
-import subprocess
-import sys
-import time
+"""What can only be read from first to last is kept as records: exact, or refused by name."""
 
 import numpy as np
 import pytest
 
 from common.exit_codes import ExitCode, RunError
-from tests.processes import ROOT
-from trainer.config import DatasetConfig
 from trainer.data import sources
-from trainer.data.records import kept
 from trainer.data.records.files import Stage
 from trainer.data.serving import reading
-
-HEAD = """
-import itertools
-import pathlib
-import random
-import keras
-import numpy as np
-import tensorflow as tf
-
-X = np.arange(40 * 48, dtype=np.uint8).reshape(40, 4, 4, 3)
-Y = np.arange(40) % 7
-Slices = tf.data.Dataset.from_tensor_slices
-HERE = pathlib.Path(__file__).parent
-"""
-
-
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    """Return the function that writes a module of the user's and gives the dataset of it."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    number = iter(range(100))
-
-    def write(code, name="", **fields):
-        name = name or f"users_data_{next(number)}_{tmp_path.name.replace('-', '_')}"
-        (tmp_path / f"{name}.py").write_text(HEAD + code)
-        sys.modules.pop(name, None)
-        importlib.invalidate_caches()
-        fields = {"eval_split": "", "elements": "auto"} | fields
-        return DatasetConfig(f"{name}:data", **fields)
-
-    return write
 
 
 def describe(config, tmp_path, **fields):
@@ -216,110 +175,3 @@ def data():
     both = [reading.load(info, split, stage)["x"] for split in (info.train, info.evaluation)]
     assert sorted(np.concatenate(both)) == list(range(100))
     assert both[0].tolist() != list(range(80))
-
-
-COUNTING = """
-def data():
-    with (HERE / "calls").open("a") as file:
-        file.write("x")
-    rows = np.loadtxt(HERE / "rows.csv")
-    return Slices({"x": rows}).batch(4)
-"""
-
-
-def calls(tmp_path):
-    path = tmp_path / "calls"
-    count = len(path.read_text()) if path.exists() else 0
-    path.unlink(missing_ok=True)
-    return count
-
-
-def test_it_is_read_again_when_code_arguments_or_files_change_and_else_not(write, tmp_path, capsys):
-    rows = tmp_path / "rows.csv"
-    rows.write_text("1\n2\n3\n")
-    config = write(COUNTING, name="counted")
-    before = describe(config, tmp_path).fingerprint()
-    assert calls(tmp_path) > 0
-    assert describe(config, tmp_path).fingerprint() == before
-    assert calls(tmp_path) == 0
-    rows.write_text("1\n2\n4\n")
-    assert describe(config, tmp_path).fingerprint() != before
-    assert calls(tmp_path) > 0
-    assert f"{rows} has changed" in capsys.readouterr().err
-    write(COUNTING + "\n# another text", name="counted")
-    describe(config, tmp_path)
-    assert calls(tmp_path) > 0
-    assert "counted.py has changed" in capsys.readouterr().err
-    write(COUNTING.replace("data()", "data(n)"), name="counted")
-    describe(DatasetConfig("counted:data", eval_split="", args={"n": 1}), tmp_path)
-    assert calls(tmp_path) > 0
-
-
-def test_files_that_tensorflow_reads_are_watched(write, tmp_path):
-    path = tmp_path / "lines.txt"
-    path.write_text("1\n2\n")
-    config = write("def data(): return tf.data.TextLineDataset(str(HERE / 'lines.txt'))")
-    before = describe(config, tmp_path).fingerprint()
-    path.write_text("1\n3\n")
-    assert describe(config, tmp_path).fingerprint() != before
-
-
-def test_code_that_is_imported_is_watched(write, tmp_path):
-    (tmp_path / "beside.py").write_text("SCALE = 1")
-    config = write("from beside import SCALE\ndef data(): return Slices({'x': Y * SCALE})")
-    before = load(config, tmp_path)["x"]
-    (tmp_path / "beside.py").write_text("SCALE = 2")
-    sys.modules.pop("beside")
-    write(
-        "from beside import SCALE\ndef data(): return Slices({'x': Y * SCALE})",
-        name=config.name.partition(":")[0],
-    )
-    assert np.array_equal(load(config, tmp_path)["x"], 2 * before)
-
-
-KILLED = """
-import sys, time
-from trainer.config import DatasetConfig
-from trainer.data import sources
-from trainer.data.records.files import Stage
-sys.path.insert(0, sys.argv[1])
-info = sources.describe(DatasetConfig("slow:data", eval_split=""), Stage(sys.argv[1] + "/stage"))
-print(info.train.num_examples, info.fingerprint())
-"""
-SLOW = """
-def data():
-    for i in range(400):
-        if not (HERE / "go").exists(): time.sleep(0.05)
-        yield np.full(1000, i), 1
-"""
-
-
-def test_a_kill_in_the_middle_leaves_nothing_that_is_taken_for_whole(tmp_path):
-    (tmp_path / "slow.py").write_text(
-        "import pathlib, time\nimport numpy as np\nHERE = pathlib.Path(__file__).parent\n" + SLOW
-    )
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in "ab"]
-    while not list(tmp_path.glob("stage/kept/*/*/*.tfrecord")):
-        time.sleep(0.01)
-    time.sleep(0.3)
-    for process in started:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    assert not list(tmp_path.glob("stage/kept/*/*/made.json"))
-    (tmp_path / "go").write_text("")
-    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in "ab"]
-    told = {process.communicate()[0] for process in started}
-    assert len(told) == 1
-    assert told.pop().startswith("400 ")
-    assert len(list(tmp_path.glob("stage/kept/*/*/"))) == 1
-
-
-def test_what_another_process_reads_is_not_swept(tmp_path):
-    with kept.alone(tmp_path, "x"), kept.new(tmp_path) as first:
-        kept.commit(first, (), {}, {"n": 1})
-    kept.hold(first)
-    with kept.alone(tmp_path, "x"), kept.new(tmp_path) as second:
-        kept.commit(second, (), {}, {"n": 2})
-    assert first.exists()
-    assert second.exists()

@@ -13,7 +13,7 @@ from tests.processes import ROOT
 from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.info import Feature, Shard
-from trainer.data.sources import arrays, splits, tfds, tfrecord_pattern
+from trainer.data.sources import custom, splits, tfds, tfrecord_pattern
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ from trainer.data.sources import arrays, splits, tfds, tfrecord_pattern
         ("gs://bucket/{split}-*.tfrecord", tfrecord_pattern, False),
         ("/data/train.tfrecord", tfrecord_pattern, False),
         ("train-*", tfrecord_pattern, False),
-        ("package.module:build", arrays, True),
-        ("os:mkdir", arrays, True),
+        ("package.module:build", custom, True),
+        ("os:mkdir", custom, True),
     ],
 )
 def test_a_name_selects_its_source(name, source, is_custom):

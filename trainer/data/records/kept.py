@@ -24,7 +24,7 @@ from trainer.storage.failures import local_io
 
 _MANIFEST = "made.json"
 _FLAG = "--stage_dir"
-_held: list[contextlib.ExitStack] = []
+_held: dict[Path, contextlib.ExitStack] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,8 @@ def find(folder: Path, unlike: Callable[[Mapping[str, Any]], str]) -> tuple[Kept
             closing.callback(os.close, lock)
             manifest = dict(json.loads((place / _MANIFEST).read_text()))
             if not (reason := unlike(manifest["notes"])):
-                _held.append(closing.pop_all())  # until the process ends
+                if place not in _held:
+                    _held[place] = closing.pop_all()
                 return _kept(place, manifest), []
             reasons.append(reason)
     return None, reasons
@@ -66,7 +67,7 @@ def hold(place: Path) -> Kept:
     """Return what has just been committed to a folder; it is then held."""
     with contextlib.ExitStack() as closing:
         closing.callback(os.close, _lock(place, fcntl.LOCK_SH))
-        _held.append(closing.pop_all())
+        _held[place] = closing.pop_all()
     return _kept(place, json.loads((place / _MANIFEST).read_text()))
 
 
@@ -155,6 +156,8 @@ def _lock(place: Path, kind: int) -> int:
 def _sweep(folder: Path) -> None:
     """Remove every version that no process reads: it is of another origin, or a part of one."""
     for place in folder.glob("*/"):
+        if place in _held:  # of this process, which is about to have another version
+            _held.pop(place).close()
         with contextlib.suppress(OSError):
             lock = _lock(place, fcntl.LOCK_EX)
             shutil.rmtree(place, ignore_errors=True)

@@ -37,7 +37,8 @@ def flat(element: Any, label: str, where: str) -> Leaves:
     Raises:
         RunError: BAD_CONFIG for another structure, with what to write.
     """
-    if isinstance(element, tuple) and 1 <= len(element) <= 3:
+    is_parts = isinstance(element, tuple) or _is_structure(element)
+    if is_parts and 1 <= len(element) <= 3:
         parts = zip((_INPUT, label, "weight"), element, strict=False)
         pairs = [pair for name, part in parts for pair in _named(name, part, where)]
     else:
@@ -50,7 +51,7 @@ def flat(element: Any, label: str, where: str) -> Leaves:
 
 def _named(name: str, part: Any, where: str) -> Iterable[tuple[str, Any]]:
     if not isinstance(part, Mapping):
-        if isinstance(part, list | tuple) and not hasattr(part, "dtype"):
+        if _is_structure(part):
             raise _refusal(
                 where,
                 f"{name!r} is a {type(part).__name__} of {len(part)}; give each a name: "
@@ -58,11 +59,21 @@ def _named(name: str, part: Any, where: str) -> Iterable[tuple[str, Any]]:
             )
         return [(name, part)]
     for key, value in part.items():
-        if isinstance(value, Mapping | list | tuple):
+        if isinstance(value, Mapping) or _is_structure(value):
             raise _refusal(
                 where, f"{key!r} is a {type(value).__name__}; map to one flat dictionary"
             )
     return [(str(key), value) for key, value in part.items()]
+
+
+def _is_structure(value: Any) -> bool:
+    """Whether a list or tuple holds arrays or dictionaries; one of plain numbers is an array."""
+    return isinstance(value, list | tuple) and any(
+        isinstance(part, Mapping)
+        or (hasattr(part, "shape") and not isinstance(part, np.generic))
+        or _is_structure(part)
+        for part in value
+    )
 
 
 def batched(shapes: Iterable[tuple[int | None, ...]], config: DatasetConfig, where: str) -> bool:
