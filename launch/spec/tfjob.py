@@ -24,7 +24,7 @@ _GPU = "nvidia.com/gpu"
 _SETTLED = {
     "cleanPodPolicy": "pods stay until the TTL of their job, for `describe`",
     "successPolicy": "a job has succeeded when its run has written its summary",
-    "enableDynamicWorker": "a run goes on bit for bit with any workers that divide virtual_replicas",
+    "enableDynamicWorker": "any workers that divide virtual_replicas go on bit for bit",
     "minAvailable": "Kueue admits all workers together (--queue)",
     "suspend": "Kueue suspends and admits (--queue)",
     "restartPolicy": "the exit codes of docs/exit_codes.md decide",

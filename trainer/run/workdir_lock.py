@@ -107,6 +107,8 @@ class WorkdirLock:
                 number = newest.number + 1 if newest else 1
                 if storage.create_bytes(self._url(number), self._record(), retry=self._retry):
                     self._number = number
+                else:  # a rival was faster: look again
+                    time.sleep(self._beat_secs / _POLLS_A_BEAT)
             self._beaten_at = time.monotonic()
             self._clear()
         self._thread.start()
@@ -197,20 +199,25 @@ class WorkdirLock:
         )
 
     def _newest(self) -> _Claim | None:
-        files = storage.list_files(self._folder, refresh=True, retry=self._retry)
-        numbers = [int(stem) for file in files if (stem := Path(file.url).stem).isdecimal()]
-        for number in sorted(numbers, reverse=True):
+        for number in sorted(self._numbers(), reverse=True):
             with contextlib.suppress(storage.MissingError):  # cleared away meanwhile
                 data = storage.read_bytes(self._url(number), retry=self._retry)
                 return _Claim(number, data, *_parse(data))
         return None
 
+    def _numbers(self) -> list[int]:
+        if storage.is_remote(self._where):
+            files = storage.list_files(self._folder, refresh=True, retry=self._retry)
+            stems = [Path(file.url).stem for file in files]
+        else:  # not through a listing, which takes "[" in the name of a folder for a pattern
+            stems = [path.stem for path in Path(self._folder).glob("*.json")]
+        return [int(stem) for stem in stems if stem.isdecimal()]
+
     def _clear(self) -> None:
         """Delete the claims before this one."""
-        for file in storage.list_files(self._folder, refresh=True, retry=self._retry):
-            stem = Path(file.url).stem
-            if stem.isdecimal() and int(stem) < self._number:
-                storage.delete_file(file.url, retry=self._retry)
+        for number in self._numbers():
+            if number < self._number:
+                storage.delete_file(self._url(number), retry=self._retry)
 
     def _write(self, *, is_released: bool = False) -> None:
         record = self._record(is_released=is_released)
