@@ -80,6 +80,9 @@ VERBS = {
     "delete": Verb("remove a job but its workdir", _SEEN, "views:delete", "NAME"),
     "doctor": Verb("check whether jobs can run", (*_SEEN, *DOCTOR), "views:doctor"),
     "accelerators": Verb("list accelerators", OUTPUT, "accelerators:show_accelerators", "[NAME]"),
+    "migrate": Verb(
+        "turn TFJobs of Kubeflow into commands", OUTPUT, "migrate:migrate_files", "FILE..."
+    ),
     "lint": Verb("find faults in any manifests", (*OUTPUT, *LINT), "lint:lint_files", "FILE..."),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from launch.kubernetes import pod_state, root_cause
 from launch.kubernetes.pod_state import created, worker_index, worker_name
 from launch.spec import sweep, trainer_args
-from launch.spec.causes import Failure
+from launch.spec.causes import Failure, newest_root
 from launch.spec.documents import Document, mapping, mappings, sequence
 from launch.spec.labels import CANCELLED
 from launch.spec.status import JobStatus, Phase
@@ -32,7 +32,7 @@ def diagnose(
         queue: what Kueue says about it, verbatim, or "".
     """
     job_phase, detail = _phase(workload, pods, events, queue)
-    first_failure, earlier = _failures(workload, pods, events)
+    first_failure, earlier = newest_root(_attempts(workload, pods, events))
     words = _command(workload)
     return JobStatus(
         name=workload["metadata"]["name"],
@@ -45,7 +45,8 @@ def diagnose(
         restarts=_restarts(workload),
         max_restarts=_max_restarts(workload),
         first_failure=first_failure,
-        earlier=earlier,
+        earlier=tuple(map(str, earlier)),
+        uncounted=sum(not one.cause.is_counted for one in (*earlier, first_failure) if one),
     )
 
 
@@ -158,10 +159,10 @@ def _warning(events: Sequence[Document], document: Document, reason: str = "") -
     return " ".join(str(warnings[-1].get("message")).split()) if warnings else ""
 
 
-def _failures(
+def _attempts(
     workload: Document, pods: Sequence[Document], events: Sequence[Document]
-) -> tuple[Failure | None, tuple[str, ...]]:
-    """What explains the newest attempt that failed, and a line for each one before it."""
+) -> list[list[Failure]]:
+    """The failures of each attempt that pods or events still tell of, the oldest first."""
     of_jobs = [
         event
         for event in sorted(events, key=pod_state.last_seen)
@@ -171,7 +172,7 @@ def _failures(
     attempts += root_cause.of_pods(_unhealed(workload, pods), _is_sweep(workload))
     if not any(attempts) and (ended := _conditions(workload).get("Failed")):
         attempts = root_cause.of_condition(ended)
-    return root_cause.explain(attempts)
+    return attempts
 
 
 def _unhealed(workload: Document, pods: Sequence[Document]) -> Sequence[Document]:

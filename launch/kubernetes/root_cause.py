@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from launch.kubernetes import pod_state, reasons
 from launch.kubernetes.pod_state import created, worker_name
 from launch.spec import outcome
-from launch.spec.causes import Cause, Failure, failure_of_exit, newest_root
+from launch.spec.causes import Cause, Failure, failure_of_exit
 from launch.spec.documents import Document, mapping, mappings
 from launch.spec.labels import CONTAINER, DISRUPTION
 
@@ -76,12 +76,6 @@ def of_condition(condition: Document) -> list[list[Failure]]:
     """What a Job's own word of its end tells of a pod, where all its pods are gone."""
     name, failed = _of_message(condition, 0)
     return [[failed]] if name else []
-
-
-def explain(attempts: Sequence[Sequence[Failure]]) -> tuple[Failure | None, tuple[str, ...]]:
-    """What explains the newest attempt, and a line for each one before."""
-    shown, earlier = newest_root(attempts)
-    return shown, tuple(map(str, earlier))
 
 
 def failure(pod: Document, attempt: int) -> Failure:

@@ -141,6 +141,7 @@ class LocalBackend(Backend):
             workdir=spec.workdir,
             restarts=sum(bool(e.get("counted")) for e in events if e["event"] == "restart"),
             max_restarts=spec.max_restarts,
+            uncounted=sum(not e["counted"] for e in events if e["event"] == "restart"),
             first_failure=first_failure,
             earlier=earlier,
         )

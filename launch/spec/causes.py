@@ -29,6 +29,11 @@ class Cause(enum.StrEnum):
     STOPPED = "stopped"
 
     @property
+    def is_counted(self) -> bool:
+        """Whether a restart for it counts: what the cluster or a signal ends does not."""
+        return self not in (Cause.EVICTION, Cause.NODE, Cause.STOPPED)
+
+    @property
     def rank(self) -> int:
         """Its place in the order, from 0."""
         return list(Cause).index(self)

@@ -24,6 +24,7 @@ class JobStatus:
         workdir: where its results are.
         restarts: counted restarts so far.
         max_restarts: how many are allowed.
+        uncounted: attempts that the cluster or a signal ended, as far as they are remembered.
         first_failure: what explains the newest attempt that failed, or None.
         earlier: what explains each attempt before it, one line each, the newest last.
         trials: one line of results for each trial of a sweep.
@@ -38,6 +39,7 @@ class JobStatus:
     workdir: str = ""
     restarts: int = 0
     max_restarts: int = 0
+    uncounted: int = 0
     first_failure: Failure | None = None
     earlier: tuple[str, ...] = ()
     trials: tuple[str, ...] = ()
@@ -56,7 +58,7 @@ def describe(status: JobStatus) -> str:
         ("submitted", status.created),
         ("command", status.command),
         ("workdir", status.workdir),
-        ("restarts", f"{status.restarts} of {status.max_restarts}{each}"),
+        ("restarts", f"{status.restarts} of {status.max_restarts}{each}{_not_counted(status)}"),
     ]
     if failure := status.first_failure:
         rows += [("first failure", str(failure)), ("cause", failure.cause), ("try", failure.advice)]
@@ -71,6 +73,10 @@ def describe(status: JobStatus) -> str:
     if status.trials:
         lines += ["  trials", *(f"    {line}" for line in status.trials)]
     return "\n".join(lines)
+
+
+def _not_counted(status: JobStatus) -> str:
+    return f", and {status.uncounted} not counted" if status.uncounted else ""
 
 
 def table(statuses: list[JobStatus]) -> str:

@@ -79,13 +79,12 @@ TABLE = (
     Retired("snapshot", "checkpoint", name("snapshots?")),
     Retired(
         "master", "chief", name("master"),
-        dict.fromkeys(
-            (
-                "launch/lint/addresses.py", "launch/lint/clusters.py",
-                "tests/launch/foreign_faults_words.py",
-            ),
-            "the variables that PyTorch reads",
-        ),
+        {
+            "launch/lint/addresses.py": "the variables that PyTorch reads",
+            "launch/lint/clusters.py": "the variables that PyTorch reads",
+            "tests/launch/foreign_faults_words.py": "the variables that PyTorch reads",
+            "launch/spec/tfjob.py": "a role of a TFJob, as its users wrote it",
+        },
     ),
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ from fake_api_server import FakeApiServer
 
 from launch.kubernetes import root_cause
 from launch.render.examples import EXAMPLES
-from launch.spec.causes import Failure
+from launch.spec.causes import Failure, newest_root
 from launch.spec.job import JobSpec
 
 NAMESPACE = "lockstep"
@@ -65,4 +65,4 @@ def finish(api: FakeApiServer, kind: str, reason: str = "", message: str = "") -
 
 
 def first_failure(pods: list[dict]) -> Failure | None:
-    return root_cause.explain(root_cause.of_pods(pods, is_sweep=False))[0]
+    return newest_root(root_cause.of_pods(pods, is_sweep=False))[0]

@@ -167,6 +167,23 @@ def test_attempts_before_are_one_line_each(cluster_backend, api):
     assert "  attempts before\n    worker 1, attempt 0: exit code 137" in describe(found)
 
 
+def test_what_the_cluster_took_away_is_counted_apart(cluster_backend, api):
+    cluster_backend.submit(spec())
+    full = 'Usage of EmptyDir volume "tmp" exceeds the limit "20Gi". '
+    for attempt in range(3):
+        one = with_reason("Evicted", STATUS)
+        made = pod(1, "Failed", attempt)
+        one["metadata"] = made["metadata"]
+        one["metadata"]["creationTimestamp"] = f"2026-01-01T00:00:{10 * attempt:02}Z"
+        one["status"]["message"] = full
+        put(api, one)
+    found = cluster_backend.status("cpu-smoke")
+    assert (found.restarts, found.uncounted) == (0, 3)
+    page = describe(found)
+    assert "restarts      0 of 3, and 3 not counted" in page
+    assert page.count(full.strip()) == 3
+
+
 def test_a_page_shows_ten_attempts_and_how_many_are_left_out():
     one = diagnose({"kind": "Job", "metadata": {"name": "j"}, "spec": {}}, [])
     many = type(one)(**{**one.__dict__, "earlier": tuple(f"line {i}" for i in range(13))})

@@ -75,6 +75,9 @@ def test_a_worker_killed_in_the_middle_does_not_change_the_digest(one_process, t
 def test_a_bad_config_fails_at_once_and_says_why(tmp_path):
     bad = ("--config.optimizer.learning_rate=-1", f"--workdir={tmp_path / 'run'}")
     done = launch(tmp_path / "state", "local", "--name=bad", "--", *RUN, *bad)
+    assert done.returncode == 78
+    assert "nothing was sent" in done.stderr
+    done = launch(tmp_path / "state", "local", "--name=bad", "--nocheck", "--", *RUN, *bad)
     assert done.returncode == 1
     assert "restart 1" not in done.stdout
     described = launch(tmp_path / "state", "describe", "bad").stdout

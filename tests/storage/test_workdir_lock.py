@@ -161,6 +161,18 @@ def test_what_was_never_claimed_twice_leaves_nothing(
     assert emulator.names(bucket.removeprefix("gs://")) == []
 
 
+def test_a_name_that_looks_like_a_pattern_is_a_name(tmp_path: Path):
+    where = str(tmp_path / "run[1]*")
+    with (
+        workdir_lock.held(where),
+        pytest.raises(RunError, match="is in use by a run"),
+        workdir_lock.held(where),
+    ):
+        pass
+    with workdir_lock.held(where):
+        pass
+
+
 def test_a_file_is_made_once_though_its_answer_was_lost(bucket: str, emulator: Emulator, retry):
     assert storage.create_bytes(f"{bucket}/claim", b"mine", retry=retry)
     assert not storage.create_bytes(f"{bucket}/claim", b"theirs", retry=retry)

@@ -8,55 +8,22 @@ An owner that was frozen meanwhile finds a higher number before it writes again.
 
 import contextlib
 import dataclasses
-import datetime
 import json
 import os
-import secrets
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from common import processes
-from common.cluster_description import INDEX_VARIABLE, JOB_VARIABLE
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
+from trainer.run.lock_owner import Owner, is_at_work, is_gone, parse, this_process
 from trainer.storage.failures import local_io
 
 BEAT_SECS = 10.0
 STALE_SECS = 60.0
 _POLLS_A_BEAT = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Owner:
-    """Who claims a workdir.
-
-    Attributes:
-        token: no other process has it.
-        job: whose restarts follow each other; "" for a run that no launcher started.
-        host: its name, for people.
-        pid: number of the process, in `space`.
-        process: what tells it from a later one of the same number.
-        space: in which process numbers mean the same: of this boot and namespace.
-        since: when it came, ISO 8601, for people.
-    """
-
-    token: str
-    job: str
-    host: str
-    pid: int
-    process: str
-    space: str
-    since: str
-
-    def __str__(self) -> str:
-        """For the line that refuses another run."""
-        job = f"the run of job {self.job}, " if self.job else "a run, "
-        return f"{job}process {self.pid} on {self.host} since {self.since}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +74,8 @@ class WorkdirLock:
                 number = newest.number + 1 if newest else 1
                 if storage.create_bytes(self._url(number), self._record(), retry=self._retry):
                     self._number = number
+                else:  # a rival was faster: look again
+                    time.sleep(self._beat_secs / _POLLS_A_BEAT)
             self._beaten_at = time.monotonic()
             self._clear()
         self._thread.start()
@@ -165,7 +134,7 @@ class WorkdirLock:
 
     def _await_silence(self, claim: _Claim) -> None:
         """Return when nothing was heard of the owner for long enough, or it has left."""
-        if claim.owner is not None and _is_at_work(claim.owner):
+        if claim.owner is not None and is_at_work(claim.owner):
             raise self._in_use(claim.owner)
         print(
             f"--workdir={self._where}: waiting up to {self._stale_secs:.0f} s for a sign of life "
@@ -187,7 +156,7 @@ class WorkdirLock:
         if claim.owner is None:
             return False
         same_job = bool(self._owner.job) and claim.owner.job == self._owner.job
-        return claim.is_released or same_job or _is_gone(claim.owner)
+        return claim.is_released or same_job or is_gone(claim.owner)
 
     def _in_use(self, owner: Owner) -> RunError:
         return RunError(
@@ -197,20 +166,25 @@ class WorkdirLock:
         )
 
     def _newest(self) -> _Claim | None:
-        files = storage.list_files(self._folder, refresh=True, retry=self._retry)
-        numbers = [int(stem) for file in files if (stem := Path(file.url).stem).isdecimal()]
-        for number in sorted(numbers, reverse=True):
+        for number in sorted(self._numbers(), reverse=True):
             with contextlib.suppress(storage.MissingError):  # cleared away meanwhile
                 data = storage.read_bytes(self._url(number), retry=self._retry)
-                return _Claim(number, data, *_parse(data))
+                return _Claim(number, data, *parse(data))
         return None
+
+    def _numbers(self) -> list[int]:
+        if storage.is_remote(self._where):
+            files = storage.list_files(self._folder, refresh=True, retry=self._retry)
+            stems = [Path(file.url).stem for file in files]
+        else:  # not through a listing, which takes "[" in the name of a folder for a pattern
+            stems = [path.stem for path in Path(self._folder).glob("*.json")]
+        return [int(stem) for stem in stems if stem.isdecimal()]
 
     def _clear(self) -> None:
         """Delete the claims before this one."""
-        for file in storage.list_files(self._folder, refresh=True, retry=self._retry):
-            stem = Path(file.url).stem
-            if stem.isdecimal() and int(stem) < self._number:
-                storage.delete_file(file.url, retry=self._retry)
+        for number in self._numbers():
+            if number < self._number:
+                storage.delete_file(self._url(number), retry=self._retry)
 
     def _write(self, *, is_released: bool = False) -> None:
         record = self._record(is_released=is_released)
@@ -248,46 +222,9 @@ def held(
     if not is_chief:
         yield lambda: None
         return
-    lock = WorkdirLock(where, _this_process(environment), beat_secs, stale_secs)
+    lock = WorkdirLock(where, this_process(environment), beat_secs, stale_secs)
     lock.take()
     try:
         yield lock.check
     finally:
         lock.release()
-
-
-def _this_process(environment: Mapping[str, str]) -> Owner:
-    job = environment.get(JOB_VARIABLE, "")
-    return Owner(
-        token=secrets.token_hex(8),
-        job=f"{job}/{environment.get(INDEX_VARIABLE, '0')}" if job else "",
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        process=processes.identity(os.getpid()),
-        space=processes.space(),
-        since=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _is_gone(owner: Owner) -> bool:
-    """Whether the process is known to have ended: only its own machine can know."""
-    if not owner.space or owner.space != processes.space():
-        return False
-    return processes.identity(owner.pid) != owner.process or processes.state(owner.pid) in "ZX"
-
-
-def _is_at_work(owner: Owner) -> bool:
-    """Whether the process is known to be there, and not frozen."""
-    if not owner.space or owner.space != processes.space() or _is_gone(owner):
-        return False
-    return processes.state(owner.pid) not in "Tt"
-
-
-def _parse(data: bytes) -> tuple[Owner | None, bool]:
-    """Owner and whether it has left; of a file that is being written: none."""
-    try:
-        said: dict[str, Any] = json.loads(data)
-        fields = {field.name: said[field.name] for field in dataclasses.fields(Owner)}
-        return Owner(**fields), bool(said["released"])
-    except (ValueError, KeyError, TypeError):
-        return None, False
