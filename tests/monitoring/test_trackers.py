@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.exit_codes import ExitCode, RunError
+from tests.chaos.harness import TIMED, finish, metric_lines, run
 from trainer.config import PartConfig
 from trainer.monitoring import trackers
 
@@ -86,6 +87,21 @@ def test_a_tracker_that_never_answers_is_left_behind(workdir, monkeypatch, capsy
     assert time.monotonic() - started < 60
     assert "NeverAnswers: does not take all" in capsys.readouterr().err
     assert listed(workdir) == wanted(1)
+
+
+@pytest.mark.slow
+def test_after_ten_kills_every_line_was_told_once(tmp_path: Path) -> None:
+    flags = ('--config.trackers=[{"name": "tests.monitoring.listing:Listing"}]',)
+    for count in range(10):
+        killed = run(tmp_path / "run", *flags, failpoint=f"loop.boundary:kill@{3 + count % 4}")
+        assert killed.wait() in (0, 137), killed.output
+    finish(tmp_path / "run", *flags)
+    told = [{k: v for k, v in line.items() if not k.startswith(TIMED)} for line in
+            listed(tmp_path / "run")]  # fmt: skip
+    written = [{k: v for k, v in line.items() if not isinstance(v, str)} for line in
+               metric_lines(tmp_path / "run")]  # fmt: skip
+    told, written = ([one for one in lines if one.keys() != {"step"}] for lines in (told, written))
+    assert told == written
 
 
 @pytest.mark.parametrize(
