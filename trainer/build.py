@@ -1,14 +1,13 @@
 """Builds what a config names. The only file below the loop that reads the whole config."""
 
 import functools
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from common.exit_codes import ExitCode, RunError
-from trainer import model_inputs, ownership, precision, registry
+from trainer import model_inputs, ownership, precision, registry, user_code
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
 from trainer.engine.optimizer import backend_neutral, build_slots, count_from_parent, set_groups
@@ -17,7 +16,7 @@ from trainer.engine.step import StepPlan
 from trainer.losses.from_keras import adapted
 from trainer.optimizers import schedules
 from trainer.optimizers.loss_spike import LossSpike
-from trainer.optimizers.unsafe_args import refuse_unsafe_args
+from trainer.optimizers.unusable import refuse_unusable
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts, Task
 from trainer.variable_paths import by_path, fits_any, refuse_idle
@@ -40,8 +39,9 @@ def build_task(
     """
     if rate_scale is None:
         rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
-    # Initializers and seed generators take their seeds from Python's generator.
-    random.seed(config.seed)
+    # Initializers and seed generators take their seeds from Python's generator; the user's take
+    # them from NumPy's or TensorFlow's, too.
+    keras.utils.set_random_seed(config.seed)
     precision.set_policy(config.precision)
     kind: type[Task] = registry.resolve(registry.TASKS, config.task.name, "config.task.name")
     parts.bind(kind, config.task, "config.task", None)
@@ -105,6 +105,9 @@ def _model(
             ExitCode.BAD_CONFIG,
             f"{field}.name={part.name!r} returned {type(model).__name__}; return a keras.Model",
         )
+    task = registry.resolve(registry.TASKS, config.task.name, "config.task.name")
+    if not user_code.defined(task):  # else it may well do what the model says
+        model_inputs.refuse_ignored_methods(model, field)
     model = model_inputs.with_inputs(model, given, features, field)
     model_inputs.refuse_rounded_ids(model, given, config.precision, field)
     return model
@@ -133,7 +136,6 @@ def _optimizer(
     keeps_count: bool,
 ) -> keras.optimizers.Optimizer:
     field = f"config.{_field(role)}"
-    refuse_unsafe_args(config.args)
     schedule = registry.resolve(registry.SCHEDULES, config.schedule.name, f"{field}.schedule.name")
     fixed: dict[str, Any] = {"learning_rate": config.learning_rate}
     fixed |= {"total_steps": total_steps} if schedules.takes_end(schedule) else {}
@@ -141,14 +143,15 @@ def _optimizer(
     rate: schedules.ScheduleFn = functools.partial(schedule, **fixed, **config.schedule.args)
     if config.warmup_steps:
         rate = schedules.warmup(rate, config.warmup_steps)
-    part, scheduled = PartConfig(config.name, config.args), schedules.Schedule(rate, rate_scale)
+    part, given = PartConfig(config.name, config.args), schedules.Schedule(rate, rate_scale)
     with backend_neutral():
-        optimizer = _call(registry.OPTIMIZERS, part, field, scheduled)
-        build_slots(optimizer, model.trainable_variables, field)
+        optimizer = _call(registry.OPTIMIZERS, part, field, given)
+        refuse_unusable(optimizer, given, field)
+        build_slots(optimizer, model.trainable_variables)
     if config.groups:
         _set_groups(optimizer, config, model, role)
     if keeps_count:
-        scheduled.first_update = count_from_parent(optimizer)
+        given.first_update = count_from_parent(optimizer)
     return optimizer
 
 

@@ -64,6 +64,17 @@ def with_inputs(
         ) from error
 
 
+def refuse_ignored_methods(model: keras.Model, field: str) -> None:
+    """Refuse a model that says itself how it is trained, where a task does that and asks it not."""
+    for name in ("train_step", "test_step", "compute_loss"):
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{field}: no run calls {type(model).__name__}.{name}; write it as train_step of a "
+                "task of yours (config.task.name='module:class'), or take it out of the model",
+            )
+
+
 def refuse_rounded_ids(model: keras.Model, given: Any, precision: str, field: str) -> None:
     """Refuse an embedding that would look up whole numbers after they were rounded to bfloat16."""
     layers = model._flatten_layers()

@@ -84,6 +84,13 @@ def rules(thing: Any) -> dict[int, Rule]:
                 "microbatches of a replica and change with the hardware; leave it out (each "
                 "microbatch has statistics of its own), or set config.virtual_replicas=1",
             )
+        if isinstance(layer, keras.layers.RNN) and layer.stateful:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"layer {layer.name!r} has stateful=True: its state would be that of a place in "
+                "the batch, and examples are shuffled; leave it out, and let one example be a "
+                "whole sequence",
+            )
         if isinstance(layer, keras.layers.TFSMLayer) and layer.trainable_variables:
             raise RunError(
                 ExitCode.BAD_CONFIG,

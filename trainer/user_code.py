@@ -151,7 +151,8 @@ def reason_of(error: BaseException) -> str:
         return GLOBAL_DRAW
     if text == "None values not supported.":
         text += " Does a function of yours end without `return`?"
-    *_, text = re.split(r'File ".+?", line \d+, in .+\n', text)
+    *_, text = re.split(r'File ".+?", line \d+, in .+\n|Error encountered:', text)
+    text = text.partition("Arguments received by")[0]
     return f"{type(error).__name__}: {' '.join(text.split())[:_LONGEST]}"
 
 

@@ -16,8 +16,11 @@ from tests.processes import ROOT
 MOST_FILES = 22
 PARTS = ("trainer/models/", "trainer/losses/", "trainer/optimizers/", "trainer/metrics/")
 """One a file, opened where a config names them: the walk shows a task only."""
-ONLOOKERS = ("trainer/ownership.py", "trainer/engine/audit.py", "trainer/engine/graphs.py")
-"""They see names, or the graph of a step that was traced, and never a batch."""
+ONLOOKERS = (
+    "trainer/ownership.py",
+    *(f"trainer/engine/{name}.py" for name in ("audit", "graphs", "inlined", "custom_gradients")),
+)
+"""They see names, or what a step traces and has traced, and never a batch."""
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 SECTION = PAGE.partition("## The walk of a batch\n")[2].partition("\n## ")[0]
 WALK = re.findall(r"^\d+\. `([\w/.]+)`: .", SECTION, flags=re.MULTILINE)

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from common.exit_codes import RunError
 from tests.engine.test_step import build, per_example, run
-from trainer.engine.optimizer import build_slots
 
 INPUTS = [np.linspace(-1.0, 1.0 + i, 4) for i in range(6)]
 
@@ -78,21 +77,6 @@ def test_the_same_weights_as_in_keras(name):
     assert len(found) == len(expected)
     for value, kerass in zip(found.values(), expected.values(), strict=True):
         np.testing.assert_allclose(value, kerass, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize(
-    "around",
-    [
-        keras.optimizers.LossScaleOptimizer,
-        lambda inner: keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(inner)),
-    ],
-)
-def test_an_optimizer_around_another_is_refused_by_name(around):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    with pytest.raises(RunError, match=r"config.optimizer is a (LossScale|Multi)Optimizer"):
-        build_slots(
-            around(keras.optimizers.SGD(0.1)), model.trainable_variables, "config.optimizer"
-        )
 
 
 def test_synchronized_batch_normalization_is_refused_by_name():

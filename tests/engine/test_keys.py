@@ -49,7 +49,7 @@ def task():
     layers = [keras.layers.Dropout(0.5) for _ in range(GENERATORS)]
     model = keras.Sequential([keras.Input((1,)), *layers])
     optimizer = keras.optimizers.SGD(0.1)
-    build_slots(optimizer, [], "config.optimizer")
+    build_slots(optimizer, [])
     return Listening(Parts({"main": model}, {"main": optimizer}, {}, None, None))
 
 

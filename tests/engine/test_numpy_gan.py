@@ -62,7 +62,7 @@ def build():
         "discriminator": keras.optimizers.AdamW(0.1, epsilon=EPSILON, weight_decay=DECAY),
     }
     for role, optimizer in optimizers.items():
-        build_slots(optimizer, models[role].trainable_variables, role)
+        build_slots(optimizer, models[role].trainable_variables)
     parts = Parts(models, optimizers, {}, None, lambda w: PENALTY * tf.reduce_sum(w**2))
     return Spoilt(parts, latent=LATENT, real="image", smoothing=SMOOTHING)
 

@@ -62,7 +62,7 @@ def build(optimizer):
             keras.layers.Dense(CLASSES),
         ]
     )
-    build_slots(optimizer, model.trainable_variables, "config.optimizer")
+    build_slots(optimizer, model.trainable_variables)
     parts = Parts(
         {"main": model},
         {"main": optimizer},

@@ -24,7 +24,7 @@ def build(loss=per_example, layers=(), optimizer=keras.optimizers.Adam, kind=Sup
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2,)), *layers, keras.layers.Dense(1)])
     made = optimizer(0.1)
-    build_slots(made, model.trainable_variables, "config.optimizer")
+    build_slots(made, model.trainable_variables)
     parts = Parts({"main": model}, {"main": made}, {}, loss, None)
     return kind(parts, input="x", label="y")
 

@@ -18,6 +18,7 @@ layers = keras.layers
 BY_PARAMETER = {
     "filters": 2,
     "kernel_size": 2,
+    "pool_size": 2,
     "units": 3,
     "rate": 0.3,
     "stddev": 0.3,
@@ -30,6 +31,8 @@ BY_PARAMETER = {
     "num_heads": 2,
     "key_dim": 2,
     "factor": 0.3,
+    "height_factor": 0.2,
+    "width_factor": 0.2,
     "scale": 0.5,
     "num_classes": 3,
     "activation": "tanh",
@@ -51,6 +54,7 @@ BY_CLASS = {
     "RNN": lambda: {"cell": layers.GRUCell(2)},
     "StackedRNNCells": lambda: {"cells": [layers.GRUCell(2), layers.LSTMCell(3)]},
     "EinsumDense": lambda: {"equation": "abc,cd->abd", "output_shape": (6, 3)},
+    "GroupNormalization": lambda: {"groups": 2},
     "GroupQueryAttention": lambda: {"head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1},
     "Dot": lambda: {"axes": 2},
     "Lambda": lambda: {"function": lambda x: x * 2.0},
@@ -66,7 +70,13 @@ BY_CLASS = {
     "Normalization": lambda: {"mean": 0.5, "variance": 2.0},
     "Pipeline": lambda: {"layers": [layers.Rescaling(2.0), layers.RandomFlip()]},
     "MelSpectrogram": lambda: {"fft_length": 16, "sequence_stride": 8, "num_mel_bins": 4},
-    "STFTSpectrogram": lambda: {"frame_length": 16, "frame_step": 8, "fft_length": 16},
+    "STFTSpectrogram": lambda: {
+        "frame_length": 16,
+        "frame_step": 8,
+        "fft_length": 16,
+        "window": None,
+    },
+    "RandomPosterization": lambda: {"factor": 4, "value_range": (0.0, 1.0)},
     "RandomElasticTransform": lambda: {"factor": 1.0, "value_range": (0.0, 1.0)},
     "MaxNumBoundingBoxes": lambda: {"max_number": 2, "bounding_box_format": "xyxy"},
     "TFSMLayer": lambda: {"filepath": saved_model(), "call_endpoint": "serve"},
@@ -160,15 +170,28 @@ def input_of(name):
     return SHAPES.get(name, default), dtype
 
 
-def model(input_shape, num_outputs, *, layer):
+def model(input_shape, num_outputs, *, names):
+    """Return a model with a branch for each layer; they take the same inputs."""
+    shape, dtype = input_of(names[0])
+    inputs = keras.Input(shape, dtype=dtype)
+    return keras.Model(inputs, {name: branch(name, num_outputs)(inputs) for name in names})
+
+
+def branch(name, num_outputs):
     """Return a model around one layer: what comes before it is trained, too, where it can be."""
-    shape, dtype = input_of(layer)
+    shape, dtype = input_of(name)
     inputs = x = keras.Input(shape, dtype=dtype)
-    if "preprocessing" not in classes("layers")[layer].__module__ and dtype == "float32":
+    if "preprocessing" not in classes("layers")[name].__module__ and dtype == "float32":
         x = layers.Dense(shape[-1])(x)
-    outputs = keras.tree.flatten(called(layer, x))[0]
+    outputs = keras.tree.flatten(called(name, x))[0]
     flat = layers.Flatten()(keras.ops.cast(outputs, "float32"))
-    return keras.Model(inputs, layers.Dense(num_outputs, dtype="float32")(flat))
+    return keras.Model(inputs, layers.Dense(num_outputs, dtype="float32")(flat), name=name)
+
+
+def errors(labels, outputs):
+    """Return the loss of each example, float[B]: the errors of all branches together."""
+    each = [tf.reduce_mean((labels - x) ** 2, -1) for x in keras.tree.flatten(outputs)]
+    return tf.add_n(each)
 
 
 def called(name, x):
@@ -178,6 +201,8 @@ def called(name, x):
         return x  # every model begins with one
     one = made("layers", name)
     special = {"HashedCrossing": lambda: one((x, x)), "MaxNumBoundingBoxes": lambda: boxes(one, x)}
+    # Without `training` it gives the whole image.
+    special["RandomCrop"] = lambda: layers.GlobalAveragePooling2D()(one(x))
     special |= dict.fromkeys(CELLS, lambda: layers.RNN(one)(x))
     as_text = layers.Lambda(tf.strings.as_string, output_shape=x.shape[1:])
     special |= dict.fromkeys(TEXT, lambda: one(as_text(x)))
@@ -219,6 +244,11 @@ def targets(kind, name, count, rng):
     if name in {"MeanIoU", "IoU", "BinaryIoU", "Accuracy"}:
         return classes_of % (3 if name != "BinaryIoU" else 2)
     return np.eye(3, dtype=np.float32)[classes_of]
+
+
+def labels_of(name):
+    """Return what tells apart the labels that metrics want."""
+    return str(targets("metrics", name, 8, np.random.default_rng(0)))
 
 
 def small(input_shape, num_outputs, *, steps=0):

@@ -22,7 +22,7 @@ DRAWS = {
     ),
     "TensorFlow's global generator": (
         "tf.random.normal(x.shape)",
-        f"mine.py:{_LINE}: it draws from TensorFlow's global generator",
+        f"mine.py:{_LINE}: RandomStandardNormal ",
     ),
     "NumPy": ("np.random.normal(size=x.shape)", f"mine.py:{_LINE}: a number that Python makes"),
     "the random module": (

@@ -12,10 +12,12 @@ from tests.parts import reference
 from trainer import registry
 from trainer.engine.optimizer import build_slots, update
 from trainer.optimizers.schedules import Schedule, cosine
-from trainer.optimizers.unsafe_args import refuse_unsafe_args
+from trainer.optimizers.unusable import refuse_unusable
 
 # A power of two: adding it a hundred times in float32 leaves no rounding of its own (Lion).
 RATE = 2.0**-10
+
+RATES = Schedule(functools.partial(cosine, learning_rate=0.1, total_steps=10))
 
 
 def resolve(name):
@@ -39,7 +41,7 @@ def test_update_in_a_stateless_scope_equals_the_update_in_place(name):
     gradients = [tf.constant(g, tf.float32) for g in reference.gradients(steps=5)]
     in_place, optimizer = reference.build(resolve(name)(1e-2))
     scoped, other = keras.Variable(in_place), resolve(name)(1e-2)
-    build_slots(other, [scoped], "config.optimizer")
+    build_slots(other, [scoped])
     for gradient in gradients:
         optimizer.apply([gradient], [in_place])
         with keras.StatelessScope() as scope:
@@ -78,19 +80,32 @@ def test_update_compiles_under_xla(name):
         ("clipvalue", "optimizer.clip_norm"),
         ("gradient_accumulation_steps", "virtual_replicas"),
         ("loss_scale_factor", "precision"),
-        ("use_ema", "leave it out"),
+        ("use_ema", "config.ema_decay"),
     ],
 )
 def test_arguments_that_act_per_replica_are_refused(argument, use):
     with pytest.raises(RunError) as caught:
-        refuse_unsafe_args({"beta_1": 0.9, argument: 1})
+        refuse_unusable(keras.optimizers.Adam(RATES, **{argument: 2}), RATES, "config.optimizer")
     assert caught.value.code is ExitCode.BAD_CONFIG
     assert argument in caught.value.reason
     assert use in caught.value.reason
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        keras.optimizers.LossScaleOptimizer,
+        lambda inner: keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(inner)),
+    ],
+)
+def test_an_optimizer_around_another_is_refused_by_name(around):
+    made = around(keras.optimizers.SGD(0.1))
+    with pytest.raises(RunError, match=r"config.optimizer is a (LossScale|Multi)Optimizer"):
+        refuse_unusable(made, RATES, "config.optimizer")
+
+
 def test_other_arguments_pass():
-    refuse_unsafe_args({"beta_1": 0.9, "weight_decay": 0.01})
+    refuse_unusable(keras.optimizers.AdamW(RATES, weight_decay=0.01), RATES, "config.optimizer")
 
 
 @pytest.mark.parametrize("name", ["momentum", "nesterov"])

@@ -24,7 +24,7 @@ HELPERS = {
     "models/blocks.py",
     "optimizers/plateau.py",
     "optimizers/loss_spike.py",
-    "optimizers/unsafe_args.py",
+    "optimizers/unusable.py",
     "optimizers/weight_average.py",
     "tasks/features.py",
 }

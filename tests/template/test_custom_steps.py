@@ -43,7 +43,7 @@ def test_sharpness_aware_step_matches_numpy() -> None:
     # One weight, loss (w x - y)^2: every number of the step can be written down.
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     optimizer = keras.optimizers.SGD(0.1)
-    build_slots(optimizer, model.trainable_variables, "config.optimizer")
+    build_slots(optimizer, model.trainable_variables)
     parts = Parts({"main": model}, {"main": optimizer}, {}, squared_error, None)
     task = SharpnessAware(parts, rho=0.5, input="x", label="y")
     x, y, w = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 0.0, 2.0, 1.0]), 0.25
@@ -67,7 +67,7 @@ def test_sharpness_aware_step_keeps_the_statistics_of_its_first_pass_alone() -> 
     norm = keras.layers.BatchNormalization(momentum=0.5)
     model = keras.Sequential([keras.Input((2,)), norm, keras.layers.Dense(1)])
     optimizer = keras.optimizers.SGD(0.1)
-    build_slots(optimizer, model.trainable_variables, "config.optimizer")
+    build_slots(optimizer, model.trainable_variables)
     parts = Parts({"main": model}, {"main": optimizer}, {}, squared_error, None)
     task = SharpnessAware(parts, rho=0.5, input="x", label="y")
     x = np.array([[[1.0, 2.0], [3.0, -2.0]], [[5.0, 0.0], [-1.0, 8.0]]], np.float32)

@@ -27,7 +27,7 @@ def one_weight() -> Supervised:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.set_weights([np.array([[1.0]], np.float32)])
     optimizer = keras.optimizers.SGD(0.1)
-    build_slots(optimizer, model.trainable_variables, "config.optimizer")
+    build_slots(optimizer, model.trainable_variables)
     average = WeightAverage({"main": model}, decay=0.15)
     parts = Parts({"main": model}, {"main": optimizer}, {}, squared_error, None, average)
     return Supervised(parts, input="x", label="y")

@@ -21,7 +21,8 @@ _READS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape
 _TABLES = ("LookupTableFindV2", "LookupTableSizeV2", "LookupTableExportV2")
 # Memory that lives for one call: `tf.nn.ctc_loss` fills it place by place.
 _SCRATCH = ("Empty",)
-_ALLOWED = {*_CALLS, *_READS, *_TABLES, *_SCRATCH, "Assert", "Print", "PrintV2", "Placeholder"}
+_CHECKS = ("Assert", "CheckNumerics", "CheckNumericsV2", "Print", "PrintV2")
+_ALLOWED = {*_CALLS, *_READS, *_TABLES, *_SCRATCH, *_CHECKS, "Placeholder"}
 _EXCHANGES = ("Collective", "Nccl")
 _INSTEAD = {
     "Random": "draw with keras.random, or with tf.random.stateless_* and microbatch.seed()",
@@ -34,6 +35,8 @@ _INSTEAD = {
     "PyFunc": "write it with operations of TensorFlow, or move it into the data function",
     "EagerPyFunc": "write it with operations of TensorFlow, or move it into the data function",
     "Assign": "assign through Keras: keras.Variable.assign",
+    "CudnnRNN": "give the layer use_cudnn=False",
+    "Write": "make a metric of it, which is logged",
     "LookupTable": "fill the table before training",
 }
 """Start of a type of operation -> what to write in its place."""
@@ -78,8 +81,8 @@ def _refuse_stateful(graph: tf.Graph, before: Set[tf.Operation]) -> None:
         advice = [text for start, text in _INSTEAD.items() if op.type.startswith(start)]
         raise RunError(
             ExitCode.BAD_CONFIG,
-            f"{graphs.made_by(op)}: {op.type} ({op.name}) is no function of the state of the run; "
-            f"{(*advice, 'use operations that keep nothing')[0]}",
+            f"{graphs.users_line(op)}: {op.type} ({op.name}) is no function of the state of the "
+            f"run; {(*advice, 'use operations that keep nothing')[0]}",
         )
 
 
@@ -95,7 +98,7 @@ def _refuse_foreign(graph: tf.Graph, before: Set[tf.Operation], known: Set[int])
             continue
         raise RunError(
             ExitCode.BAD_CONFIG,
-            f"{graphs.made_by(op)}: {op.type} uses a variable that is no state of the run: it "
+            f"{graphs.users_line(op)}: {op.type} uses a variable that is no state of the run: it "
             "would not be saved. Make it a keras.Variable and assign it to an attribute of the "
             "task, or make it with add_weight of a layer",
         )

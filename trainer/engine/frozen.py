@@ -6,8 +6,15 @@ one: constants that differ between two traces were made by Python.
 """
 
 import itertools
-from collections.abc import Iterator
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
@@ -15,27 +22,71 @@ from trainer import user_code
 from trainer.engine import graphs
 
 _INSTEAD = "draw with keras.random, or with tf.random.stateless_* and microbatch.seed()"
+_DECIDE = "decide with tf.cond or tf.where, by numbers of the step"
+_DECIDES = (
+    "from the generator of Python's random or of NumPy while it is traced: what is decided by that "
+    f"is decided once for the whole run; {_DECIDE}, or leave it out"
+)
 _MEANT = "if one draw for the whole run is meant, make it in `build` of a layer, with add_weight"
 
 
-def refuse(first: tf.Graph, second: tf.Graph) -> None:
-    """Refuse a step that draws the same numbers in every microbatch and step.
+def traced_alike(trace: Callable[[], tf.Graph]) -> bool:
+    """Trace once, and again if the user's code is in it; return whether it is.
 
     Args:
-        first: the step as it was traced.
-        second: the same, traced again.
+        trace: returns the graph of a step, traced anew.
 
     Raises:
-        RunError: BAD_CONFIG with the line of the user's.
+        RunError: BAD_CONFIG with the line of the user's where the two differ: a number that Python
+            draws would stay the same in every microbatch and step, and be another after a restart.
     """
+    before = _generators()
+    first = trace()
+    has_drawn = _generators() != before
+    is_users = next(_users(first), None) is not None
+    if is_users or has_drawn:
+        _refuse_difference(first, trace())
+    if has_drawn:  # to decide something, and both traces have decided alike
+        raise RunError(ExitCode.BAD_CONFIG, f"{_drawer(trace)} draws {_DECIDES}")
+    return is_users
+
+
+def _generators() -> tuple[object, str]:
+    """Return where the global generators of Python and NumPy stand."""
+    return random.getstate(), repr(np.random.get_state())
+
+
+def _drawer(trace: Callable[[], tf.Graph]) -> str:
+    """Return the layer, or else the line of the user's, that draws from a global generator."""
+    found = ["config.task: the step"]
+    of_python = random.seed.__self__  # type: ignore[attr-defined] # calls of NumPy's are not seen
+
+    def see(frame: FrameType, event: str, called: Any) -> None:
+        if event != "c_call" or getattr(called, "__self__", None) is not of_python:
+            return
+        holders = (f.f_locals.get("self") for f, _ in traceback.walk_stack(frame))
+        layer = next((h for h in holders if isinstance(h, keras.Layer)), None)
+        if layer is not None:
+            found.append(f"layer {layer.name!r}, a {type(layer).__name__},")
+        elif line := user_code.calling_line():
+            found.append(f"{line}: the step")
+
+    sys.setprofile(see)
+    try:
+        trace()
+    finally:
+        sys.setprofile(None)
+    return found[-1]
+
+
+def _refuse_difference(first: tf.Graph, second: tf.Graph) -> None:
     for one, other in itertools.zip_longest(_users(first), _users(second)):
         place = graphs.made_by(one or other)
         if one is None or other is None or one.type != other.type:
             raise RunError(
                 ExitCode.BAD_CONFIG,
                 f"{place}: the step is another one when it is traced again: what Python decides "
-                "(random, a counter, a clock) is decided once for the whole run; decide with "
-                "tf.cond or tf.where, by numbers of the step",
+                f"(random, a counter, a clock) is decided once for the whole run; {_DECIDE}",
             )
         if _constant(one) != _constant(other):
             raise RunError(
@@ -44,11 +95,20 @@ def refuse(first: tf.Graph, second: tf.Graph) -> None:
                 "the step is traced again: it would be drawn once, and stay the same in every "
                 f"microbatch and step; {_INSTEAD}",
             )
-        if one.type.startswith("StatelessRandom") and _is_fixed(one):
+
+
+def refuse_fixed_seeds(graph: tf.Graph) -> None:
+    """Refuse a step that draws the same numbers in every microbatch and step.
+
+    Raises:
+        RunError: BAD_CONFIG with the line of the user's.
+    """
+    for op in _users(graph):
+        if op.type.startswith("StatelessRandom") and _is_fixed(op):
             raise RunError(
                 ExitCode.BAD_CONFIG,
-                f"{place}: the seed is a constant: every microbatch and step draws the same "
-                f"numbers; {_INSTEAD}; {_MEANT}",
+                f"{graphs.made_by(op)}: the seed is a constant: every microbatch and step draws "
+                f"the same numbers; {_INSTEAD}; {_MEANT}",
             )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 import keras
 import tensorflow as tf
 
+from trainer import user_code
+
 _LIBRARIES = tuple(
     str(pathlib.Path(path).parent) for path in (tf.__file__, keras.__file__, __file__)
 )
@@ -43,6 +45,14 @@ def _functions(op: tf.Operation) -> list[str]:
     attributes = [value for _, value in sorted(op.node_def.attr.items())]
     functions = [f for a in attributes for f in (a.func, *a.list.func)]
     return [function.name for function in functions if function.name]
+
+
+def users_line(op: tf.Operation) -> str:
+    """Return the innermost line of the user's, "file.py:12"; where there is none, as `made_by`."""
+    for frame in reversed(op.traceback or ()):
+        if user_code.is_users(frame.filename):
+            return f"{frame.filename}:{frame.lineno}"
+    return made_by(op)
 
 
 def made_by(op: tf.Operation) -> str:

@@ -42,27 +42,8 @@ def backend_neutral() -> Iterator[None]:
             setattr(_TF, hook, original)
 
 
-def build_slots(
-    optimizer: keras.optimizers.Optimizer, on: Sequence[keras.Variable], field: str
-) -> None:
-    """Make the slots for the variables `on`.
-
-    Args:
-        optimizer: to build.
-        on: the variables that it updates.
-        field: of the config, for the message.
-
-    Raises:
-        RunError: BAD_CONFIG for an optimizer around others: they would write past the finite guard.
-    """
-    inner = [v for v in vars(optimizer).values() if isinstance(v, keras.optimizers.Optimizer)]
-    if inner or isinstance(optimizer, keras.optimizers.MultiOptimizer):
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"{field} is a {type(optimizer).__name__}, which applies other optimizers by itself; "
-            "name one optimizer for each model (config.optimizers), without a loss scale: "
-            "config.precision='bfloat16' needs none",
-        )
+def build_slots(optimizer: keras.optimizers.Optimizer, on: Sequence[keras.Variable]) -> None:
+    """Make the slots for the variables `on`."""
     with backend_neutral():
         optimizer.build(on)
     known = {id(variable) for variable in optimizer.variables}

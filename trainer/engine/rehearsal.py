@@ -1,7 +1,8 @@
-"""A step and an evaluation, traced once before anything is made for them: what metrics are given.
+"""A step and an evaluation, traced before anything is made for them: what metrics are given.
 
 Nothing is computed. A metric may make its state at its first update, in shapes that only the task
-knows, and that state has to be there before the step is traced for good.
+knows, and that state has to be there before the step is traced for good. The user's code is traced
+twice, to see whether Python makes the same of it.
 """
 
 import contextlib
@@ -12,10 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
-from trainer import ownership
+from trainer import ownership, user_code
 from trainer.data.info import Feature
-from trainer.engine import scopes, virtual_replica
+from trainer.engine import frozen, scopes, virtual_replica
 from trainer.engine.metric_states import Given, make_states, random_values
+from trainer.engine.optimizer import update
 from trainer.task import Gradients, LossFn, Microbatch, Task, Variables
 
 _TRIES = 3
@@ -43,10 +45,15 @@ def rehearse(
     """
     batch = {n: tf.TensorSpec([microbatch_size, *f.shape], f.dtype) for n, f in features.items()}
     rehearsal = _Rehearsal(task)
+
+    def trace(function: Callable[..., Any]) -> tf.Graph:
+        call = tf.function(function, autograph=False)
+        return call.get_concrete_function(batch, tf.TensorSpec([2], tf.int64)).graph
+
     with rehearsal.listening():
-        tf.function(rehearsal.train, autograph=False).get_concrete_function(batch)
-        if evaluated and task.metrics.keys() - rehearsal.given.keys():
-            tf.function(rehearsal.evaluate, autograph=False).get_concrete_function(batch)
+        is_users = frozen.traced_alike(lambda: trace(rehearsal.train))
+        if evaluated and (is_users or task.metrics.keys() - rehearsal.given.keys()):
+            frozen.traced_alike(lambda: trace(rehearsal.evaluate))
         if rehearsal.lines and virtual_replicas > 1:
             _refuse_sums_over_the_batch(rehearsal, batch, virtual_replicas)
     make_states(task.metrics, rehearsal.given)
@@ -68,7 +75,8 @@ def _refuse_sums_over_the_batch(
         for _ in range(_TRIES):
             once = {name: random_values(spec, rng) for name, spec in batch.items()}
             twice = {name: tf.concat([x, x], 0) for name, x in once.items()}
-            terms = [np.asarray(call(b), np.float64) for b in (once, twice)]
+            key = tf.zeros([2], tf.int64)
+            terms = [np.asarray(call(b, key), np.float64) for b in (once, twice)]
             ratios.append(
                 np.divide(terms[1], terms[0], where=terms[0] != 0, out=np.ones(len(terms[0])))
             )
@@ -97,15 +105,15 @@ class _Rehearsal:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._batch: Mapping[str, tf.Tensor] = {}
+        self._key = tf.zeros([2], tf.int64)
         self._is_weighted = False
         self._terms: list[tf.Tensor] = []
         self.given: dict[str, Given] = {}
         self.lines: list[str] = []
 
-    def train(self, batch: Mapping[str, tf.Tensor]) -> None:
-        """Trace `Task.train_step`."""
-        self._batch, self._terms, self.lines = batch, [], []
-        key = tf.zeros([2], tf.int64)
+    def train(self, batch: Mapping[str, tf.Tensor], key: tf.Tensor) -> None:
+        """Trace `Task.train_step`; `key` is int64[2], of the random numbers."""
+        self._batch, self._key, self._terms, self.lines = batch, key, [], []
         with (
             _on_a_replica(),
             scopes.step_scope(self._task, key),
@@ -113,14 +121,14 @@ class _Rehearsal:
         ):
             self._task.train_step(self)
 
-    def terms(self, batch: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+    def terms(self, batch: Mapping[str, tf.Tensor], key: tf.Tensor) -> list[tf.Tensor]:
         """Trace `Task.train_step`, and return what `add_loss` was given."""
-        self.train(batch)
+        self.train(batch, key)
         return [tf.reduce_sum(tf.cast(term, tf.float32)) for term in self._terms]
 
-    def evaluate(self, batch: Mapping[str, tf.Tensor]) -> None:
+    def evaluate(self, batch: Mapping[str, tf.Tensor], key: tf.Tensor) -> None:
         """Trace `Task.eval_step`."""
-        self._batch = batch
+        self._batch, self._key = batch, key
         with _on_a_replica():
             self._losses(self._task.eval_step)
 
@@ -130,16 +138,20 @@ class _Rehearsal:
         return [tf.zeros(v.shape, v.dtype) for v in variables]
 
     def apply(self, optimizer: Any, grads: Gradients, to: Variables) -> None:
-        """See `task.Replica`; nothing changes."""
+        """See `task.Replica`; what an optimizer of the user's does is recorded, and forgotten."""
+        if user_code.defined(type(optimizer)):
+            update(optimizer, [g for g in grads if g is not None],
+                   [v for g, v in zip(grads, to, strict=True) if g is not None],
+                   tf.constant(True))  # fmt: skip
 
     def _losses(self, loss_fn: LossFn) -> None:
         state = virtual_replica.VirtualReplicaState(self._task)
         values = [tf.convert_to_tensor(v.value) for v in state.carried]
         size = next(iter(self._batch.values())).shape[0]
-        weights, place = tf.ones([size]), tf.zeros([2], tf.int64)
-        microbatch = Microbatch(self._batch, weights, place[0], place)
+        weights = tf.ones([size])
+        microbatch = Microbatch(self._batch, weights, self._key[1], self._key)
         self._is_weighted = self._task.example_weights(microbatch) is not weights
-        with state.scope(values, place, hashed=False) as scope:
+        with state.scope(values, self._key, hashed=False) as scope:
             virtual_replica.asked(self._task, loss_fn, microbatch)
         self._terms += scope.losses
         self.lines += scope.loss_lines

@@ -8,10 +8,24 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer import user_code
+from trainer.engine.inlined import functions_inlined
 from trainer.ownership import Rule
 from trainer.task import Task
 
+SEED = "seed_generator_state"  # end of the path of a seed generator's variable
 _HOLD = "assign it to an attribute of the task, or make it with add_weight of a layer"
+_HOLD_GENERATOR = (
+    "assign its generator to an attribute of the task or of a layer, or draw without a seed"
+)
+_INSIDE = "inside a loop or a condition of TensorFlow"
+_ASSIGNED_INSIDE = (
+    _INSIDE,
+    "let it return the value, and assign that: tf.where(condition, new, old)",
+)
+_DRAWN_INSIDE = (
+    f"the state of a random draw, {_INSIDE}, where each turn would draw the same",
+    "draw before it, for all turns at once (an RNN: unroll=True), or write a loop of Python",
+)
 _OUTSIDE = "assign it in train_step, outside of gradient()"
 _DECLARE = (
     "make it with trainable=False and aggregation='mean' (the mean of what the microbatches assign "
@@ -19,7 +33,28 @@ _DECLARE = (
 )
 
 
-class MicrobatchScope(keras.StatelessScope):
+class _Scope(keras.StatelessScope):
+    """Records assignments in the graph where it is opened, and refuses those of a graph inside."""
+
+    def __enter__(self) -> keras.StatelessScope:
+        """See the base class."""
+        self._graph = tf.compat.v1.get_default_graph()
+        return super().__enter__()
+
+    def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
+        """See the base class.
+
+        Raises:
+            RunError: BAD_CONFIG where the value is one of a loop or a condition: it is not known
+                outside, and each turn of a loop would read and draw the same.
+        """
+        if tf.compat.v1.get_default_graph() is not self._graph:
+            is_draw = update[0].path.endswith(SEED)
+            raise _refusal(update[0], *(_DRAWN_INSIDE if is_draw else _ASSIGNED_INSIDE))
+        super().add_update(update)
+
+
+class MicrobatchScope(_Scope):
     """Records what a microbatch assigns, and refuses what could not be joined with the others."""
 
     def __init__(
@@ -45,7 +80,7 @@ class MicrobatchScope(keras.StatelessScope):
         """
         variable, value = update
         if id(variable) not in self._known:
-            raise _refusal(variable, "which is no state of the run", _HOLD)
+            raise _unknown(variable)
         rule = self._rules.get(id(variable))  # seeds and metrics have none
         if rule == "read":
             raise _refusal(variable, "and each microbatch would assign another value", _DECLARE)
@@ -67,6 +102,11 @@ class MicrobatchScope(keras.StatelessScope):
         return id(variable) in self._assigned
 
 
+def _unknown(variable: keras.Variable) -> RunError:
+    hold = _HOLD_GENERATOR if variable.path.endswith(SEED) else _HOLD
+    return _refusal(variable, "which is no state of the run", hold)
+
+
 def _refusal(variable: keras.Variable, why: str, instead: str) -> RunError:
     line = user_code.calling_line()
     return RunError(
@@ -75,7 +115,7 @@ def _refusal(variable: keras.Variable, why: str, instead: str) -> RunError:
     )
 
 
-class StepScope(keras.StatelessScope):
+class StepScope(_Scope):
     """Records what a step assigns, and refuses what is no state of the run."""
 
     def __init__(self, task: Task, mapping: Sequence[tuple[keras.Variable, tf.Tensor]]) -> None:
@@ -88,7 +128,7 @@ class StepScope(keras.StatelessScope):
         if id(update[0]) in self._counted:
             raise _refusal(update[0], "a metric, outside of gradient()", "update it in the loss")
         if id(update[0]) not in self._known:
-            raise _refusal(update[0], "which is no state of the run", _HOLD)
+            raise _unknown(update[0])
         super().add_update(update)
 
 
@@ -97,7 +137,7 @@ def step_scope(task: Task, key: tf.Tensor) -> Iterator[keras.StatelessScope]:
     """Open the scope in which `Task.train_step` runs; `key` is int64[2], unique to the step."""
     seed = tf.cast(philox_seeds(key, 1)[0], task.unseeded.state.dtype)
     scope = StepScope(task, [(task.unseeded.state, seed)])
-    with unseeded_draws(task.unseeded), scope:
+    with unseeded_draws(task.unseeded), functions_inlined(), scope:
         yield scope
 
 

@@ -122,7 +122,7 @@ class ReplicaStep:
 
     def apply(self, optimizer: keras.optimizers.Optimizer, grads: Gradients, to: Variables) -> None:
         """See `task.Replica`; a norm that is not finite leaves the whole step out."""
-        role = next(r for r, o in self._task.optimizers.items() if o is optimizer)
+        role = _role(self._task, optimizer)
         # As in Keras: a weight without a gradient is not updated, nor decayed.
         to = [v for g, v in zip(grads, to, strict=True) if g is not None]
         present = [g for g in grads if g is not None]
@@ -219,6 +219,18 @@ def zero_sums(task: Task, *, training: bool) -> Sums:
         shapes["skipped"] = []
         shapes |= {"spike": []} if task.loss_spike else {}
     return {name: tf.zeros(shape) for name, shape in shapes.items()}
+
+
+def _role(task: Task, optimizer: keras.optimizers.Optimizer) -> str:
+    for role, known in task.optimizers.items():
+        if known is optimizer:
+            return role
+    raise RunError(
+        ExitCode.BAD_CONFIG,
+        f"config.task: replica.apply is given a {type(optimizer).__name__} that the task has made; "
+        "use that of a model, self.optimizers[ROLE], which config.optimizers names; roles: "
+        f"{', '.join(task.optimizers)}",
+    )
 
 
 def _check_update(role: str, optimizer: keras.optimizers.Optimizer, variables: Variables) -> None:

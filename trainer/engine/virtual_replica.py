@@ -8,15 +8,16 @@ from typing import Any
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
+from trainer.engine.custom_gradients import reading_only_arguments
 from trainer.engine.hashed_random import hashed_dropout, hashed_seeds
-from trainer.engine.scopes import MicrobatchScope, philox_seeds, unseeded_draws
+from trainer.engine.inlined import functions_inlined
+from trainer.engine.scopes import SEED, MicrobatchScope, philox_seeds, unseeded_draws
 from trainer.losses.shapes import WeightedLosses
 from trainer.ownership import named_variables, rules
 from trainer.task import LossFn, Microbatch, Task, Variables, weights_in_use
 
 Inputs = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]
 Outputs = dict[str, Any]
-_SEED = "seed_generator_state"
 MicrobatchFn = Callable[[list[tf.Tensor], Inputs, tf.Tensor], Outputs]
 
 
@@ -34,8 +35,8 @@ class VirtualReplicaState:
         owned = dict(task.owned())
         variables = dict(v for name, part in owned.items() for v in named_variables(name, part))
         distinct = {id(v): v for v in variables.values()}.values()
-        seeds = [v for v in distinct if v.path.endswith(_SEED)]
-        self.carried = [v for v in distinct if not v.path.endswith(_SEED)]
+        seeds = [v for v in distinct if v.path.endswith(SEED)]
+        self.carried = [v for v in distinct if not v.path.endswith(SEED)]
         self.seeds = [*seeds, task.unseeded.state]
         self.rules = {k: rule for part in owned.values() for k, rule in rules(part).items()}
         self.counters = {
@@ -63,7 +64,14 @@ class VirtualReplicaState:
         mapping += [(v, tf.zeros(v.shape, v.dtype)) for v in self.counters.values()]
         opened = MicrobatchScope(mapping, self.rules)
         dropout = hashed_dropout() if hashed else contextlib.nullcontext()
-        with dropout, unseeded_draws(self._unseeded), opened:
+        trained = {v.path: x for v, x in mapping if self.rules.get(id(v)) == "trained"}
+        with (
+            dropout,
+            unseeded_draws(self._unseeded),
+            functions_inlined(),
+            reading_only_arguments(trained),
+            opened,
+        ):
             yield opened
 
     def counted(self, scope: MicrobatchScope) -> dict[str, tf.Tensor]:
@@ -106,21 +114,20 @@ def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool
         batch, weights, key = inputs
         current = {id(v): x for v, x in zip(state.carried, values, strict=True)}
         watched = [current[id(v)] for v in trained]
-        with (
-            state.scope(values, key, hashed=hashed) as scope,
+        with state.scope(values, key, hashed=hashed) as scope:
             # In the scope a variable is the tensor of `values`: only tensors are there to watch.
-            tf.GradientTape(watch_accessed_variables=False) as scope.tape,
-        ):
-            scope.tape.watch(watched)
-            losses, counts = asked(task, loss_fn, Microbatch(batch, weights, step, key))
-            weight = tf.reduce_sum(counts)
-            # A penalty belongs to the mean loss. Times the weight here, divided by the sum of all
-            # weights later, it is added once however many microbatches there are.
-            loss = tf.reduce_sum(losses * counts) + task.penalty(trained) * weight
-        # A weight that its layer replaced on the way has two values, and the gradients of both.
-        values_of = [list({id(x): x for x in (w, scope.get_current_value(v))}.values())
-                     for v, w in zip(trained, watched, strict=True)]  # fmt: skip
-        grads = enumerate(scope.tape.gradient(loss, values_of))
+            with tf.GradientTape(watch_accessed_variables=False) as scope.tape:
+                scope.tape.watch(watched)
+                losses, counts = asked(task, loss_fn, Microbatch(batch, weights, step, key))
+                weight = tf.reduce_sum(counts)
+                # A penalty belongs to the mean loss. Times the weight here, divided by the sum of
+                # all weights later, it is added once however many microbatches there are.
+                loss = tf.reduce_sum(losses * counts) + task.penalty(trained) * weight
+            # A weight that its layer replaced on the way has two values, and the gradients of both.
+            values_of = [list({id(x): x for x in (w, scope.get_current_value(v))}.values())
+                         for v, w in zip(trained, watched, strict=True)]  # fmt: skip
+            # In the scope, too: a gradient that the user defines may read variables.
+            grads = enumerate(scope.tape.gradient(loss, values_of))
         connected = {i: [tf.convert_to_tensor(g) for g in gs if g is not None] for i, gs in grads}
         return {
             "grads": {i: tf.add_n(gs) for i, gs in connected.items() if gs},
@@ -175,15 +182,16 @@ def map_microbatches(
         The outputs of `microbatch_fn`, stacked: tensors [k, ...].
     """
     # One function for k = 1 and k > 1, so that both run the same program, and with it its rounding.
-    call = tf.function(microbatch_fn, jit_compile=compiled or None, autograph=False)
+    one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), inputs)
+    call = tf.function(
+        microbatch_fn, jit_compile=compiled or None, autograph=False
+    ).get_concrete_function(
+        [tf.TensorSpec(x.shape, x.dtype) for x in values], one, tf.TensorSpec([], step.dtype)
+    )
     if inputs[1].shape[0] == 1:
         only = call(values, tf.nest.map_structure(lambda x: x[0], inputs), step)
         return tf.nest.map_structure(lambda x: x[tf.newaxis], only)
-    one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), inputs)
-    traced = call.get_concrete_function(
-        [tf.TensorSpec(x.shape, x.dtype) for x in values], one, tf.TensorSpec([], step.dtype)
-    )
-    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, traced.structured_outputs)
+    signature = tf.nest.map_structure(tf.TensorSpec.from_tensor, call.structured_outputs)
     return tf.map_fn(
         lambda microbatch: call(values, microbatch, step), inputs, fn_output_signature=signature
     )

@@ -47,7 +47,7 @@ class FromKeras:
         self._fixed = {"from_logits": True} if "from_logits" in known else {}
         # For the message that names the arguments which a config may give.
         self.__signature__ = signature.replace(
-            parameters=[p for name, p in known.items() if name not in _DECIDED]
+            parameters=[p for n, p in known.items() if n not in _DECIDED or p.default is None]
         )
 
     def __call__(
@@ -72,7 +72,9 @@ class FromKeras:
             # Keras takes the mean over the last axis, which here may be that of the examples.
             outputs = y_pred if y_pred.shape.rank > 1 else y_pred[:, tf.newaxis]
             y_true, y_pred = align(y_true, outputs)
-        return per_example(self._function(y_true, y_pred, **self._fixed, **args), mask)
+        losses = self._function(y_true, y_pred, **self._fixed, **args)
+        _refuse_one_number(losses, self._function)
+        return per_example(losses, mask)
 
 
 class PerExample:
@@ -103,7 +105,20 @@ class PerExample:
         y_true, y_pred = tf.nest.map_structure(
             lambda x: keras.ops.convert_to_tensor(x, dtype=self.loss.dtype), (y_true, y_pred)
         )
-        return per_example(self._call(y_true, y_pred), mask)
+        losses = self._call(y_true, y_pred)
+        _refuse_one_number(losses, type(self.loss))
+        return per_example(losses, mask)
+
+
+def _refuse_one_number(losses: tf.Tensor, of: Any) -> None:
+    """Refuse a loss of Keras over all examples that could be one of each (Dice, Tversky)."""
+    if losses.shape.rank == 0 and "axis" in inspect.signature(of).parameters:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.loss: {of.__name__} is one number for a microbatch, so it would depend on how "
+            "the batch is cut; give config.loss.args.axis=[1, 2, ...], all axes but that of the "
+            "examples, for a loss of each example",
+        )
 
 
 def per_example(losses: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor | WeightedLosses:
