@@ -7,30 +7,32 @@ from typing import Any
 from trainer import version
 from trainer.config import TrainConfig, essential_difference
 from trainer.config.conversion import to_plain
+from trainer.lineage import Parent
 
 _VERSIONS = ("lockstep", "python", "tensorflow", "keras", "numpy")
 
 
 def certificate(
-    config: TrainConfig, code: Mapping[str, Any], data: str, state_digest: str
+    config: TrainConfig, code: Mapping[str, Any], data: str, parent: Parent | None, state: str
 ) -> dict[str, Any]:
-    """Return "config", "code", "data" and "state" as digests, "parent", "versions" and "kernels".
+    """Return "config", "code", "data", "parent" and "state" as digests, "versions" and "kernels".
 
     Args:
         config: of the run.
         code: as `lineage.summarized` tells it.
         data: fingerprint of the data.
-        state_digest: of the last step.
+        parent: what the run was started from; None: its seed.
+        state: digest of the last step.
     """
     installed = version.environment()
     return {
         "config": config_digest(config),
         "code": code["digest"],
         "data": data,
-        "parent": None,
+        "parent": parent and parent.digest,
         "versions": {name: installed[name] for name in _VERSIONS},
         "kernels": version.kernels(),
-        "state": state_digest,
+        "state": state,
     }
 
 

@@ -89,7 +89,7 @@ def summarize(
     status = "stopped" if is_cut else state.status(request.plan)
     goodput = ledger.report()
     digest = checkpoint.digest(session.read_state(), state.step)
-    sources = lineage.summarized(code.files())
+    sources, data = lineage.summarized(code.files()), request.info.fingerprint()
     return {
         "step": state.step,
         "status": status,
@@ -107,7 +107,7 @@ def summarize(
         },
         "goodput": goodput,
         "code": sources,
-        "certificate": certificate(request.config, sources, request.info.fingerprint(), digest),
+        "certificate": certificate(request.config, sources, data, state.parent, digest),
         "kernels": version.kernels(),
         "parent": state.parent and state.parent.to_plain(),
         "changes": [dataclasses.asdict(change) for change in state.changes],
