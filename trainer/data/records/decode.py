@@ -35,11 +35,7 @@ def decode_blocks(
 def decode_columns(
     blocks: tf.data.Dataset, features: Mapping[str, Feature], block_size: int
 ) -> tf.data.Dataset:
-    """Decode a dataset of one tensor [block_size, ...] a feature: images are still files in it.
-
-    Returns:
-        a dataset of feature -> [block_size, ...].
-    """
+    """Decode a dataset of one tensor [block_size, ...] a feature: images are still files in it."""
 
     def decode(*columns: tf.Tensor) -> Example:
         pairs = zip(columns, features.items(), strict=True)

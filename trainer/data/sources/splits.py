@@ -24,7 +24,8 @@ def names(config: DatasetConfig) -> list[str]:
     """Return the splits of which the config uses something."""
     used = [config.train_split] + [config.eval_split] * (not config.holdout)
     parts = [part for spec in used if spec for part in spec.split("+")]
-    return list(dict.fromkeys(part.strip().partition("[")[0] for part in parts))
+    found = dict.fromkeys(part.strip().partition("[")[0] for part in parts)
+    return [name for name in found if name] or ["train"]
 
 
 def find_files(config: DatasetConfig) -> Shards:
