@@ -166,7 +166,7 @@ def children(folder: pathlib.Path) -> dict[str, Any]:
     found["included"] = child("included", mother, model=other, include=("dense", "bn/*"))
     found["wider"] = child("wider", mother, model=PartConfig(MODEL.name, {"width": 8}))
     found["mistyped"] = child("mistyped", mother, exclude=("haed",))
-    found["nowhere"] = child("nowhere", folder / "nowhere")
+    found["nowhere"] = child("orphaned", folder / "nowhere")
     export.write(restore_task(str(mother), None), folder / "export")
     found["of export"] = child("of export", folder / "export")
     model = keras.saving.load_model(folder / "export" / "model.keras")
