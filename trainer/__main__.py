@@ -92,7 +92,8 @@ def _last_line(summary: Mapping[str, Any]) -> str:
     shown = {f"held-out {name}": value for name, value in first_of(summary["eval"]).items()}
     shown = shown or {f"training {n}": value for n, value in first_of(summary["train"]).items()}
     values = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
-    return f"done: {summary['step']} steps, {values}, state {summary['state_digest'][:16]}"
+    status = summary["status"].replace("_", " ")
+    return f"{status}: {summary['step']} steps, {values}, state {summary['state_digest'][:16]}"
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 
 from common.exit_codes import ExitCode, RunError
-from trainer import model_inputs, precision, registry
+from trainer import model_inputs, ownership, precision, registry
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
-from trainer.engine.optimizer import backend_neutral, build_slots
+from trainer.engine.optimizer import backend_neutral, build_slots, count_from_parent, set_groups
 from trainer.engine.rehearsal import rehearse
 from trainer.engine.step import StepPlan
 from trainer.losses.from_keras import adapted
@@ -20,6 +20,7 @@ from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.unsafe_args import refuse_unsafe_args
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts, Task
+from trainer.variable_paths import by_path, fits_any, refuse_idle
 
 
 def build_task(
@@ -48,7 +49,14 @@ def build_task(
     shapes = kind.model_shapes(features, **config.task.args)
     models = {role: _model(config, role, *shape, features) for role, shape in shapes.items()}
     optimizers = {
-        role: _optimizer(o, models[role], total_steps, rate_scale, f"config.{_field(role)}")
+        role: _optimizer(
+            o,
+            models[role],
+            total_steps,
+            rate_scale,
+            role,
+            keeps_count=bool(config.init.from_) and config.init.what == "all",
+        )
         for role, o in _optimizers(config, models).items()
     }
     built = Parts(
@@ -120,20 +128,45 @@ def _optimizer(
     model: keras.Model,
     total_steps: int,
     rate_scale: keras.Variable,
-    field: str,
+    role: str,
+    *,
+    keeps_count: bool,
 ) -> keras.optimizers.Optimizer:
+    field = f"config.{_field(role)}"
     refuse_unsafe_args(config.args)
     schedule = registry.resolve(registry.SCHEDULES, config.schedule.name, f"{field}.schedule.name")
-    fixed = {"learning_rate": config.learning_rate, "total_steps": total_steps}
+    fixed: dict[str, Any] = {"learning_rate": config.learning_rate}
+    fixed |= {"total_steps": total_steps} if schedules.takes_end(schedule) else {}
     parts.bind(schedule, config.schedule, f"{field}.schedule", None, **fixed)
     rate: schedules.ScheduleFn = functools.partial(schedule, **fixed, **config.schedule.args)
     if config.warmup_steps:
         rate = schedules.warmup(rate, config.warmup_steps)
-    part = PartConfig(config.name, config.args)
+    part, scheduled = PartConfig(config.name, config.args), schedules.Schedule(rate, rate_scale)
     with backend_neutral():
-        optimizer = _call(registry.OPTIMIZERS, part, field, schedules.Schedule(rate, rate_scale))
+        optimizer = _call(registry.OPTIMIZERS, part, field, scheduled)
         build_slots(optimizer, model.trainable_variables, field)
+    if config.groups:
+        _set_groups(optimizer, config, model, role)
+    if keeps_count:
+        scheduled.first_update = count_from_parent(optimizer)
     return optimizer
+
+
+def _set_groups(
+    optimizer: keras.optimizers.Optimizer, config: OptimizerConfig, model: keras.Model, role: str
+) -> None:
+    named = dict(ownership.named_variables(role, model))
+    paths = by_path(named)
+    for index, group in enumerate(config.groups):
+        refuse_idle(group.include, paths, f"{_field(role)}.groups[{index}].include")
+    factors, decays = {}, {}
+    for path, name in paths.items():
+        for group in [g for g in config.groups if fits_any(path, g.include)][:1]:
+            if group.learning_rate is not None:
+                factors[id(named[name])] = group.learning_rate / config.learning_rate
+            if group.weight_decay is not None:
+                decays[id(named[name])] = group.weight_decay
+    set_groups(optimizer, factors, decays)
 
 
 def _loss(part: PartConfig) -> Any:

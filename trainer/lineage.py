@@ -1,11 +1,13 @@
-"""What decides the result of a run besides its config and data: the code, and the kernels.
+"""What decides the result of a run besides its config and data: parent, code, and kernels.
 
-Code is part of the function: another one is refused, unless it is asked for. Kernels may change the
-last bits, so a change of them is said. Either leaves a mark in the run that goes on.
+A parent is what a run was started from; it is known by a digest, wherever it lies. Code is part of
+the function: another one is refused, unless it is asked for. Kernels may change the last bits, so a
+change of them is said. Either leaves a mark in the run that goes on.
 """
 
 import dataclasses
 import hashlib
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,6 +42,48 @@ class Change:
     def from_plain(cls, plain: Mapping[str, Any]) -> "Change":
         """Undo `dataclasses.asdict`, also after it has been JSON."""
         return cls(plain["step"], plain["what"], tuple(plain["names"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Parent:
+    """What a run was started from.
+
+    Attributes:
+        source: where it was, as the config says.
+        digest: of its whole state, or SHA-256 of the file.
+        step: of the checkpoint; -1: a file does not say.
+        config: digest of its config; "": a file does not say.
+        ancestors: what it was started from itself, the nearest first.
+    """
+
+    source: str
+    digest: str
+    step: int = -1
+    config: str = ""
+    ancestors: tuple["Parent", ...] = ()
+
+    def __str__(self) -> str:
+        step = f"step {self.step}, " if self.step >= 0 else ""
+        return f"{self.source} ({step}{self.digest[:16]})"
+
+    def line(self) -> str:
+        """Return this parent and its ancestors as one line."""
+        return " <- ".join(map(str, (self, *self.ancestors)))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Parent":
+        """Undo `to_plain`, also after it has been JSON."""
+        ancestors = tuple(cls.from_plain(ancestor) for ancestor in plain["ancestors"])
+        return cls(**{**plain, "ancestors": ancestors})
+
+
+def config_digest(plain: Mapping[str, Any]) -> str:
+    """Return SHA-256 of a plain config."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 class Code:

@@ -95,6 +95,21 @@ def rules(thing: Any) -> dict[int, Rule]:
     return found
 
 
+def created_as(thing: Any) -> dict[int, Literal["weight", "statistic"]]:
+    """Return id -> what a variable was made as, of a layer or the variable itself.
+
+    A weight stays one when its layer is frozen. States of seed generators are neither.
+    """
+    if isinstance(thing, keras.random.SeedGenerator):
+        return {}
+    if isinstance(thing, keras.Variable):
+        return {id(thing): "weight" if thing.trainable else "statistic"}
+    layers = thing._flatten_layers()
+    found: dict[int, Literal["weight", "statistic"]]
+    found = {id(v): "statistic" for layer in layers for v in layer._non_trainable_variables}
+    return found | {id(v): "weight" for layer in layers for v in layer._trainable_variables}
+
+
 def _rule(variable: keras.Variable, layer: keras.Layer | None) -> Rule:
     if variable.trainable:
         return "trained"

@@ -2,7 +2,7 @@
 
 from trainer.checkpoint.folder import damage, read, write
 from trainer.checkpoint.saver import Saver
-from trainer.checkpoint.state import Meta, State, digest, match
+from trainer.checkpoint.state import Meta, State, digest, form, match
 from trainer.checkpoint.store import Store
 
-__all__ = ["Meta", "Saver", "State", "Store", "damage", "digest", "match", "read", "write"]
+__all__ = ["Meta", "Saver", "State", "Store", "damage", "digest", "form", "match", "read", "write"]

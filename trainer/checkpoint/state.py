@@ -71,7 +71,7 @@ def match(state: State, expected: Mapping[str, Any], where: str) -> None:
             problem = "is not in the checkpoint"
         elif name not in expected:
             problem = "is in the checkpoint and not in the model"
-        elif (found := _form(state[name])) != (here := _form(expected[name])):
+        elif (found := form(state[name])) != (here := form(expected[name])):
             problem = f"is {found} there and {here} here"
         else:
             continue
@@ -92,5 +92,6 @@ def digest(state: State, step: int) -> str:
     return hashed.hexdigest()
 
 
-def _form(value: Any) -> str:
+def form(value: Any) -> str:
+    """Return dtype and shape of a variable or array: "float32[3, 4]"."""
     return f"{value.dtype}{list(value.shape)}"

@@ -55,6 +55,10 @@ class Store:
             )
         return None, []
 
+    def steps(self) -> list[int]:
+        """Return the steps of all checkpoints, newest first."""
+        return [one.step_of(name) for name in self._names()]
+
     def sweep(self) -> None:
         """Remove what an interrupted save left, and set damaged checkpoints aside."""
         for path in self.folder.glob(f"{one.PARTIAL}*"):

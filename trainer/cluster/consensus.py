@@ -21,12 +21,12 @@ class Consensus:
         self.cluster = cluster
         self._gather = _make_gather(strategy)
 
-    def at_boundary(self, *, stop: bool, secs_per_step: float) -> tuple[bool, float]:
-        """Return whether any worker was asked to stop, and the mean time of a step."""
+    def at_boundary(self, *, stop: int, secs_per_step: float) -> tuple[int, float]:
+        """Return the most that any worker was asked for, and the mean time of a step."""
         if self.cluster.num_workers == 1:
             return stop, secs_per_step
-        stops, secs = self._of_all([float(stop), secs_per_step]).mean(axis=0).tolist()
-        return stops > 0, secs
+        stops, secs = self._of_all([float(stop), secs_per_step]).T
+        return int(stops.max()), float(secs.mean())
 
     def same_step(self, step: int) -> None:
         """Refuse workers that restored different steps.
@@ -48,7 +48,7 @@ class Consensus:
     def wait_for_all(self) -> None:
         """Return when every worker has come here."""
         # Any collective is a barrier; this one is traced already.
-        self.at_boundary(stop=False, secs_per_step=0.0)
+        self.at_boundary(stop=0, secs_per_step=0.0)
 
     def _of_all(self, values: list[float]) -> np.ndarray:
         """Return what each replica was given, float64[R, n]: the same on every worker."""

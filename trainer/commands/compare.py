@@ -38,7 +38,9 @@ def results(runs: Sequence[RunFiles]) -> list[Row]:
     names = dict.fromkeys(n for kind in kinds for r in runs for n in r.curves if n.startswith(kind))
     rows = [(name, *(_show(run.last(name)) for run in runs)) for name in names]
     fields = ("step", "status", "state_digest", "examples_per_second")
-    return rows + [(f, *(_show(run.summary.get(f, "running")) for run in runs)) for f in fields]
+    rows += [(f, *(_show(run.summary.get(f, "running")) for run in runs)) for f in fields]
+    parents = [run.parent.line() if run.parent else "-" for run in runs]
+    return rows + ([("started from", *parents)] if set(parents) != {"-"} else [])
 
 
 def differences(runs: Sequence[RunFiles]) -> list[Row]:

@@ -1,10 +1,6 @@
 """A trained task from its workdir: for looking, predicting and exporting, without a strategy."""
 
 import dataclasses
-import json
-import tempfile
-from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -19,7 +15,7 @@ from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo
 from trainer.data.sources import roles
 from trainer.plan import Plan, make_plan
-from trainer.run import workdir
+from trainer.run import chosen, workdir
 from trainer.task import Task
 
 
@@ -44,11 +40,12 @@ class Restored:
     digest: str
 
 
-def restore_task(where: str, experiment: str = "") -> Restored:
-    """Return the newest valid checkpoint of the workdir `where`.
+def restore_task(where: str, experiment: str = "", which: str = "newest") -> Restored:
+    """Return a checkpoint of the workdir `where`.
 
     Args:
         where: path or URL.
+        which: `newest`, `best` or a step.
         experiment: experiment whose folder holds the parts that the config names "module:object".
 
     Raises:
@@ -56,9 +53,9 @@ def restore_task(where: str, experiment: str = "") -> Restored:
             does not vouch for; BAD_DATA where no checkpoint is whole.
     """
     with workdir.opened(where) as folder:
-        config = _read_config(folder.path, where)
+        config = _read_config(folder)
         custom_code.check(config, where, experiment)
-        state, meta = _read_newest(folder, where)
+        state, meta = chosen.read(folder, chosen.check(which, "--checkpoint"), "--checkpoint")
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
     info = sources.describe(roles.of_task(config))
     plan = make_plan(config, info)
@@ -78,21 +75,10 @@ def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
     return build.build_task(config, features, total_steps=plan.total_steps)
 
 
-def _read_config(folder: Path, where: str) -> TrainConfig:
-    path = folder / "config.json"
-    if not path.is_file():
+def _read_config(folder: workdir.Workdir) -> TrainConfig:
+    if (plain := folder.config()) is None:
         raise RunError(
-            ExitCode.BAD_FLAG, f"{where} holds no run: config.json is missing; give a --workdir"
+            ExitCode.BAD_FLAG,
+            f"{folder.shown} holds no run: config.json is missing; give a --workdir",
         )
-    return from_plain(TrainConfig, json.loads(path.read_text()))
-
-
-def _read_newest(folder: workdir.Workdir, where: str) -> tuple[dict[str, Any], checkpoint.Meta]:
-    with tempfile.TemporaryDirectory(prefix="lockstep-") as copies:
-        here = Path(copies) if folder.url else folder.path / "checkpoints"
-        path, _ = checkpoint.Store(here, folder.checkpoints_url).newest_valid()
-        if path is None:
-            raise RunError(
-                ExitCode.BAD_FLAG, f"{where} holds no checkpoint yet; train at least one step"
-            )
-        return checkpoint.read(path)
+    return from_plain(TrainConfig, plain)

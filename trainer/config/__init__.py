@@ -2,18 +2,24 @@
 
 from trainer.config.fields import (
     DatasetConfig,
+    GroupConfig,
+    InitConfig,
     OptimizerConfig,
     PartConfig,
     PlateauConfig,
+    StopConfig,
     TrainConfig,
     essential_difference,
 )
 
 __all__ = [
     "DatasetConfig",
+    "GroupConfig",
+    "InitConfig",
     "OptimizerConfig",
     "PartConfig",
     "PlateauConfig",
+    "StopConfig",
     "TrainConfig",
     "essential_difference",
 ]

@@ -8,7 +8,7 @@ from common.exit_codes import ExitCode, RunError
 from common.redaction import find_secret, holds_secret
 
 if TYPE_CHECKING:  # the fields are checked while they are made
-    from trainer.config.fields import OptimizerConfig, TrainConfig
+    from trainer.config.fields import GroupConfig, OptimizerConfig, StopConfig, TrainConfig
 
 _CARRIES = (
     "carries a password, a token or a signature, which config.json and logs would repeat; "
@@ -97,13 +97,41 @@ def _rules(config: "TrainConfig") -> Iterator[Rule]:
         yield from _optimizer_rules(f"optimizers.{role}", optimizer)
     factor = config.plateau.factor
     yield "plateau.factor", factor, 0 < factor < 1, "be between 0 and 1"
+    yield from _stop_rules(config.stop)
+    checkpoint = config.init.checkpoint
+    yield (
+        "init.checkpoint",
+        checkpoint,
+        checkpoint in ("newest", "best") or checkpoint.isdecimal(),
+        "be newest, best or a step",
+    )
     for name in ("holdout", "shuffle_window"):
         value = getattr(config.dataset, name)
         yield f"dataset.{name}", value, value >= 0, "not be negative"
+
+
+def _stop_rules(stop: "StopConfig") -> Iterator[Rule]:
+    yield "stop.patience", stop.patience, stop.patience >= 1, "be at least 1"
+    delta, hours = stop.min_delta, stop.max_hours
+    yield "stop.min_delta", delta, 0 <= delta < math.inf, "be a change, or 0 for any"
+    yield "stop.after", stop.after, stop.after >= 0, "not be negative"
+    yield "stop.max_hours", hours, 0 <= hours < math.inf, "be hours, or 0 for no limit"
 
 
 def _optimizer_rules(field: str, optimizer: "OptimizerConfig") -> Iterator[Rule]:
     rate, norm, warmup = optimizer.learning_rate, optimizer.clip_norm, optimizer.warmup_steps
     yield f"{field}.learning_rate", rate, 0 < rate < math.inf, "be above 0, and finite"
     yield f"{field}.clip_norm", norm, 0 <= norm < math.inf, "be a norm, or 0 for none"
+    for index, group in enumerate(optimizer.groups):
+        yield from _group_rules(f"{field}.groups[{index}]", group)
     yield f"{field}.warmup_steps", warmup, 0 <= warmup < 2**62, "be in 0..2**62 - 1"
+
+
+def _group_rules(field: str, group: "GroupConfig") -> Iterator[Rule]:
+    rate, decay = group.learning_rate, group.weight_decay
+    is_rate = rate is None or 0 < rate < math.inf
+    yield f"{field}.learning_rate", rate, is_rate, "be above 0; freeze a layer by trainable=False"
+    is_decay = decay is None or 0 <= decay < math.inf
+    yield f"{field}.weight_decay", decay, is_decay, "be a share of the weight, or 0 for none"
+    is_given = bool(group.include) and not (rate is None and decay is None)
+    yield field, group, is_given, "have paths, and a learning_rate or a weight_decay"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import keyword
 import math
 import types
 import typing
@@ -33,7 +34,25 @@ def to_plain(config: Any) -> dict[str, Any]:
     Raises:
         RunError: BAD_CONFIG naming a value that is none of these.
     """
-    return json.loads(json.dumps(dataclasses.asdict(config), default=_refuse_object))
+    plain = dataclasses.asdict(
+        config, dict_factory=lambda fields: {plain_name(n): v for n, v in fields}
+    )
+    return json.loads(json.dumps(plain, default=_refuse_object))
+
+
+def plain_name(attribute: str) -> str:
+    """Return how files and flags call a field: `from_` is "from", which Python keeps for itself."""
+    name = attribute.removesuffix("_")
+    return name if keyword.iskeyword(name) else attribute
+
+
+def _attribute(name: str) -> str:
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def fields_of(kind: Any) -> dict[str, Any]:
+    """Return the types of the fields of a group by their plain names."""
+    return {plain_name(name): hint for name, hint in typing.get_type_hints(kind).items()}
 
 
 def from_plain(kind: type[T], values: Mapping[str, Any], where: str = "config") -> T:
@@ -42,15 +61,15 @@ def from_plain(kind: type[T], values: Mapping[str, Any], where: str = "config") 
     Raises:
         RunError: BAD_CONFIG naming the field, the value and the type that is allowed.
     """
-    hints = typing.get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    hints = fields_of(kind)
+    fields = {plain_name(f.name): f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:
             raise _unknown(f"{where}.{name}", name, [*fields])
     for name in fields.keys() - values.keys():
         if fields[name].default is fields[name].default_factory is dataclasses.MISSING:
             raise RunError(ExitCode.BAD_CONFIG, f"{where}.{name} is missing: set it as well")
-    converted = {n: _convert(hints[n], v, f"{where}.{n}") for n, v in values.items()}
+    converted = {_attribute(n): _convert(hints[n], v, f"{where}.{n}") for n, v in values.items()}
     return kind(**converted)
 
 
@@ -68,7 +87,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "")
 
 def leaves(kind: Any, prefix: str = "") -> Iterator[str]:
     """Name every field that is no group: "seed", "optimizer.learning_rate", ..."""
-    for name, hint in typing.get_type_hints(kind).items():
+    for name, hint in fields_of(kind).items():
         if dataclasses.is_dataclass(hint):
             yield from leaves(hint, f"{prefix}{name}.")
         else:
@@ -95,14 +114,14 @@ def _set(values: dict[str, Any], kind: Any, path: str, text: str) -> None:
             raise RunError(ExitCode.BAD_CONFIG, f"config.{path}: {name!r} has no fields")
     kind = _member(kind, last, path)
     if dataclasses.is_dataclass(kind):
-        names = ", ".join(f.name for f in dataclasses.fields(kind))
+        names = ", ".join(fields_of(kind))
         raise RunError(ExitCode.BAD_CONFIG, f"config.{path} is a group; set one of: {names}")
     values[last] = text if kind is str else _literal(text)
 
 
 def _member(kind: Any, name: str, path: str) -> Any:
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = fields_of(kind)
         if name not in hints:
             raise _unknown(f"config.{path}", name, [*hints, *leaves(kind)])
         return _without_none(hints[name])

@@ -46,6 +46,18 @@ class DatasetConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class GroupConfig:
+    """Variables that an optimizer treats otherwise than the rest."""
+
+    include: tuple[str, ...]
+    """Paths of variables, or the beginnings of them up to a `/`; `*` stands for anything."""
+    learning_rate: float | None = None
+    """Peak rate, per update, under the same schedule; none: that of the optimizer."""
+    weight_decay: float | None = None
+    """Share of the weight, times the rate, that an update takes away; none: of the optimizer."""
+
+
+@dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
     """An optimizer and its learning rate."""
 
@@ -57,6 +69,8 @@ class OptimizerConfig:
     schedule: PartConfig = PartConfig("constant")
     warmup_steps: int = 0
     """Updates of linear warm-up before the schedule's rate is reached."""
+    groups: tuple[GroupConfig, ...] = ()
+    """Other rates by variable; the first group that a variable fits counts."""
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -74,6 +88,39 @@ class PlateauConfig:
     """Smallest change that counts as better."""
     min_scale: float = 1e-4
     """The product of the factors never falls below this."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InitConfig:
+    """Start from what another run has learnt, its parent, and not from the seed alone."""
+
+    from_: str = ""
+    """Workdir, export, `.keras` or `.weights.h5` file, or the URL of one; empty: the seed alone."""
+    checkpoint: str = "newest"
+    """Of a workdir: `newest`, `best` (by its `keep_best_metric`), or a step."""
+    include: tuple[str, ...] = ()
+    """Paths of the variables that are taken, as in `optimizer.groups`; empty: all."""
+    exclude: tuple[str, ...] = ()
+    """Paths of those that are left as the seed makes them; names what is only in one of both."""
+    what: Literal["weights", "weights+statistics", "all"] = "weights+statistics"
+    """Statistics are those of BatchNorm and the like; `all` takes slots and averages as well."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StopConfig:
+    """End a run before its last step, with exit code 0 and all that a whole run leaves."""
+
+    metric: str = ""
+    """Evaluation metric that has to get better; empty: off."""
+    mode: Literal["min", "max"] = "min"
+    patience: int = 5
+    """Evaluations without an improvement that end the run."""
+    min_delta: float = 0.0
+    """Smallest change that counts as better."""
+    after: int = 0
+    """Updates before the metric is looked at."""
+    max_hours: float = 0.0
+    """Hours that the processes of the run may live, all together; 0: no limit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +180,8 @@ class TrainConfig:
     optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
     """Further optimizers by role."""
     plateau: PlateauConfig = PlateauConfig()
+    init: InitConfig = InitConfig()
+    stop: StopConfig = StopConfig()
     ema_decay: float = 0.0
     """Of a running average of the weights, which is evaluated and exported; 0: the last weights."""
 
@@ -140,9 +189,11 @@ class TrainConfig:
         checks.check_ranges(self)
 
 
-# These change how a run is watched, not what it computes.
+# These change how a run is watched, not what it computes. How long it may last: see `run.longer`.
 UNESSENTIAL_FIELDS = frozenset(
     {
+        "train_steps",
+        "epochs",
         "log_every_steps",
         "eval_every_steps",
         "eval_before_training",
@@ -151,6 +202,7 @@ UNESSENTIAL_FIELDS = frozenset(
         "keep_checkpoints",
         "keep_best_metric",
         "keep_best_mode",
+        "stop.max_hours",
     }
 )
 
@@ -159,8 +211,9 @@ def essential_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list
     """Name what differs between two plain configs and changes what is computed."""
     # What an older version did not know was as it is by default.
     old = {**conversion.to_plain(TrainConfig(epochs=1)), **old}
+    old = conversion.to_plain(conversion.from_plain(TrainConfig, old))
     unessential = set(UNESSENTIAL_FIELDS)
-    if new["plateau"]["metric"]:
-        unessential.discard("eval_every_steps")  # each evaluation may lower the learning rate
+    if new["plateau"]["metric"] or new["stop"]["metric"]:
+        unessential.discard("eval_every_steps")  # an evaluation may lower the rate, or end the run
     lines = conversion.difference(old, new)
     return [line for line in lines if line.partition(":")[0] not in unessential]

@@ -8,7 +8,7 @@ file and tested against it.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -71,6 +71,49 @@ def build_slots(
         if isinstance(variable, keras.Variable) and id(variable) not in known:
             optimizer._track_variable(variable)
     optimizer.apply = _refuse_direct_update
+
+
+def set_groups(
+    optimizer: keras.optimizers.Optimizer, factors: Mapping[int, float], decays: Mapping[int, float]
+) -> None:
+    """Give single variables a rate or a weight decay of their own, whatever the optimizer's rule.
+
+    Args:
+        optimizer: built; its rule takes the rate from `update_step`, as Keras hands it in.
+        factors: id of a variable -> its rate, as a multiple of the optimizer's.
+        decays: id of a variable -> its weight decay.
+    """
+    rule = optimizer.update_step
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        rule(gradient, variable, learning_rate * factors.get(id(variable), 1.0))
+
+    def apply_weight_decay(variables: Sequence[keras.Variable]) -> None:
+        for variable in variables:
+            if not {id(variable)} & {*factors, *decays}:
+                type(optimizer)._apply_weight_decay(optimizer, [variable])
+            elif share := decays.get(id(variable), _decay_of(optimizer, variable)):
+                rate = optimizer.learning_rate * factors.get(id(variable), 1.0)
+                variable.assign(variable - variable * tf.cast(share * rate, variable.dtype))
+
+    optimizer.update_step = update_step
+    optimizer._apply_weight_decay = apply_weight_decay
+
+
+def _decay_of(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> float:
+    return (optimizer.weight_decay or 0.0) if optimizer._use_weight_decay(variable) else 0.0
+
+
+def count_from_parent(optimizer: keras.optimizers.Optimizer) -> keras.Variable:
+    """Return a new variable of the optimizer: its count of updates when the run began.
+
+    A run that takes slots from its parent takes the count as well, which belongs to them; its
+    schedule begins anew.
+    """
+    count = optimizer.iterations
+    first = keras.Variable(0, dtype=count.dtype, trainable=False, name="first_update")
+    optimizer._track_variable(first)
+    return first
 
 
 def _refuse_direct_update(*_: Any, **__: Any) -> None:

@@ -121,8 +121,11 @@ class Ledger:
     @property
     def mean_time_between_failures(self) -> float:
         """Seconds lived for each process that ended; before the first end, all that was lived."""
-        lived = self.lived() + sum(a.ended - a.started for a in self._past)
-        return lived / max(1, len(self._past))
+        return self.lived_by_all() / max(1, len(self._past))
+
+    def lived_by_all(self) -> float:
+        """Seconds that the processes of the run have lived, one after another."""
+        return self.lived() + sum(a.ended - a.started for a in self._past)
 
     def _now(self) -> Attempt:
         self._switch(self._bucket)

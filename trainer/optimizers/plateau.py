@@ -44,7 +44,7 @@ def update_plateau(
         mode: whether the metric should fall ("min") or rise ("max").
         min_scale: least scale, in (0, 1].
     """
-    if _improves(state.best, value, min_delta, mode):
+    if improves(state.best, value, min_delta, mode):
         return dataclasses.replace(state, best=value, bad_evals=0)
     if state.bad_evals + 1 < patience:
         return dataclasses.replace(state, bad_evals=state.bad_evals + 1)
@@ -52,9 +52,10 @@ def update_plateau(
     return dataclasses.replace(state, bad_evals=0, scale=scale)
 
 
-def _improves(
+def improves(
     best: float | None, value: float, min_delta: float, mode: Literal["min", "max"]
 ) -> bool:
+    """Whether `value` is better than the best so far by more than `min_delta`; NaN never is."""
     sign = 1.0 if mode == "max" else -1.0
     reference = float("-inf") if best is None else sign * best + min_delta
     return sign * value > reference

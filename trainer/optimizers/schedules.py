@@ -1,14 +1,16 @@
 """Learning rates: pure functions of the step, and the one class that hands them to Keras.
 
-Each function takes `step` (int64[], the number of updates done so far), the config's
-`learning_rate` (peak, per update) and `total_steps` (updates in the whole run), and returns
-float32[], the rate of the next update.
+Each function takes `step` (int64[], the number of updates done so far) and the config's
+`learning_rate` (peak, per update), and returns float32[], the rate of the next update. One that
+takes `total_steps` (updates in the whole run) as well follows the end of the run: with other
+`epochs` or `train_steps` such a run is another one from its first step. All others may go on.
 """
 
 import functools
 import importlib
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -17,9 +19,25 @@ import tensorflow as tf
 ScheduleFn = Callable[[tf.Tensor], tf.Tensor]
 
 
-def constant(step: tf.Tensor, *, learning_rate: float, total_steps: int) -> tf.Tensor:
+def takes_end(schedule: Callable[..., Any]) -> bool:
+    """Whether a schedule is to be given `total_steps`."""
+    taken = inspect.signature(schedule).parameters.values()
+    return any(p.name == "total_steps" or p.kind is inspect.Parameter.VAR_KEYWORD for p in taken)
+
+
+def follows_end(schedule: Callable[..., Any], args: Mapping[str, Any]) -> bool:
+    """Whether the rates depend on where the run ends, as a schedule declares by what it takes.
+
+    An argument may stand in the place of `total_steps`: the schedule names it in an attribute, as
+    `exponential` does.
+    """
+    stands_in = getattr(schedule, "in_place_of_total_steps", "")
+    return takes_end(schedule) and args.get(stands_in) is None
+
+
+def constant(step: tf.Tensor, *, learning_rate: float) -> tf.Tensor:
     """Return the same rate at every step: lr."""
-    del step, total_steps  # every schedule is called with the same arguments
+    del step  # every schedule is called with it
     return tf.constant(learning_rate, tf.float32)
 
 
@@ -42,6 +60,9 @@ def exponential(
     """
     progress = tf.cast(step, tf.float32) / (decay_steps or total_steps)
     return learning_rate * tf.exp(progress * math.log(decay_rate))
+
+
+exponential.in_place_of_total_steps = "decay_steps"  # type: ignore[attr-defined]
 
 
 def cosine(
@@ -82,14 +103,20 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         fn: step (int64[]) -> rate (float32[]), a function or a `functools.partial` of one.
         scale: float32[] Keras variable that drop on plateau lowers, or None.
+
+    Attributes:
+        first_update: int[] Keras variable, the optimizer's count at step 0 of the run; None: 0.
     """
 
     def __init__(self, fn: ScheduleFn, scale: keras.Variable | None = None) -> None:
         self.fn = fn
         self.scale = scale
+        self.first_update: keras.Variable | None = None
 
     def __call__(self, step: Any) -> tf.Tensor:
         """Return the rate of the next update, float32[]."""
+        if self.first_update is not None:
+            step = step - keras.ops.cast(self.first_update, step.dtype)
         rate = self.fn(keras.ops.cast(step, "int64"))
         return rate if self.scale is None else rate * keras.ops.cast(self.scale, "float32")
 

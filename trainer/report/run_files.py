@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.exit_codes import ExitCode, RunError
+from trainer.lineage import Parent
 
 Curves = dict[str, list[tuple[float, float]]]
 
@@ -17,6 +18,7 @@ class RunFiles:
     Attributes:
         name: of the folder.
         config: plain.
+        parent: what it was started from, or None.
         summary: empty where the run has not ended.
         curves: metric -> (step, value).
     """
@@ -25,6 +27,7 @@ class RunFiles:
     config: dict[str, Any]
     summary: dict[str, Any]
     curves: Curves
+    parent: Parent | None = None
 
     def last(self, metric: str) -> float | None:
         """Return the last value of a metric, or None."""
@@ -44,10 +47,11 @@ def read_run(folder: Path) -> RunFiles:
         )
     try:
         config = json.loads((folder / "config.json").read_text())
+        parent = Parent.from_plain(config.pop("parent")) if "parent" in config else None
         summary_file, metrics_file = folder / "summary.json", folder / "metrics.jsonl"
         summary = json.loads(summary_file.read_text()) if summary_file.is_file() else {}
         lines = metrics_file.read_text().splitlines() if metrics_file.is_file() else []
-        return RunFiles(folder.resolve().name, config, summary, _curves(lines))
+        return RunFiles(folder.resolve().name, config, summary, _curves(lines), parent)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             ExitCode.BAD_DATA, f"{folder} cannot be read: {error}; restore its files"

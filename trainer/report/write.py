@@ -28,18 +28,17 @@ NAME = "report.html"
 def write(
     folder: Path, task: Task, info: DatasetInfo, plan: Plan, stage: Stage
 ) -> "Mapping[str, np.ndarray]":
-    """Write the report of the run in `folder`; the run is done, so it never fails because of it.
+    """Write the report of the run in `folder`; the run has ended, and never fails because of it.
+
+    Of a run that a signal stopped only what its files say is shown: little time is left to it.
 
     Returns:
         The pictures that were made for it: name -> uint8[H, W, C].
     """
-    from trainer.report import examples, pictures, samples
-
     try:
-        looked = examples.look(task, info, stage)
-        drawn = samples.make_samples(task)()
-        looked["samples"] = {name: pictures.png(picture) for name, picture in drawn.items()}
-        text = render(read_run(folder), _plan_rows(info, plan), environment(), command(), looked)
+        run = read_run(folder)
+        looked = {} if run.summary.get("status") == "stopped" else _look(task, info, stage)
+        text = render(run, _plan_rows(info, plan), environment(), command(), looked)
         with local_io(folder, "--workdir"):
             (folder / NAME).write_text(text, encoding="utf-8")
         return looked.get("pictures", {})
@@ -47,6 +46,15 @@ def write(
         reason = f"{type(error).__name__}: {error}"
         redaction.complain(f"{NAME} was not written: {reason}")
         return {}
+
+
+def _look(task: Task, info: DatasetInfo, stage: Stage) -> dict[str, Any]:
+    from trainer.report import examples, pictures, samples
+
+    looked = examples.look(task, info, stage)
+    drawn = samples.make_samples(task)()
+    looked["samples"] = {name: pictures.png(picture) for name, picture in drawn.items()}
+    return looked
 
 
 def render(
@@ -68,7 +76,8 @@ def render(
     return page.document(
         f"Run {run.name}",
         [
-            page.note(f"{run.summary.get('status', 'running')} · state {_digest(run)}"),
+            page.note(f"{_status(run)} · state {_digest(run)}"),
+            page.note(f"started from {run.parent.line()}" if run.parent else ""),
             *map(page.note, map(str, _changes(run))),
             page.tiles(_first_numbers(run)),
             page.code(command),
@@ -95,6 +104,12 @@ def _lineage(run: RunFiles, machine: Mapping[str, str]) -> list[tuple[str, str]]
 
 def _changes(run: RunFiles) -> list[Change]:
     return [Change.from_plain(plain) for plain in run.summary.get("changes", [])]
+
+
+def _status(run: RunFiles) -> str:
+    status = run.summary.get("status", "running").replace("_", " ")
+    by = run.summary.get("ended_by", "")
+    return f"{status} by {by}" if by else status
 
 
 def _digest(run: RunFiles) -> str:

@@ -1,6 +1,7 @@
 """The boundaries of the inner loop: where they lie, what is due at one, and who stops there."""
 
 import dataclasses
+import enum
 
 from trainer import failpoints
 from trainer.cluster.consensus import Consensus
@@ -14,6 +15,14 @@ CALL_SECS = 2.0
 _STEPS_TO_MEASURE = 16
 
 
+class Asked(enum.IntEnum):
+    """What any worker was asked for; the largest counts for all."""
+
+    NOTHING = 0
+    TIME_IS_UP = 1
+    STOP = 2
+
+
 @dataclasses.dataclass(frozen=True)
 class Boundary:
     """What all workers settle at a boundary, in one small message.
@@ -22,25 +31,33 @@ class Boundary:
         stop: the signals of this process.
         consensus: of the workers.
         times: of the calls of the inner loop, which may differ from worker to worker.
+        max_secs: that the processes of the run may live, all together; 0: no limit.
     """
 
     stop: StopSignal
     consensus: Consensus
     times: StepTimes
+    max_secs: float = 0.0
 
-    def asked_to_stop(self, step: int) -> bool:
-        """Return whether a signal reached any worker; all of them get the same answer.
+    def ask(self, step: int) -> Asked:
+        """Return whether a signal reached any worker, or its time is up: the same on all of them.
 
         They agree on the time of a step as well: the next call has to be as long on every worker.
         """
         failpoints.reach("loop.boundary")
         times, phases = self.times, self.times.phases
         phases.ledger.beat(step)
-        asked, secs = self.stop.requested(), times.secs_per_step
+        asked, secs = self._asked_here(), times.secs_per_step
         with phases.phase("peers"):
-            stopped, agreed = self.consensus.at_boundary(stop=asked, secs_per_step=secs or 0.0)
+            asked_of_all, agreed = self.consensus.at_boundary(stop=asked, secs_per_step=secs or 0.0)
         times.secs_per_step = None if secs is None else agreed
-        return stopped
+        return Asked(asked_of_all)
+
+    def _asked_here(self) -> Asked:
+        if self.stop.requested():
+            return Asked.STOP
+        is_up = 0 < self.max_secs <= self.times.phases.ledger.lived_by_all()
+        return Asked.TIME_IS_UP if is_up else Asked.NOTHING
 
 
 def next_boundary(config: TrainConfig, plan: Plan, step: int, max_steps: int) -> int:

@@ -13,6 +13,7 @@ from trainer.config.conversion import to_plain
 from trainer.lineage import Change, Code
 from trainer.monitoring.goodput import young_interval
 from trainer.monitoring.phases import Phases
+from trainer.run import longer, stopping
 from trainer.run.request import Request
 from trainer.run.session import Session
 from trainer.run.state import RunState
@@ -81,7 +82,9 @@ class Checkpoints:
         # All checks come before the first write: what is refused leaves nothing half restored.
         checkpoint.match(variables, session.task.state(), str(path))
         self._check_meta(meta, path)
+        config = self.request.config
         state = RunState.from_plain(meta.progress)
+        state = stopping.going_on(state, self.request.plan, meta.config, config.stop)
         state.changes += self._changes(meta, path)
         session.write_state(variables)
         session.rate_scale.assign(state.plateau.scale)
@@ -93,9 +96,9 @@ class Checkpoints:
     def save_if_due(self, session: Session, state: RunState) -> None:
         """Save in the background what must not be lost, and notice a save that failed."""
         self.saver.raise_if_failed()
-        is_complete = state.step == self.request.plan.total_steps  # the last save is coming
-        # Step 0 is what any start makes: nothing is lost with it.
-        if not self.request.is_chief or not state.step or is_complete:
+        is_over = state.is_over(self.request.plan)  # the last save is coming
+        # Step 0 is what any start makes, or saved: nothing is lost with it.
+        if not self.request.is_chief or not state.step or is_over:
             return
         every = self.request.config.checkpoint_every_steps
         is_best = state.best_step == state.step
@@ -124,7 +127,9 @@ class Checkpoints:
         every = self.request.config.checkpoint_every_steps
         good = state.step - state.skipped_in_row
         regular = [step // every * every for step in (state.step, good)] if every else []
-        return [step for step in (*regular, state.best_step) if step]
+        # With more steps to make, the best is that of before the last evaluation.
+        best = [state.best_step, (state.before_end or {}).get("best_step", 0)]
+        return [step for step in (*regular, *best) if step]
 
     def _time_has_come(self) -> bool:
         every = self.every_secs
@@ -169,13 +174,14 @@ class Checkpoints:
         return changes
 
     def _check_meta(self, meta: checkpoint.Meta, path: Path) -> None:
-        """Refuse the checkpoint of another config, or of other data."""
+        """Refuse the checkpoint of another config, of another length, or of other data."""
         if changed := essential_difference(dict(meta.config), to_plain(self.request.config)):
             raise RunError(
                 ExitCode.BAD_CONFIG,
                 f"{path} was written with another config ({'; '.join(changed)}); use that config, "
                 "or another --workdir",
             )
+        longer.check(meta.config, self.request, str(path.parents[1]), meta.step)
         info = self.request.info
         if meta.data != info.fingerprint():
             raise RunError(

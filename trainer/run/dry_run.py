@@ -18,6 +18,7 @@ from trainer.data.augment import preprocess
 from trainer.data.serving import input_pipeline
 from trainer.engine import flops, step
 from trainer.plan import microbatches_per_replica
+from trainer.run import child
 from trainer.run.request import Request
 from trainer.task import Task
 
@@ -79,6 +80,7 @@ def rows(request: Request, num_replicas: int) -> list[Row]:
         ("memory: activations, at most", _mib(sum(map(_activation_bytes, forward)))),
         ("memory: resident data", _mib(data)),
         ("disk: a checkpoint", _mib(weights + slots)),
+        *(child.rows(task, config.init) if config.init.from_ else ()),
     ]
 
 

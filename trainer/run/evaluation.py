@@ -11,16 +11,17 @@ from trainer.config import TrainConfig
 from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine import metric_states
 from trainer.engine.step_sums import Totals, add
-from trainer.optimizers.plateau import update_plateau
-from trainer.run import boundaries
-from trainer.run.boundaries import Boundary
+from trainer.optimizers.plateau import improves, update_plateau
+from trainer.run import boundaries, stopping
+from trainer.run.boundaries import Asked, Boundary
 from trainer.run.session import Session
 from trainer.run.state import RunState
 
 
 def is_due(session: Session, state: RunState) -> bool:
     """Whether this step is to be evaluated and was not; also after a restart."""
-    due = boundaries.evaluation_is_due(session.request.config, session.request.plan, state.step)
+    config, plan = session.request.config, session.request.plan
+    due = state.is_over(plan) or boundaries.evaluation_is_due(config, plan, state.step)
     return due and session.evaluate is not None and state.evaluated_step != state.step
 
 
@@ -31,7 +32,7 @@ def evaluate(session: Session, step: int, boundary: Boundary) -> dict[str, float
     num_steps = session.request.plan.eval_steps
     for first in range(0, num_steps, MAX_STEPS_PER_CALL):
         failpoints.reach("evaluate.boundary")
-        if first and boundary.asked_to_stop(step):
+        if first and boundary.ask(step) is Asked.STOP:
             return None
         totals = add(totals, session.evaluate(first, min(MAX_STEPS_PER_CALL, num_steps - first)))
     assert totals is not None  # noqa: S101 - a split is never empty
@@ -64,7 +65,7 @@ def results(
 
 
 def take_note(config: TrainConfig, state: RunState, values: dict[str, float]) -> None:
-    """Keep the numbers of an evaluation, and what drop on plateau and keep-best make of them."""
+    """Keep the numbers of an evaluation, and what plateau, keep-best and stop make of them."""
     state.evaluation, state.evaluated_step = values, state.step
     if not state.step:
         return  # how a run is watched must not change what it computes or keeps
@@ -73,10 +74,6 @@ def take_note(config: TrainConfig, state: RunState, values: dict[str, float]) ->
         state.plateau = update_plateau(state.plateau, values[rule], **arguments)
     if config.keep_best_metric:
         value = values[config.keep_best_metric]
-        if _is_better(value, state.best, config.keep_best_mode):
+        if improves(state.best, value, 0.0, config.keep_best_mode):
             state.best, state.best_step = value, state.step
-
-
-def _is_better(value: float, best: float | None, mode: str) -> bool:
-    sign = 1.0 if mode == "max" else -1.0
-    return sign * value > (float("-inf") if best is None else sign * best)
+    stopping.take_note(state, values, config.stop)

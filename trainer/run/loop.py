@@ -16,8 +16,8 @@ from trainer.monitoring.metric_writer import Writers, make_writers
 from trainer.monitoring.phases import Phases, StepTimes
 from trainer.monitoring.profile import Profiler
 from trainer.monitoring.stop import StopSignal, stopped
-from trainer.run import evaluation, steps, summary, workdir
-from trainer.run.boundaries import Boundary
+from trainer.run import child, evaluation, longer, steps, stopping, summary, workdir
+from trainer.run.boundaries import Asked, Boundary
 from trainer.run.checkpoints import Checkpoints, open_checkpoints
 from trainer.run.request import Request
 from trainer.run.session import Session, open_session
@@ -47,6 +47,7 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         # Open. The folder first: the workdir of another run is refused before a device is used.
         with phases.phase("start"):
             folder = stack.enter_context(workdir.opened(where))
+            longer.check_workdir(folder, request)
             with folder.claimed(request.config, is_chief=is_chief):
                 if is_chief:
                     phases.ledger.open(folder.path / "goodput.json")
@@ -61,11 +62,13 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         checkpoints = open_checkpoints(request, folder, phases)
         stack.callback(checkpoints.saver.close)
         with phases.phase("restore"):
-            restored = checkpoints.restore(session)
+            restored = child.restore_or_begin(session, checkpoints, consensus, folder)
             state = restored or RunState()
             consensus.same_step(state.step)
             if is_chief:
-                folder.rewind(state.step if restored else -1)
+                folder.rewind(state.noted_step if restored else -1)
+                if not state.is_over(request.plan):
+                    folder.drop_summary()
                 checkpoints.saver.store.sweep()
 
         # Train. Seconds are booked as training from here on.
@@ -74,27 +77,25 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         stack.callback(writers.close)
         profiler = Profiler(request.profile, folder.path / "tensorboard")
         stack.callback(profiler.close)
-        boundary = Boundary(stop, consensus, StepTimes(phases))
+        max_secs = 3600 * request.config.stop.max_hours
+        boundary = Boundary(stop, consensus, StepTimes(phases), max_secs)
         state = train(session, state, checkpoints, boundary, writers=writers, profiler=profiler)
 
         # Finish. The save before the summary: a summary vouches for a state that can be restored.
-        if state.step == total_steps:
+        if state.is_over(request.plan):
             steps.refuse_idle(state, request.config)
         failpoints.reach("loop.before_last_save")
         checkpoints.save_last(session, state)
-        report = None
         with phases.phase("end", book="save"):
-            if state.step == total_steps and not evaluation.is_due(session, state):
-                report = summary.summarize(session, state, boundary.times, checkpoints.code)
-            if report is not None and is_chief:
-                summary.publish(report, session, folder, writers)
+            report = summary.summarize(session, state, boundary.times, checkpoints.code)
             if is_chief:
+                summary.publish(report, session, folder, writers)
                 folder.publish()
         # Leave together: the chief hosts the service whose end the others would complain about.
         with phases.phase("leave", book="peers"):
             consensus.wait_for_all()
             peers.wait_until_gone(request.placement.cluster)
-    if report is None:
+    if report["status"] == "stopped":
         raise stopped(state.step, total_steps, folder.shown)
     return report
 
@@ -112,9 +113,11 @@ def train(
     request, times, phases = session.request, boundary.times, boundary.times.phases
     while True:
         # 1. Ask for a stop. First, so that a signal costs no more than the call it came in. All
-        #    workers get one answer and leave after the same step.
-        if boundary.asked_to_stop(state.step):
+        #    workers get one answer and leave after the same step. Hours that are over end the run
+        #    as its last step does.
+        if (asked := boundary.ask(state.step)) is Asked.STOP:
             return state
+        stopping.note_end(state, request.plan, time_is_up=asked is Asked.TIME_IS_UP)
 
         # 2. Log. Before the evaluation: a metric of it may move the rate that this line shows.
         if summary.log_is_due(session, state):
@@ -131,12 +134,14 @@ def train(
             session.rate_scale.assign(state.plateau.scale)
             writers.write(state.step, {f"eval/{name}": v for name, v in values.items()})
             writers.draw(state.step, session.pictures)
+            if state.ended:
+                continue  # the step that became the last one is logged like any other
 
         # 4. Save. After all that changes the state at this step, so that nothing is done twice.
         checkpoints.save_if_due(session, state)
 
         # 5. End. Only here: the last step is logged and evaluated like any other.
-        if state.step == request.plan.total_steps:
+        if state.is_over(request.plan):
             return state
 
         # 6. Train up to the next boundary: the one call in which the devices work.

@@ -137,6 +137,7 @@ def _check_watched(request: Request, task: Task) -> None:
     config, info = request.config, request.info
     watched = {
         "plateau.metric": config.plateau.metric,
+        "stop.metric": config.stop.metric,
         "keep_best_metric": config.keep_best_metric,
     }
     asked = {field: name for field, name in watched.items() if name}

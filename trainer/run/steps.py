@@ -176,7 +176,7 @@ def refuse_idle(state: RunState, config: TrainConfig) -> None:
         RunError: BUG; too few steps in a row for a rollback are no success either.
     """
     window = min(state.step, config.log_every_steps)
-    if state.step - state.updated_step >= window:
+    if 0 < window <= state.step - state.updated_step:
         raise RunError(
             ExitCode.BUG,
             f"every update after step {state.updated_step} of {state.step} was left out: loss, "

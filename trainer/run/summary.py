@@ -11,8 +11,7 @@ from trainer.engine import exchange, flops
 from trainer.monitoring.metric_writer import Writers
 from trainer.monitoring.phases import StepTimes
 from trainer.report import write as page
-from trainer.run import boundaries
-from trainer.run.evaluation import results
+from trainer.run import boundaries, evaluation
 from trainer.run.session import Session
 from trainer.run.state import RunState
 from trainer.run.workdir import Workdir
@@ -21,14 +20,15 @@ from trainer.storage.failures import local_io
 
 def log_is_due(session: Session, state: RunState) -> bool:
     """Whether this step is to be logged and was not; also after a restart."""
-    due = boundaries.log_is_due(session.request.config, session.request.plan, state.step)
+    config, plan = session.request.config, session.request.plan
+    due = state.is_over(plan) or boundaries.log_is_due(config, plan, state.step)
     return due and state.totals is not None and state.logged_step != state.step
 
 
 def log_line(session: Session, state: RunState, times: StepTimes) -> dict[str, float]:
     """Note the metrics of the training since the epoch began; return them with its pace."""
     assert state.totals is not None  # noqa: S101 - `log_is_due` has seen some
-    state.train = results(state.totals, session.task.metrics, int(state.totals["steps"]))
+    state.train = evaluation.results(state.totals, session.task.metrics, int(state.totals["steps"]))
     state.logged_step = state.step
     plan = session.request.plan
     rate = times.steps_per_second * plan.batch_size
@@ -83,12 +83,15 @@ def profile_line(session: Session, times: StepTimes) -> dict[str, float]:
 def summarize(
     session: Session, state: RunState, times: StepTimes, code: lineage.Code
 ) -> dict[str, Any]:
-    """Return what `summary.json` says."""
+    """Return what `summary.json` says, of a run that has ended in whatever way."""
     request, ledger = session.request, times.phases.ledger
+    is_cut = evaluation.is_due(session, state) or log_is_due(session, state)
+    status = "stopped" if is_cut else state.status(request.plan)
     goodput = ledger.report()
     return {
         "step": state.step,
-        "status": "done",
+        "status": status,
+        "ended_by": {"done": "", "stopped": "signal"}.get(status, state.ended),
         "train": state.train,
         "eval": state.evaluation,
         "state_digest": checkpoint.digest(session.read_state(), state.step),
@@ -103,16 +106,18 @@ def summarize(
         "goodput": goodput,
         "code": lineage.summarized(code.files()),
         "kernels": version.kernels(),
+        "parent": state.parent and state.parent.to_plain(),
         "changes": [dataclasses.asdict(change) for change in state.changes],
     }
 
 
 def publish(summary: dict[str, Any], session: Session, folder: Workdir, writers: Writers) -> None:
-    """Write the summary, then the page: the run is done, whatever becomes of its page."""
+    """Write the summary, then the page: the run has ended, whatever becomes of its page."""
     request, step = session.request, summary["step"]
     failpoints.reach("loop.before_summary")
     _write(folder.path, summary)
-    writers.write(step, _goodput_line(summary["goodput"]))
+    if summary["status"] != "stopped":  # which goes on: the ledger follows it
+        writers.write(step, _goodput_line(summary["goodput"]))
     folder.publish()
     failpoints.reach("loop.before_report")
     stage = request.placement.stage

@@ -4,14 +4,16 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from common import files
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import TrainConfig, essential_difference
 from trainer.config.conversion import to_plain
+from trainer.lineage import Parent
 from trainer.storage.failures import local_io
 
 _SMALL_FILES = (
@@ -22,6 +24,8 @@ _SMALL_FILES = (
     "summary.json",
     "report.html",
 )
+_PARENT = "parent"
+"""In `config.json`, beside the fields of the config."""
 
 
 class Workdir:
@@ -55,8 +59,7 @@ class Workdir:
         Raises:
             RunError: BAD_CONFIG with what differs.
         """
-        path, plain = self.path / "config.json", to_plain(config)
-        old = _read_config(path, self.shown) if path.is_file() else None
+        plain, old = to_plain(config), self.config()
         if old is not None and (changed := essential_difference(old, plain)):
             raise RunError(
                 ExitCode.BAD_CONFIG,
@@ -71,10 +74,32 @@ class Workdir:
                 "of something else and would be overwritten; use an empty folder",
             )
         if is_chief and old != plain:
-            with local_io(self.path, "--workdir"):
-                self.path.mkdir(parents=True, exist_ok=True)
-                files.write_text(path, json.dumps(plain, indent=2) + "\n", durable=True)
+            self._write_config(plain, self.parent())
         return old is None
+
+    def config(self) -> dict[str, Any] | None:
+        """Return the config of the run that the workdir holds, plain; None: it holds none."""
+        found = self._read_config()
+        return found and {name: value for name, value in found.items() if name != _PARENT}
+
+    def parent(self) -> dict[str, Any] | None:
+        """Return what the run was started from (`lineage.Parent`), plain; None: from its seed."""
+        return (self._read_config() or {}).get(_PARENT)
+
+    def note_parent(self, parent: Parent) -> None:
+        """Write into `config.json` what the run was started from."""
+        self._write_config(self.config() or {}, parent.to_plain())
+
+    def _read_config(self) -> dict[str, Any] | None:
+        path = self.path / "config.json"
+        return _read_config(path, self.shown) if path.is_file() else None
+
+    def _write_config(self, plain: Mapping[str, Any], parent: Mapping[str, Any] | None) -> None:
+        whole = {**plain, **({_PARENT: parent} if parent else {})}
+        with local_io(self.path, "--workdir"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(whole, indent=2) + "\n"
+            files.write_text(self.path / "config.json", text, durable=True)
 
     @contextlib.contextmanager
     def claimed(self, config: TrainConfig, *, is_chief: bool) -> Iterator[None]:
@@ -83,10 +108,16 @@ class Workdir:
         A config that fits nothing leaves the folder free for the corrected one.
         """
         is_first = self.claim(config, is_chief=is_chief)
+        with self.given_back_if_refused(is_chief=is_chief and is_first):
+            yield
+
+    @contextlib.contextmanager
+    def given_back_if_refused(self, *, is_chief: bool) -> Iterator[None]:
+        """Leave the folder, in which nothing was trained, to another config than a refused one."""
         try:
             yield
         except RunError as error:
-            if is_chief and is_first and error.code is ExitCode.BAD_CONFIG:
+            if is_chief and error.code is ExitCode.BAD_CONFIG:
                 with local_io(self.path, "--workdir"):
                     (self.path / "config.json").unlink(missing_ok=True)
             raise
@@ -106,6 +137,15 @@ class Workdir:
         for path in [p for p in files if p.is_file()] + boards:
             with _as_it_is(path) as copy:
                 storage.upload(copy, f"{self.url}/{path.relative_to(self.path).as_posix()}")
+
+    def drop_summary(self) -> None:
+        """Take away the summary of an earlier end: the run goes on."""
+        path = self.path / "summary.json"
+        if path.is_file():
+            with local_io(path, "--workdir"):
+                path.unlink()
+            if self.url:
+                storage.delete_file(f"{self.url}/{path.name}")
 
     def rewind(self, step: int) -> None:
         """Drop the lines of `metrics.jsonl` after `step`: they will be written again."""
@@ -146,7 +186,7 @@ def _as_it_is(path: Path) -> Iterator[Path]:
         yield copy
 
 
-def _read_config(path: Path, where: str) -> dict[str, object]:
+def _read_config(path: Path, where: str) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:

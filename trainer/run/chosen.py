@@ -1,0 +1,55 @@
+"""The checkpoint of a run that somebody asks for: the newest, the best, or that of a step."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common.exit_codes import ExitCode, RunError
+from trainer import checkpoint
+from trainer.run.workdir import Workdir
+
+
+def read(folder: Workdir, which: str, flag: str) -> tuple[dict[str, Any], checkpoint.Meta]:
+    """Return the variables and the rest of a checkpoint.
+
+    Args:
+        folder: of the run, which may still go on.
+        which: `newest`, `best` or a step.
+        flag: or field, by which it was asked for, for the message.
+
+    Raises:
+        RunError: BAD_FLAG or BAD_CONFIG where there is none, BAD_DATA where none is whole.
+    """
+    code = ExitCode.BAD_CONFIG if flag.startswith("config.") else ExitCode.BAD_FLAG
+    with tempfile.TemporaryDirectory(prefix="lockstep-") as copies:
+        here = Path(copies) if folder.url else folder.path / "checkpoints"
+        store = checkpoint.Store(here, folder.checkpoints_url)
+        path, _ = store.newest_valid()
+        if path is None:
+            raise RunError(code, f"{folder.shown} holds no checkpoint yet; train at least one step")
+        if which != "newest":
+            step = _best_step(path) if which == "best" else int(which)
+            path = store.newest_valid(lambda found: found == step > 0)[0]
+        if path is None:
+            steps = ", ".join(map(str, store.steps()))
+            why = "; a best one is kept with config.keep_best_metric" * (which == "best")
+            raise RunError(code, f"{flag}={which}: {folder.shown} holds steps {steps}{why}")
+        return checkpoint.read(path)
+
+
+def _best_step(newest: Path) -> int:
+    """Return the step of the best checkpoint; 0: none is kept."""
+    _, meta = checkpoint.read(newest)
+    step: int = meta.progress.get("best_step", 0)
+    return step
+
+
+def check(which: str, flag: str) -> str:
+    """Return what was asked for, if it can be.
+
+    Raises:
+        RunError: BAD_FLAG where it is neither `newest`, `best` nor a step.
+    """
+    if which not in ("newest", "best") and not which.isdecimal():
+        raise RunError(ExitCode.BAD_FLAG, f"{flag}={which!r} is neither newest, best nor a step")
+    return which
