@@ -8,22 +8,51 @@ if TYPE_CHECKING:
     from trainer.api import train
     from trainer.config import (
         DatasetConfig,
+        GroupConfig,
+        InitConfig,
         OptimizerConfig,
         PartConfig,
         PlateauConfig,
+        StopConfig,
         TrainConfig,
     )
+    from trainer.data.info import Feature
+    from trainer.opened import Run, open_run
+    from trainer.run.hook import EvaluationReport
+    from trainer.task import Microbatch, Parts, Replica, Task
 
 __all__ = [
     "DatasetConfig",
+    "EvaluationReport",
+    "Feature",
+    "GroupConfig",
+    "InitConfig",
+    "Microbatch",
     "OptimizerConfig",
     "PartConfig",
+    "Parts",
     "PlateauConfig",
+    "Replica",
+    "Run",
     "RunError",
+    "StopConfig",
+    "Task",
     "TrainConfig",
+    "open_run",
     "train",
 ]
-_HOMES = {"train": "trainer.api", "RunError": "common.exit_codes"}
+_HOMES = {
+    "EvaluationReport": "trainer.run.hook",
+    "Feature": "trainer.data.info",
+    "Microbatch": "trainer.task",
+    "Parts": "trainer.task",
+    "Replica": "trainer.task",
+    "Run": "trainer.opened",
+    "RunError": "common.exit_codes",
+    "Task": "trainer.task",
+    "open_run": "trainer.opened",
+    "train": "trainer.api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The trainer from Python: `from trainer import TrainConfig, train`."""
 
 import os
-from typing import Any, Literal
+from typing import Literal
 
 from common.exit_codes import ExitCode, RunError
 from trainer.cluster.placement import Placement
@@ -9,6 +9,7 @@ from trainer.config import TrainConfig, checks
 from trainer.config.conversion import from_plain, to_plain
 from trainer.monitoring.phases import unwatched
 from trainer.monitoring.stop import StopSignal
+from trainer.opened import Run
 from trainer.run.request import make_request
 from trainer.runtime import xla
 
@@ -23,7 +24,7 @@ def train(
     fast_dev_run: bool = False,
     overfit_batches: int = 0,
     accept_code_change: bool = False,
-) -> dict[str, Any]:
+) -> Run:
     """Train as `python -m trainer` does: the same config, the same state; no flags are read.
 
     Many runs fit into one process: what a run has made is released with it, but for the programs of
@@ -44,7 +45,7 @@ def train(
         accept_code_change: go on from a checkpoint that other code has written.
 
     Returns:
-        What `summary.json` says.
+        The run: its `summary`, metrics, checkpoints and model.
 
     Raises:
         RunError: with the reason in one line, and the exit code that the command would have.
@@ -77,8 +78,8 @@ def train(
     stop, phases = StopSignal(), unwatched()
     with peers.naming_lost(placement.cluster):
         if fast_dev_run:
-            return quick.fast_dev_run(request, stop=stop, phases=phases)
-        return loop.run(request, workdir, stop=stop, phases=phases)
+            return Run("", quick.fast_dev_run(request, stop=stop, phases=phases), None)
+        return Run(workdir, loop.run(request, workdir, stop=stop, phases=phases), None)
 
 
 def _configure_runtime(config: TrainConfig) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import contextvars
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,9 @@ from trainer.data.info import Feature
 from trainer.losses.shapes import WeightedLosses
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.weight_average import WeightAverage
+
+if TYPE_CHECKING:
+    from trainer.run.hook import EvaluationReport
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +185,14 @@ class Task:
         Values are in [0, 1]; nothing by default. It must be a function of the state alone.
         """
         return {}
+
+    def on_evaluation(self, report: "EvaluationReport") -> None:
+        """Look at the run after an evaluation: plain Python, on the chief alone.
+
+        Long loops belong here: samples of text, custom pictures, files. It is called once for each
+        evaluation; after a restart again where the evaluation was due again. The models hold what
+        was evaluated. What it assigns is taken back: a hook cannot change the run.
+        """
 
     def penalty(self, variables: Variables) -> tf.Tensor:
         """Return what regularizers add to the mean loss when `variables` are trained; a scalar.

@@ -2,7 +2,19 @@
 
 from trainer.checkpoint.folder import damage, read, write
 from trainer.checkpoint.saver import Saver
-from trainer.checkpoint.state import Meta, State, digest, form, match
+from trainer.checkpoint.state import Meta, State, digest, evaluated, form, match
 from trainer.checkpoint.store import Store
 
-__all__ = ["Meta", "Saver", "State", "Store", "damage", "digest", "form", "match", "read", "write"]
+__all__ = [
+    "Meta",
+    "Saver",
+    "State",
+    "Store",
+    "damage",
+    "digest",
+    "evaluated",
+    "form",
+    "match",
+    "read",
+    "write",
+]

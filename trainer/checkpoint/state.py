@@ -92,6 +92,13 @@ def digest(state: State, step: int) -> str:
     return hashed.hexdigest()
 
 
+def evaluated(state: State) -> dict[str, np.ndarray]:
+    """Return a state with the averages of the weights in their place, where there are any."""
+    start = "average/"
+    averages = {n.removeprefix(start): v for n, v in state.items() if n.startswith(start)}
+    return {name: averages.get(name, value) for name, value in state.items()}
+
+
 def form(value: Any) -> str:
     """Return dtype and shape of a variable or array: "float32[3, 4]"."""
     return f"{value.dtype}{list(value.shape)}"

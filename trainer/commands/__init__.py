@@ -14,6 +14,10 @@ COMMANDS = {
     "compare": ("trainer.commands.compare:main", "runs side by side, and how their configs differ"),
     "predict": ("trainer.commands.predict:main", "what a model makes of images or a TFRecord"),
     "export": ("trainer.commands.export:main", "the trained model as .keras and SavedModel"),
+    "evaluate": (
+        "trainer.commands.evaluate:main",
+        "loss and metrics of any checkpoint, on any data",
+    ),
     "tune": ("trainer.tune.command:main", "the fastest settings for a config on this machine"),
     "completion": ("trainer.commands.completion:main", "completion for bash or zsh"),
 }
@@ -57,3 +61,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
         raise RunError(ExitCode.BAD_FLAG, f"{self.prog}: {message}; see {self.prog} --help")
+
+
+def add_checkpoint(parser: Parser) -> None:
+    """Add `--checkpoint`, which of a run's is meant."""
+    parser.add_argument(
+        "--checkpoint", default="newest", help="newest, best (by keep_best_metric), or a step"
+    )

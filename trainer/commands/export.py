@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.exit_codes import ExitCode, RunError
-from trainer.commands import Parser
+from trainer.commands import Parser, add_checkpoint
 from trainer.runtime import quiet
 from trainer.storage.failures import local_io
 
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 def main(args: Sequence[str]) -> None:
     """Run the command."""
-    parser = Parser("export", "Write the model of the newest checkpoint as .keras and SavedModel.")
+    parser = Parser("export", "Write the model of a checkpoint as .keras and SavedModel.")
     parser.add_argument("workdir", help="folder or URL of the run")
     parser.add_argument("--to", type=Path, required=True, help="folder, created if it is missing")
     parser.add_argument("--model", default="main", help="which model of the task (default: main)")
     parser.add_argument("--config", default="", help="experiment file that the run used")
+    add_checkpoint(parser)
     flags = parser.parse_args(args)
     with quiet.loading():
         from trainer.commands.restored import restore_task
 
-    restored = restore_task(flags.workdir, flags.config)
+    restored = restore_task(flags.workdir, flags.config, flags.checkpoint)
     write(restored, flags.to, flags.model)
     print(f"exported step {restored.step} of {flags.workdir}: {flags.to}/model.keras, saved_model/")
 

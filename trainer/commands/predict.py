@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.exit_codes import ExitCode, RunError
-from trainer.commands import Parser
+from trainer.commands import Parser, add_checkpoint
 from trainer.data.info import Feature
 from trainer.runtime import quiet
 from trainer.storage.failures import local_io
@@ -25,16 +25,17 @@ Named = tuple[list[str], np.ndarray]
 
 def main(args: Sequence[str]) -> None:
     """Run the command."""
-    parser = Parser("predict", "Print what the model of the newest checkpoint makes of new data.")
+    parser = Parser("predict", "Print what the model of a checkpoint makes of new data.")
     parser.add_argument("workdir", help="folder or URL of the run")
     parser.add_argument("input", type=Path, help="folder of images, or a TFRecord file")
     parser.add_argument("--to", type=Path, help="file for the lines; default: standard output")
     parser.add_argument("--config", default="", help="experiment file that the run used")
+    add_checkpoint(parser)
     flags = parser.parse_args(args)
     with quiet.loading():
         from trainer.commands.restored import restore_task
 
-    restored = restore_task(flags.workdir, flags.config)
+    restored = restore_task(flags.workdir, flags.config, flags.checkpoint)
     name = _input(restored, flags.workdir)
     if name not in restored.info.features:
         raise RunError(

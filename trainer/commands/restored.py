@@ -1,6 +1,7 @@
 """A trained task from its workdir: for looking, predicting and exporting, without a strategy."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -40,33 +41,55 @@ class Restored:
     digest: str
 
 
-def restore_task(where: str, experiment: str = "", which: str = "newest") -> Restored:
+def restore_task(where: str, experiment: str | None = "", which: str = "newest") -> Restored:
     """Return a checkpoint of the workdir `where`.
 
     Args:
         where: path or URL.
         which: `newest`, `best` or a step.
-        experiment: experiment whose folder holds the parts that the config names "module:object".
+        experiment: experiment whose folder holds the parts that the config names "module:object";
+            None: whoever asks has run them.
 
     Raises:
         RunError: BAD_FLAG where there is no run, or one whose config names code that `experiment`
             does not vouch for; BAD_DATA where no checkpoint is whole.
     """
-    with workdir.opened(where) as folder:
-        config = _read_config(folder)
-        custom_code.check(config, where, experiment)
-        state, meta = chosen.read(folder, chosen.check(which, "--checkpoint"), "--checkpoint")
+    config, state, meta = read(where, experiment, which)
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
     info = sources.describe(roles.of_task(config))
     plan = make_plan(config, info)
     task = _build(config, info, plan)
+    write(task, state, where)
+    if task.average:
+        task.average.put_in_place()
+    return Restored(config, info, plan, task, meta.step, checkpoint.digest(state, meta.step))
+
+
+def read(
+    where: str, experiment: str | None, which: str
+) -> tuple[TrainConfig, dict[str, Any], checkpoint.Meta]:
+    """Return the config of a run, and the variables and the rest of a checkpoint.
+
+    Raises:
+        RunError: as `restore_task`.
+    """
+    with workdir.opened(where) as folder:
+        config = read_config(folder)
+        if experiment is not None:
+            custom_code.check(config, where, experiment)
+        return config, *chosen.read(folder, chosen.check(which, "--checkpoint"), "--checkpoint")
+
+
+def write(task: Task, state: checkpoint.State, where: str) -> None:
+    """Assign the variables of a checkpoint to a task.
+
+    Raises:
+        RunError: BAD_CONFIG where they do not fit.
+    """
     variables = task.state()
     checkpoint.match(state, variables, where)
     for name, variable in variables.items():
         variable.assign(state[name])
-    if task.average:
-        task.average.put_in_place()
-    return Restored(config, info, plan, task, meta.step, checkpoint.digest(state, meta.step))
 
 
 def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
@@ -75,7 +98,12 @@ def _build(config: TrainConfig, info: DatasetInfo, plan: Plan) -> Task:
     return build.build_task(config, features, total_steps=plan.total_steps)
 
 
-def _read_config(folder: workdir.Workdir) -> TrainConfig:
+def read_config(folder: workdir.Workdir) -> TrainConfig:
+    """Return the config of the run in a workdir.
+
+    Raises:
+        RunError: BAD_FLAG where there is none.
+    """
     if (plain := folder.config()) is None:
         raise RunError(
             ExitCode.BAD_FLAG,

@@ -28,7 +28,7 @@ def load(name_or_file: str) -> TrainConfig:
         RunError: BAD_CONFIG where there is no such file, it does not import, or it gives no
             TrainConfig.
     """
-    path = _find(name_or_file)
+    path = find(name_or_file)
     module = _import(path)
     if not callable(getattr(module, "get_config", None)):
         raise RunError(ExitCode.BAD_CONFIG, f"--config={path}: no get_config() in this file")
@@ -50,10 +50,15 @@ def names() -> list[str]:
 
 def docstring(name_or_file: str) -> str:
     """Return what an experiment says about itself; "" where it says nothing."""
-    return ast.get_docstring(ast.parse(_find(name_or_file).read_text())) or ""
+    return ast.get_docstring(ast.parse(find(name_or_file).read_text())) or ""
 
 
-def _find(name_or_file: str) -> pathlib.Path:
+def find(name_or_file: str) -> pathlib.Path:
+    """Return the file of an experiment.
+
+    Raises:
+        RunError: BAD_CONFIG where there is none.
+    """
     if name_or_file in names():
         return _CONFIGS / f"{name_or_file}.py"
     path = pathlib.Path(name_or_file)

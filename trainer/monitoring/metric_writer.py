@@ -65,6 +65,11 @@ class TensorBoardWriter:
             for name, picture in pictures.items():
                 tf.summary.image(name, picture[np.newaxis], step=step)
 
+    def tell(self, step: int, name: str, text: str) -> None:
+        """Record text, as Markdown."""
+        with self._writer.as_default():
+            tf.summary.text(name, text, step=step)
+
     def close(self) -> None:
         """Write out what is buffered."""
         self._writer.close()
@@ -108,6 +113,12 @@ class Writers:
             pictures = make_pictures()
             with _writing(self.workdir):
                 self._board.draw(step, pictures)
+
+    def tell(self, step: int, name: str, text: str) -> None:
+        """Record text, as Markdown, for TensorBoard."""
+        if self._board:
+            with _writing(self.workdir):
+                self._board.tell(step, name, text)
 
     def close(self) -> None:
         """Close all; the disk may refuse, see `local_io`."""

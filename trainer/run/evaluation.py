@@ -11,8 +11,9 @@ from trainer.config import TrainConfig
 from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine import metric_states
 from trainer.engine.step_sums import Totals, add
+from trainer.monitoring.metric_writer import Writers
 from trainer.optimizers.plateau import improves, update_plateau
-from trainer.run import boundaries, stopping
+from trainer.run import boundaries, hook, stopping
 from trainer.run.boundaries import Asked, Boundary
 from trainer.run.session import Session
 from trainer.run.state import RunState
@@ -25,18 +26,35 @@ def is_due(session: Session, state: RunState) -> bool:
     return due and session.evaluate is not None and state.evaluated_step != state.step
 
 
-def evaluate(session: Session, step: int, boundary: Boundary) -> dict[str, float] | None:
-    """Return loss and metrics over the whole split, or None if a signal came meanwhile."""
+def evaluate(
+    session: Session, step: int, boundary: Boundary | None = None
+) -> dict[str, float] | None:
+    """Return loss and metrics over the whole split, or None if a signal came meanwhile.
+
+    Args:
+        session: with an evaluation split.
+        step: of the state.
+        boundary: where signals are asked for; None: there are none.
+    """
     totals: Totals | None = None
     assert session.evaluate is not None  # noqa: S101 - the caller asks only where there is a split
     num_steps = session.request.plan.eval_steps
     for first in range(0, num_steps, MAX_STEPS_PER_CALL):
         failpoints.reach("evaluate.boundary")
-        if first and boundary.ask(step) is Asked.STOP:
+        if first and boundary and boundary.ask(step) is Asked.STOP:
             return None
         totals = add(totals, session.evaluate(first, min(MAX_STEPS_PER_CALL, num_steps - first)))
     assert totals is not None  # noqa: S101 - a split is never empty
     return results(totals, session.task.metrics, num_steps)
+
+
+def publish(
+    session: Session, state: RunState, values: Mapping[str, float], writers: Writers
+) -> None:
+    """Write down an evaluation, and give it to the hook of the task."""
+    writers.write(state.step, {f"eval/{name}": value for name, value in values.items()})
+    writers.draw(state.step, session.pictures)
+    hook.call(session, state.step, values, writers)
 
 
 def results(

@@ -132,8 +132,7 @@ def train(
                 return state
             evaluation.take_note(request.config, state, values)
             session.rate_scale.assign(state.plateau.scale)
-            writers.write(state.step, {f"eval/{name}": v for name, v in values.items()})
-            writers.draw(state.step, session.pictures)
+            evaluation.publish(session, state, values, writers)
             if state.ended:
                 continue  # the step that became the last one is logged like any other
 

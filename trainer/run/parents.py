@@ -72,12 +72,7 @@ def _of_workdir(folder: workdir.Workdir, init: InitConfig) -> Found:
     digest = checkpoint.digest(state, meta.step)
     parent = Parent(init.from_, digest, meta.step, config_digest(dict(meta.config)), ancestors)
     # What was evaluated and what is exported are the averages, where there are any.
-    if init.what != "all":
-        averages = {
-            n.removeprefix("average/"): v for n, v in state.items() if n.startswith("average/")
-        }
-        state = {name: averages.get(name, value) for name, value in state.items()}
-    return Found(parent, state)
+    return Found(parent, state if init.what == "all" else checkpoint.evaluated(state))
 
 
 def _of_file(file: Path, source: str, models: Mapping[str, keras.Model]) -> Found:

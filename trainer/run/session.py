@@ -56,8 +56,12 @@ class Session:
             variable.assign(state[name])
 
 
-def open_session(request: Request) -> Session:
+def open_session(request: Request, *, is_for_training: bool = True) -> Session:
     """Create the strategy and build all on it.
+
+    Args:
+        request: what is trained, and where.
+        is_for_training: else there has to be an evaluation split, whose loop is all that is built.
 
     Raises:
         RunError: where the hardware or the config does not allow the run.
@@ -79,11 +83,14 @@ def open_session(request: Request) -> Session:
         )
     _check_watched(request, task)  # before anything is compiled: it may take minutes
     state = [*task.readable(), rate_scale]
-    train = _loop(request, distribution, task, state, info.train, training=True)
-    evaluate = None
+    train = evaluate = None
+    if is_for_training:
+        train = _loop(request, distribution, task, state, info.train, training=True)
     if info.evaluation:
         evaluate = _loop(request, distribution, task, state, info.evaluation, training=False)
-    return Session(request, distribution, task, train, evaluate, rate_scale, make_samples(task))
+    loop = train or evaluate
+    assert loop is not None  # noqa: S101 - one of both is asked for
+    return Session(request, distribution, task, loop, evaluate, rate_scale, make_samples(task))
 
 
 def _loop(

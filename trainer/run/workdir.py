@@ -124,7 +124,7 @@ class Workdir:
 
     def _foreign(self) -> list[str]:
         """Name what is there under a name that a run writes to."""
-        written = {*_SMALL_FILES, "checkpoints", "tensorboard"}
+        written = {*_SMALL_FILES, "checkpoints", "tensorboard", "evaluations"}
         written.remove("goodput.json")  # which a start that was refused leaves alone
         return [name for name in sorted(written) if (self.path / name).exists()]
 
@@ -132,7 +132,8 @@ class Workdir:
         """Mirror everything but the checkpoints; does nothing for a local run."""
         if not self.url:
             return
-        boards = [p for p in self.path.glob("tensorboard/**/*") if p.is_file()]
+        folders = ("tensorboard", "evaluations")
+        boards = [p for name in folders for p in self.path.glob(f"{name}/**/*") if p.is_file()]
         files = [self.path / name for name in _SMALL_FILES]
         for path in [p for p in files if p.is_file()] + boards:
             with _as_it_is(path) as copy:

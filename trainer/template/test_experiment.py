@@ -11,7 +11,7 @@ from trainer import train
 
 def test_every_code_path_runs(tmp_path: Path) -> None:
     # The first test: training sets TensorFlow's threads, which it allows before its first use.
-    summary = train(experiment.get_config(), str(tmp_path), fast_dev_run=True)
+    summary = train(experiment.get_config(), str(tmp_path), fast_dev_run=True).summary
     assert summary["step"] == 2
     assert math.isfinite(summary["train"]["loss"])
 

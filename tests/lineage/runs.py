@@ -1,0 +1,250 @@
+"""Runs that go on, start from another, and end early; prints what came of them as JSON.
+
+A process of its own, one for all runs: `python -m tests.lineage.runs FOLDER`.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import sys
+from typing import Any
+
+import numpy as np
+
+from tests.behaviour.runs import config
+from tests.chaos.harness import audit, metric_lines, saved_steps
+from trainer import OptimizerConfig, PartConfig, RunError, TrainConfig
+from trainer.cluster import strategy
+from trainer.cluster.placement import Placement
+from trainer.commands import export
+from trainer.commands.evaluate import evaluate
+from trainer.config import GroupConfig, InitConfig, StopConfig, conversion
+from trainer.monitoring.phases import unwatched
+from trainer.monitoring.stop import StopSignal
+from trainer.run import loop
+from trainer.run.request import make_request
+
+HERE = "tests.lineage.parts"
+MODEL = PartConfig(f"{HERE}:normalized")
+OFTEN = {
+    "log_every_steps": 5,
+    "eval_every_steps": 4,
+    "checkpoint_every_steps": 5,
+    "keep_best_metric": "accuracy",
+    "model": MODEL,
+}
+QUICK = {"train_steps": 4, "checkpoint_every_steps": 2, "model": MODEL}
+NO_BETTER = StopConfig("loss", "max", patience=2, after=4)
+"""The loss falls, so that by mode=max the first evaluation after step 4 is the best."""
+
+
+def run(workdir: pathlib.Path, config: TrainConfig, replicas: int = 1) -> dict[str, Any]:
+    """Train; return the summary, or {"refused": the reason}."""
+    config = conversion.from_plain(TrainConfig, conversion.to_plain(config))
+    try:
+        request = make_request(
+            config, Placement("cpu", replicas), log_examples=f"{workdir}.examples"
+        )
+        return loop.run(request, str(workdir), stop=StopSignal(), phases=unwatched())
+    except RunError as error:
+        return {"refused": error.reason, "code": int(error.code)}
+
+
+def kill(workdir: pathlib.Path, step: int) -> None:
+    """Leave the workdir as a process leaves it that died after the save of `step`."""
+    for path in workdir.glob("checkpoints/step_*"):
+        if int(path.name.removeprefix("step_")) > step:
+            shutil.rmtree(path)
+    (workdir / "summary.json").unlink(missing_ok=True)
+
+
+def state(workdir: pathlib.Path, step: int) -> dict[str, np.ndarray]:
+    with np.load(workdir / "checkpoints" / f"step_{step:09d}" / "state.npz") as arrays:
+        return {name.replace("%2F", "/"): arrays[name] for name in arrays.files}
+
+
+def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return how far each variable of the model went."""
+    return {
+        name: float(np.abs(after[name] - before[name]).max())
+        for name in after
+        if name[:4] == "main"
+    }
+
+
+def left(workdir: pathlib.Path) -> dict[str, Any]:
+    return {
+        "lines": metric_lines(workdir),
+        "saved": saved_steps(workdir),
+        "examples": audit(pathlib.Path(f"{workdir}.examples")),
+    }
+
+
+def longer(folder: pathlib.Path) -> dict[str, Any]:
+    whole = run(folder / "whole", config(train_steps=20, **OFTEN))
+    for steps, replicas in ((7, 1), (13, 2), (20, 1)):
+        grown = run(folder / "grown", config(train_steps=steps, **OFTEN), replicas)
+    rates = {"optimizer": OptimizerConfig("sgd", 0.1, schedule=PartConfig("cosine"))}
+    found = {
+        "whole": {**whole, **left(folder / "whole")},
+        "grown": {**grown, **left(folder / "grown")},
+        "shorter": run(folder / "grown", config(train_steps=10, **OFTEN)),
+        "schedules": {},
+    }
+    for name, args in (
+        ("constant", {}), ("cosine", {}), ("exponential", {}), ("exponential", {"decay_steps": 5}),
+        (f"{HERE}:halved", {"every": 2}), (f"{HERE}:to_zero", {}),
+    ):  # fmt: skip
+        schedule = PartConfig(name, args)
+        rates = {"optimizer": OptimizerConfig("sgd", 0.1, schedule=schedule)}
+        key = f"{name.rpartition(':')[2]}{len(args)}"
+        run(folder / key, config(**{**QUICK, **rates, "train_steps": 3}))
+        again = run(folder / key, config(**{**QUICK, **rates}))
+        once = run(folder / f"{key}-once", config(**QUICK, **rates))
+        found["schedules"][key] = {"again": again, "once": once}
+    return found
+
+
+def children(folder: pathlib.Path) -> dict[str, Any]:
+    parent, mother = config(**{**QUICK, "keep_best_metric": "loss", "keep_best_mode": "min",
+                               "eval_every_steps": 1}), folder / "mother"  # fmt: skip
+    run(mother, parent)
+    run(folder / "killed", parent, 2)
+    kill(folder / "killed", 2)
+    run(folder / "killed", parent)
+
+    def child(name: str, source: pathlib.Path, *, replicas: int = 1, model=MODEL, **init: Any):
+        started = config(**{**QUICK, "model": model}, init=InitConfig(str(source), **init))
+        return run(folder / name, started, replicas)
+
+    found = {"of mother": child("child", mother), "of killed": child("child2", folder / "killed")}
+    found["on two"] = child("on two", mother, replicas=2)
+    found["start"] = changed(state(mother, 4), _start(folder, mother, "weights+statistics"))
+    found["weights"] = changed(state(mother, 4), _start(folder, mother, "weights"))
+    found["all"] = _all(folder, mother)
+    found["best"] = child("best", mother, checkpoint="best")
+    found["step 2"] = child("step 2", mother, checkpoint="2")
+    found["step 3"] = child("step 3", mother, checkpoint="3")
+    other = PartConfig(f"{HERE}:normalized", {"head": "other"})
+    found["other head"] = child("other", mother, model=other)
+    found["named"] = child("other", mother, model=other, exclude=("head", "other"))
+    found["included"] = child("included", mother, model=other, include=("dense", "bn/*"))
+    found["wider"] = child("wider", mother, model=PartConfig(MODEL.name, {"width": 8}))
+    found["mistyped"] = child("mistyped", mother, exclude=("haed",))
+    found["nowhere"] = child("nowhere", folder / "nowhere")
+    export.main([str(mother), f"--to={folder / 'export'}"])
+    found["of export"] = child("of export", folder / "export")
+    found["of file"] = child("of file", folder / "export" / "model.keras")
+    found["grandchild"] = child("grandchild", folder / "child")
+    # It has a checkpoint, and needs its parent no more.
+    kill(folder / "child", 2)
+    shutil.rmtree(mother)
+    found["orphan"] = child("child", mother)
+    found["config"] = json.loads((folder / "grandchild" / "config.json").read_text())["parent"]
+    found["report"] = (folder / "grandchild" / "report.html").read_text()
+    return found
+
+
+def _start(folder: pathlib.Path, mother: pathlib.Path, what: str) -> dict[str, np.ndarray]:
+    """Return the state at step 0 of a child."""
+    workdir = folder / f"start {what}"
+    run(workdir, config(**QUICK, keep_checkpoints=9, init=InitConfig(str(mother), what=what)))
+    return state(workdir, 0)
+
+
+def _all(folder: pathlib.Path, mother: pathlib.Path) -> dict[str, Any]:
+    """Start with all: slots and their count are the parent's, and the schedule begins anew."""
+    workdir, before = folder / "all", state(mother, 4)
+    rates = OptimizerConfig("adam", 0.003, schedule=PartConfig(f"{HERE}:to_zero"))
+    init = InitConfig(str(mother), what="all")
+    run(workdir, config(**QUICK, log_every_steps=1, keep_checkpoints=9, optimizer=rates, init=init))
+    begun, ended = state(workdir, 0), state(workdir, 4)
+    (count,) = (name for name in begun if name.endswith("iteration"))
+    return {
+        "differs": [n for n in before if not np.array_equal(before[n], begun[n])],
+        "counts": [int(begun[count]), int(ended[count])],
+        "rates": [line["learning_rate"] for line in metric_lines(workdir) if "epoch" in line],
+    }
+
+
+def stops(folder: pathlib.Path) -> dict[str, Any]:
+    rule = config(train_steps=30, eval_every_steps=3, log_every_steps=7, checkpoint_every_steps=5,
+                  keep_best_metric="loss", keep_checkpoints=1, stop=NO_BETTER)  # fmt: skip
+    found = {"one": run(folder / "one", rule), "two": run(folder / "two", rule, 2)}
+    kill(folder / "two", 10)
+    found["killed"] = run(folder / "two", rule)
+    found["again"] = run(folder / "two", rule)
+    found["one"] |= left(folder / "one")
+    found["killed"] |= left(folder / "two")
+    found["report"] = (folder / "one" / "report.html").read_text()
+    found["evaluated"] = {
+        which: evaluate(str(folder / "one"), which=which) for which in ("newest", "best")
+    }
+    found["elsewhere"] = evaluate(str(folder / "one"), split="train[:32]")
+    timed = config(train_steps=10**6, log_every_steps=10**4)
+    limited = dataclasses.replace(timed, stop=StopConfig(max_hours=6 / 3600))
+    found["timed"] = run(folder / "timed", limited)
+    found["timed again"] = run(folder / "timed", limited)
+    step = found["timed"]["step"]
+    found["replayed"] = run(folder / "replayed", dataclasses.replace(timed, train_steps=step))
+    more = dataclasses.replace(timed, stop=StopConfig(max_hours=1), train_steps=step + 30)
+    found["more hours"] = run(folder / "timed", more)
+    found["at once"] = run(folder / "at once", dataclasses.replace(more, stop=StopConfig()))
+    return found
+
+
+def groups(folder: pathlib.Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, args in (("adamw", {"weight_decay": 0.1}), ("midpoint", {}), (f"{HERE}:Signs", {})):
+        by_group = (GroupConfig(("dense", "bn"), 1e-5, 0.0),)
+        optimizer = OptimizerConfig(name, 0.01, groups=by_group, args=args)
+        key = name.rpartition(":")[2]
+        given = config(**{**QUICK, "train_steps": 2, "checkpoint_every_steps": 1},
+                       optimizer=optimizer)  # fmt: skip
+        one, two = run(folder / key, given), run(folder / f"{key}-2", given, 2)
+        found[key] = {
+            "moved": changed(state(folder / key, 1), state(folder / key, 2)),
+            "digests": [one["state_digest"], two["state_digest"]],
+        }
+    optimizer = OptimizerConfig(f"{HERE}:Signs", 0.01, groups=(GroupConfig(("head",), None, 0.5),))
+    given = config(**{**QUICK, "train_steps": 2, "checkpoint_every_steps": 1}, optimizer=optimizer)
+    run(folder / "decayed", given)
+    found["decayed"] = [state(folder / "decayed", step)["main/007/head/kernel"].tolist()
+                        if "main/007/head/kernel" in state(folder / "decayed", step)
+                        else _head(state(folder / "decayed", step)) for step in (1, 2)]  # fmt: skip
+    mistyped = OptimizerConfig("sgd", 0.01, groups=(GroupConfig(("dens",), 0.1),))
+    found["mistyped"] = run(folder / "mistyped", config(**QUICK, optimizer=mistyped))
+    return found
+
+
+def _head(variables: dict[str, np.ndarray]) -> Any:
+    (name,) = (name for name in variables if name.endswith("/head/kernel") and name[:4] == "main")
+    return variables[name].tolist()
+
+
+def hooks(folder: pathlib.Path) -> dict[str, Any]:
+    plain = config(**{**QUICK, "train_steps": 6, "eval_every_steps": 2, "ema_decay": 0.5})
+    watched = dataclasses.replace(plain, task=PartConfig(f"{HERE}:Watched"))
+    found = {"plain": run(folder / "plain", plain), "watched": run(folder / "watched", watched, 2)}
+    kill(folder / "watched", 4)
+    found["again"] = run(folder / "watched", watched)
+    found["lines"] = metric_lines(folder / "watched")
+    files = sorted((folder / "watched" / "evaluations").rglob("*.*"))
+    found["files"] = {str(p.relative_to(folder / "watched")): p.read_bytes().decode("latin1")
+                      for p in files}  # fmt: skip
+    return found
+
+
+def main(folder: pathlib.Path) -> None:
+    strategy.split_cpu(2)
+    rooms = (longer, children, stops, groups, hooks)
+    found = {}
+    for room in rooms:
+        (folder / room.__name__).mkdir()
+        found[room.__name__] = room(folder / room.__name__)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
