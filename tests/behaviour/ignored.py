@@ -115,14 +115,15 @@ def _config_change(leaf: str) -> str:
     """The group that holds the field is made with its default; a part, by the group around it."""
     kind, holder, names = TrainConfig, TrainConfig(epochs=1), leaf.split(".")
     while len(names) > 1:
-        inner = typing.get_type_hints(kind)[names[0]]
+        inner = conversion.fields_of(kind)[names[0]]
         if inner is PartConfig:
             part, field = names
             default = getattr(getattr(holder, part), field)
             change = f"{{{part!r}: dataclasses.replace(self.{part}, {field}={default!r})}}"
             return _CONFIG.format(kind=kind.__name__, change=change)
         kind, holder, names = inner, getattr(holder, names[0]), names[1:]
-    (name,) = names
+    (plain,) = names
+    name = conversion.attribute(plain)
     if name in _UNITS:
         change = f"{{{name!r}: 0, **{_UNITS[name]!r}}} if self.{name} else {{}}"
     else:

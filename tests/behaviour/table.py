@@ -4,6 +4,9 @@ A new field or flag needs a row here, and so a test of what a user asks for with
 """
 
 BUILT = "tests/behaviour/test_built_parts.py::test"
+CHILD = "tests/lineage/test_child.py::test"
+GROUPS = "tests/lineage/test_groups.py::test"
+STOPS = "tests/lineage/test_stops.py::test"
 RUNS = "tests/behaviour/test_runs.py::test"
 SERVE = "tests/data/test_serve.py::test"
 SAME_BITS = "tests/same_bits/test_replicas.py::test"
@@ -70,6 +73,18 @@ CONFIG = {
     "plateau.patience": f"{RUNS}_the_rate_drops_where_the_metric_stops_getting_better",
     "plateau.min_delta": f"{RUNS}_a_change_below_min_delta_is_no_improvement",
     "plateau.min_scale": f"{RUNS}_the_rate_drops_where_the_metric_stops_getting_better",
+    "optimizer.groups": f"{GROUPS}_a_group_has_its_rate_in_every_optimizer[Signs]",
+    "init.from": f"{CHILD}_a_child_starts_with_what_it_takes_and_nothing_else",
+    "init.checkpoint": f"{CHILD}_a_checkpoint_is_chosen_by_name_and_by_step",
+    "init.include": f"{CHILD}_what_only_one_of_both_has_is_refused_unless_it_is_named",
+    "init.exclude": f"{CHILD}_what_only_one_of_both_has_is_refused_unless_it_is_named",
+    "init.what": f"{CHILD}_a_child_starts_with_what_it_takes_and_nothing_else",
+    "stop.metric": f"{STOPS}_a_metric_that_gets_no_better_ends_a_run_at_the_same_step_everywhere",
+    "stop.mode": f"{STOPS}_a_metric_that_gets_no_better_ends_a_run_at_the_same_step_everywhere",
+    "stop.patience": f"{STOPS}_a_metric_that_gets_no_better_ends_a_run_at_the_same_step_everywhere",
+    "stop.min_delta": "tests/run/test_take_note.py::test_a_run_ends_by_all_that_the_rule_says",
+    "stop.after": "tests/run/test_take_note.py::test_a_run_ends_by_all_that_the_rule_says",
+    "stop.max_hours": f"{STOPS}_hours_that_are_over_end_a_run_and_it_stays_ended",
     "ema_decay": f"{AVERAGED}nothing_of_training",
 }
 

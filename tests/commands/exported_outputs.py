@@ -56,7 +56,7 @@ def cross_entropy(logits, labels):
 
 
 def main(folder: pathlib.Path) -> None:
-    summary = train(CONFIG, str(folder / "run"))
+    summary = train(CONFIG, str(folder / "run")).summary
     restored = restore_task(str(folder / "run"))
     assert restored.digest == summary["state_digest"]
     export.write(restored, folder / "exported")

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from trainer.config import PlateauConfig, TrainConfig
+from trainer.config import PlateauConfig, StopConfig, TrainConfig
 from trainer.run.evaluation import take_note
 from trainer.run.state import RunState
 
@@ -57,3 +57,21 @@ def test_a_plateau_lowers_the_rate_by_all_that_the_rule_says() -> None:
     assert scales == [1.0, 1.0, 0.5, 0.5, 0.5, 0.3]
     falling = dataclasses.replace(rule, mode="min")
     assert _evaluated([3.0, 2.0, 1.0], plateau=falling).plateau.scale == 1.0
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "ended"),
+    [
+        (StopConfig("loss", patience=2), [3.0, 2.0, 2.0, 2.0], 4),
+        (StopConfig("loss", patience=2), [3.0, 2.0, 2.0, 1.0, 1.0], 0),
+        (StopConfig("loss", "max", patience=1), [1.0, 2.0, 1.5], 3),
+        (StopConfig("loss", patience=2, min_delta=0.5), [3.0, 2.7, 2.6], 3),
+        (StopConfig("loss", patience=2, min_delta=0.1), [3.0, 2.7, 2.4], 0),
+        (StopConfig("loss", patience=1, after=2), [1.0, 5.0, 4.0, 4.5], 4),
+        (StopConfig("loss", patience=2), [NAN, NAN], 2),
+        (StopConfig(patience=1), [1.0, 2.0], 0),
+    ],
+)
+def test_a_run_ends_by_all_that_the_rule_says(rule, values, ended) -> None:
+    ends = [bool(_evaluated(values[: n + 1], stop=rule).ended) for n in range(len(values))]
+    assert ends == [bool(ended) and n >= ended for n in range(1, len(values) + 1)]

@@ -24,9 +24,9 @@ before = outside()
 from trainer import OptimizerConfig, RunError, TrainConfig, train
 config = TrainConfig(train_steps=3, global_batch_size=8, virtual_replicas=4)
 other = TrainConfig(train_steps=2, global_batch_size=16, optimizer=OptimizerConfig("sgd"))
-ends = [train(config, "one"), train(other, "other")]
+ends = [train(config, "one").summary, train(other, "other").summary]
 gc.disable()
-ends.append(train(config, "two", cpu_replicas=1))
+ends.append(train(config, "two", cpu_replicas=1).summary)
 assert not gc.isenabled()
 gc.enable()
 try:

@@ -18,7 +18,7 @@ def main(replicas: int, folder: str, names: list[str]) -> None:
     digests = {}
     for name in names:
         config = dataclasses.replace(experiment_file.load(name), train_steps=3, epochs=0)
-        summary = train(config, f"{folder}/{name}", cpu_replicas=replicas)
+        summary = train(config, f"{folder}/{name}", cpu_replicas=replicas).summary
         assert summary["replicas"] == replicas
         digests[name] = summary["state_digest"]
     print(json.dumps(digests))

@@ -46,7 +46,8 @@ def plain_name(attribute: str) -> str:
     return name if keyword.iskeyword(name) else attribute
 
 
-def _attribute(name: str) -> str:
+def attribute(name: str) -> str:
+    """Undo `plain_name`."""
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
@@ -69,7 +70,7 @@ def from_plain(kind: type[T], values: Mapping[str, Any], where: str = "config") 
     for name in fields.keys() - values.keys():
         if fields[name].default is fields[name].default_factory is dataclasses.MISSING:
             raise RunError(ExitCode.BAD_CONFIG, f"{where}.{name} is missing: set it as well")
-    converted = {_attribute(n): _convert(hints[n], v, f"{where}.{n}") for n, v in values.items()}
+    converted = {attribute(n): _convert(hints[n], v, f"{where}.{n}") for n, v in values.items()}
     return kind(**converted)
 
 

@@ -95,7 +95,7 @@ class InitConfig:
     """Start from what another run has learnt, its parent, and not from the seed alone."""
 
     from_: str = ""
-    """Workdir, export, `.keras` or `.weights.h5` file, or the URL of one; empty: the seed alone."""
+    """`init.from`: workdir, export, `.keras` or `.weights.h5` file, or its URL; empty: none."""
     checkpoint: str = "newest"
     """Of a workdir: `newest`, `best` (by its `keep_best_metric`), or a step."""
     include: tuple[str, ...] = ()
