@@ -21,6 +21,7 @@ from trainer.cluster import strategy
 from trainer.cluster.placement import Placement
 from trainer.commands import export
 from trainer.commands.evaluate import evaluate
+from trainer.commands.restored import restore_task
 from trainer.config import GroupConfig, InitConfig, StopConfig, conversion
 from trainer.monitoring.goodput import Ledger
 from trainer.monitoring.phases import Phases
@@ -158,7 +159,7 @@ def children(folder: pathlib.Path) -> dict[str, Any]:
     found["wider"] = child("wider", mother, model=PartConfig(MODEL.name, {"width": 8}))
     found["mistyped"] = child("mistyped", mother, exclude=("haed",))
     found["nowhere"] = child("nowhere", folder / "nowhere")
-    export.main([str(mother), f"--to={folder / 'export'}"])
+    export.write(restore_task(str(mother), None), folder / "export")
     found["of export"] = child("of export", folder / "export")
     model = keras.saving.load_model(folder / "export" / "model.keras")
     model.save_weights(folder / "model.weights.h5")

@@ -34,6 +34,13 @@ try:
 except RunError as error:
     reason = error.reason
 assert outside() == before, (outside(), before)
+from trainer import open_run
+opened = open_run("one")
+assert opened.summary["state_digest"] == ends[0]["state_digest"]
+assert opened.checkpoints() == [3]
+last = list(opened.metrics())[-1] if isinstance(opened.metrics(), list) else opened.metrics().iloc[-1]
+assert last["eval/loss"] == ends[0]["eval"]["loss"]
+assert opened.model().count_params() == opened.task("3").models["main"].count_params() > 0
 from absl import flags
 print(json.dumps([[end["state_digest"] for end in ends], flags.FLAGS.is_parsed(), reason]))
 """

@@ -24,8 +24,9 @@ def python(*args: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def test_what_new_writes_passes_its_own_tests(tmp_path: pathlib.Path) -> None:
-    ended = trainer("new", str(tmp_path / "mine"))
+@pytest.mark.parametrize("kind", [(), ("--task",)], ids=["parts", "task"])
+def test_what_new_writes_passes_its_own_tests(tmp_path: pathlib.Path, kind) -> None:
+    ended = trainer("new", str(tmp_path / "mine"), *kind)
     assert ended.code == 0, ended.stderr
     assert f"--config={tmp_path / 'mine' / 'experiment.py'} --fast_dev_run" in ended.stdout
     tested = python("-m", "pytest", "-q", "-c", "/dev/null", str(tmp_path / "mine"))
@@ -39,6 +40,14 @@ def test_what_new_writes_gives_one_digest_on_two_replicas(tmp_path: pathlib.Path
     two = summary(tmp_path / "2", config, *SHORT, "--cpu_replicas=2")
     assert two["state_digest"] == one["state_digest"]
     assert set(one["eval"]) == {"loss", "accuracy", "Confidence"}
+
+
+def test_new_copies_a_config_that_ships(tmp_path: pathlib.Path) -> None:
+    new.main([str(tmp_path / "mine"), "--from=digits_gan"])
+    written = {path.name: path.read_text() for path in (tmp_path / "mine").iterdir()}
+    assert written == {"experiment.py": (ROOT / "trainer/configs/digits_gan.py").read_text()}
+    with pytest.raises(RunError, match="did you mean 'digits_gan'"):
+        new.main([str(tmp_path / "other"), "--from=digits_gna"])
 
 
 def test_new_never_overwrites(tmp_path: pathlib.Path) -> None:

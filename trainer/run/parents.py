@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def _of_file(file: Path, source: str, models: Mapping[str, keras.Model]) -> Foun
             state = {n: np.asarray(v.numpy()) for n, v in named_variables("main", model)}
         else:
             state = _read_into(models["main"], file)
-    except (ValueError, TypeError, OSError, KeyError, ImportError) as error:
+    except (ValueError, TypeError, OSError, KeyError, ImportError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:300]
         raise RunError(
             ExitCode.BAD_CONFIG,
