@@ -6,6 +6,7 @@ A new field or flag needs a row here, and so a test of what a user asks for with
 BUILT = "tests/behaviour/test_built_parts.py::test"
 CHILD = "tests/lineage/test_child.py::test"
 GROUPS = "tests/lineage/test_groups.py::test"
+RULE = "tests/run/test_take_note.py::test_a_run_ends_by_all_that_the_rule_says"
 STOPS = "tests/lineage/test_stops.py::test"
 RUNS = "tests/behaviour/test_runs.py::test"
 SERVE = "tests/data/test_serve.py::test"
@@ -82,8 +83,8 @@ CONFIG = {
     "stop.metric": f"{STOPS}_a_metric_that_gets_no_better_ends_a_run_at_the_same_step_everywhere",
     "stop.mode": f"{STOPS}_a_metric_that_gets_no_better_ends_a_run_at_the_same_step_everywhere",
     "stop.patience": f"{STOPS}_a_metric_that_gets_no_better_ends_a_run_at_the_same_step_everywhere",
-    "stop.min_delta": "tests/run/test_take_note.py::test_a_run_ends_by_all_that_the_rule_says",
-    "stop.after": "tests/run/test_take_note.py::test_a_run_ends_by_all_that_the_rule_says",
+    "stop.min_delta": f"{RULE}[min_delta]",
+    "stop.after": f"{RULE}[after]",
     "stop.max_hours": f"{STOPS}_hours_that_are_over_end_a_run_and_it_stays_ended",
     "ema_decay": f"{AVERAGED}nothing_of_training",
 }

@@ -70,11 +70,13 @@ def definitions(place: str) -> Iterator[tuple[Definition, str]]:
 
 
 def public_module(file: pathlib.Path, name: str) -> str:
-    """Return the module that a user imports: the package, where it exports the name."""
-    package = file.with_name("__init__.py").read_text()
-    is_exported = re.search(rf'^    "{name}",$', package, flags=re.MULTILINE)
-    place = file.parent if is_exported else file.with_suffix("")
-    return ".".join(place.relative_to(ROOT).parts)
+    """Return the module that a user imports: the highest package that exports the name."""
+    packages = [folder for folder in reversed(file.parents) if (folder / "__init__.py").is_file()]
+    exported = rf'^    "{name}",$'
+    for package in packages:
+        if re.search(exported, (package / "__init__.py").read_text(), flags=re.MULTILINE):
+            return ".".join(package.relative_to(ROOT).parts)
+    return ".".join(file.with_suffix("").relative_to(ROOT).parts)
 
 
 def entry(node: Definition, module: str, faults: list[str]) -> str:

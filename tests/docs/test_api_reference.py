@@ -33,5 +33,5 @@ def test_a_wrong_docstring_is_an_error(source: str, fault: str) -> None:
 
 def test_what_a_user_imports_is_in_it() -> None:
     text = api_reference.page()
-    for name in ("trainer.train", "trainer.config.TrainConfig", "trainer.task.Task"):
+    for name in ("trainer.train", "trainer.TrainConfig", "trainer.Task"):
         assert f"### `{name}`" in text

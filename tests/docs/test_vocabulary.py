@@ -63,7 +63,7 @@ TABLE = (
     ),
     Retired(
         "patience", "retry budget", r"patien(ce|tly)",
-        unless=r"plateau|stop\.patience",  # where it is a field of the config
+        unless=r"plateau|stop\.patience|StopConfig",  # where it is a field of the config
     ),
     Retired("contradictions", "placement", name("contradictions?")),
     Retired("agreement", "consensus", name("agreements?")),

@@ -71,6 +71,7 @@ def test_a_plateau_lowers_the_rate_by_all_that_the_rule_says() -> None:
         (StopConfig("loss", patience=2), [NAN, NAN], 2),
         (StopConfig(patience=1), [1.0, 2.0], 0),
     ],
+    ids=["worse", "better again", "max", "min_delta", "far better", "after", "nan", "off"],
 )
 def test_a_run_ends_by_all_that_the_rule_says(rule, values, ended) -> None:
     ends = [bool(_evaluated(values[: n + 1], stop=rule).ended) for n in range(len(values))]

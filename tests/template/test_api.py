@@ -38,7 +38,8 @@ from trainer import open_run
 opened = open_run("one")
 assert opened.summary["state_digest"] == ends[0]["state_digest"]
 assert opened.checkpoints() == [3]
-last = list(opened.metrics())[-1] if isinstance(opened.metrics(), list) else opened.metrics().iloc[-1]
+lines = opened.metrics()
+last = lines[-1] if isinstance(lines, list) else lines.iloc[-1]
 assert last["eval/loss"] == ends[0]["eval"]["loss"]
 assert opened.model().count_params() == opened.task("3").models["main"].count_params() > 0
 from absl import flags

@@ -82,7 +82,7 @@ def help_text(commands: str) -> str:
     """
     groups = "".join(f"\n{title}:\n{''.join(map(_line, names))}" for title, names in GROUPS.items())
     return (
-        "python -m trainer --config=NAME_OR_FILE --workdir=DIR [--config.FIELD=VALUE ...]\n\n"
+        "python -m trainer --config=NAME_OR_FILE --workdir=DIR [--config.FIELD=VALUE ...]\n"
         f"or one of these, each with --help:\n{commands}{groups}\n"
         "  --version                of Lockstep and what it runs on\n"
     )
