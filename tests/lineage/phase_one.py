@@ -19,7 +19,8 @@ def build(input_shape, num_outputs, *, trains_base=False):
 def get_config():
     return TrainConfig(
         train_steps=4,
-        virtual_replicas=2,
+        global_batch_size=12,
+        virtual_replicas=3,
         checkpoint_every_steps=2,
         model=PartConfig(f"{__name__}:build"),
         optimizer=OptimizerConfig("adam", 1e-2),

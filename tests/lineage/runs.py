@@ -50,12 +50,17 @@ NO_BETTER = StopConfig("loss", "max", patience=2, after=4)
 """The loss falls, so that by mode=max the first evaluation after step 4 is the best."""
 
 
-def run(workdir: pathlib.Path, config: TrainConfig, replicas: int = 1) -> dict[str, Any]:
+BUCKET = "memory://lineage/mother"
+
+
+def run(workdir: pathlib.Path | str, config: TrainConfig, replicas: int = 1) -> dict[str, Any]:
     """Train; return the summary, or {"refused": the reason}."""
     config = conversion.from_plain(TrainConfig, conversion.to_plain(config))
     try:
         request = make_request(
-            config, Placement("cpu", replicas), log_examples=f"{workdir}.examples"
+            config,
+            Placement("cpu", replicas),
+            log_examples="" if workdir == BUCKET else f"{workdir}.examples",
         )
         phases = Phases(Watchdog(math.inf, math.inf), HourAStep())
         return loop.run(request, str(workdir), stop=StopSignal(), phases=phases)
@@ -134,7 +139,7 @@ def children(folder: pathlib.Path) -> dict[str, Any]:
 
     def child(
         name: str,
-        source: pathlib.Path,
+        source: pathlib.Path | str,
         *,
         replicas: int = 1,
         model: PartConfig = MODEL,
@@ -151,6 +156,8 @@ def children(folder: pathlib.Path) -> dict[str, Any]:
     found["all"] = _all(folder, mother)
     found["best"] = child("best", mother, checkpoint="best")
     found["step 2"] = child("step 2", mother, checkpoint="2")
+    run(BUCKET, config(**{**QUICK, "train_steps": 2}))
+    found["of bucket"] = child("of bucket", BUCKET)
     found["step 3"] = child("step 3", mother, checkpoint="3")
     other = PartConfig(f"{HERE}:normalized", {"head": "other"})
     found["other head"] = child("other", mother, model=other)

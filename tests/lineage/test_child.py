@@ -22,6 +22,11 @@ def test_the_same_weights_give_the_same_child_wherever_they_lie(found):
     assert (found["of export"]["parent"]["step"], found["of file"]["parent"]["step"]) == (4, -1)
 
 
+def test_a_parent_may_lie_in_a_bucket(found):
+    assert found["of bucket"]["state_digest"] == found["step 2"]["state_digest"]
+    assert found["of bucket"]["parent"]["digest"] == found["step 2"]["parent"]["digest"]
+
+
 def test_a_child_starts_with_what_it_takes_and_nothing_else(found):
     assert set(found["start of child"].values()) == {0.0}
     kept = {name for name, moved in found["start of weights"].items() if moved}
