@@ -22,7 +22,8 @@ def test_every_link_leads_somewhere(page) -> None:
 
 @pytest.mark.parametrize("page", FROM_THE_SOURCES, ids=lambda p: p.stem)
 def test_every_line_of_a_step_is_in_the_sources(page) -> None:
-    run = [*(ROOT / "trainer").rglob("*.py"), ROOT / "tests" / "parts" / "users.py"]
+    tested = [ROOT / "tests" / "parts" / "users.py", *(ROOT / "tests" / "lineage").glob("*.py")]
+    run = [*(ROOT / "trainer").rglob("*.py"), *tested]
     sources = "".join(path.read_text() for path in run)
     for block in pages.blocks(page, "python"):
         assert block in sources, block
