@@ -27,7 +27,7 @@ from trainer.monitoring.goodput import Ledger
 from trainer.monitoring.phases import Phases
 from trainer.monitoring.stop import StopSignal
 from trainer.monitoring.watchdog import Watchdog
-from trainer.run import loop
+from trainer.run import dry_run, loop
 from trainer.run.request import make_request
 
 HERE = "tests.lineage.parts"
@@ -161,6 +161,7 @@ def children(folder: pathlib.Path) -> dict[str, Any]:
     found["step 3"] = child("step 3", mother, checkpoint="3")
     other = PartConfig(f"{HERE}:normalized", {"head": "other"})
     found["other head"] = child("other", mother, model=other)
+    found["plan"] = _plan(InitConfig(str(mother), exclude=("head", "other")), other)
     found["named"] = child("other", mother, model=other, exclude=("head", "other"))
     found["included"] = child("included", mother, model=other, include=("dense", "bn/*"))
     found["wider"] = child("wider", mother, model=PartConfig(MODEL.name, {"width": 8}))
@@ -179,6 +180,12 @@ def children(folder: pathlib.Path) -> dict[str, Any]:
     found["config"] = json.loads((folder / "grandchild" / "config.json").read_text())["parent"]
     found["report"] = (folder / "grandchild" / "report.html").read_text()
     return found
+
+
+def _plan(init: InitConfig, model: PartConfig) -> dict[str, str]:
+    """Return what `--dry_run` says."""
+    asked = config(**{**QUICK, "model": model}, init=init)
+    return dict(dry_run.rows(make_request(asked, Placement("cpu", 1)), 1))
 
 
 def _all(folder: pathlib.Path, mother: pathlib.Path) -> dict[str, Any]:

@@ -56,6 +56,14 @@ def test_what_only_one_of_both_has_is_refused_unless_it_is_named(found):
     assert found["named"]["state_digest"] == found["included"]["state_digest"]
 
 
+def test_the_plan_lists_what_is_taken_and_what_is_not(found):
+    plan = found["plan"]
+    assert plan["variables taken"] == "6"
+    assert plan["as the seed makes them"] == "main/other/kernel, main/other/bias"
+    assert plan["left in the parent"] == "main/head/kernel, main/head/bias"
+    assert found["best"]["parent"]["digest"][:16] in plan["started from"]
+
+
 def test_another_shape_a_mistyped_path_and_a_missing_parent_are_one_line(found):
     assert (
         "main/dense/kernel is float32[64, 16] there and float32[64, 8]" in found["wider"]["refused"]
