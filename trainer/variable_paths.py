@@ -50,12 +50,18 @@ def refuse_idle(patterns: Iterable[str], paths: Iterable[str], field: str) -> No
     known = list(paths)
     for pattern in patterns:
         if not any(fits(path, pattern) for path in known):
-            near = spelling.did_you_mean(pattern, [*known, *(p.partition("/")[2] for p in known)])
+            near = spelling.did_you_mean(pattern, _beginnings(known))
             raise RunError(
                 ExitCode.BAD_CONFIG,
                 f"config.{field}: {pattern!r} names no variable; "
                 f"{near or f'variables: {_listed(known)}'}",
             )
+
+
+def _beginnings(paths: Iterable[str]) -> list[str]:
+    """Return what may be written for the paths, without their roles: "dense", "dense/kernel"."""
+    parts = (path.split("/")[1:] for path in paths)
+    return list(dict.fromkeys("/".join(p[: n + 1]) for p in parts for n in range(len(p))))
 
 
 def _listed(paths: list[str], most: int = 8) -> str:

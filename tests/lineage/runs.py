@@ -158,7 +158,7 @@ def children(folder: pathlib.Path) -> dict[str, Any]:
     found["step 2"] = child("step 2", mother, checkpoint="2")
     run(BUCKET, config(**{**QUICK, "train_steps": 2}))
     found["of bucket"] = child("of bucket", BUCKET)
-    found["step 3"] = child("step 3", mother, checkpoint="3")
+    found["step 9"] = child("step 9", mother, checkpoint="9")
     other = PartConfig(f"{HERE}:normalized", {"head": "other"})
     found["other head"] = child("other", mother, model=other)
     found["plan"] = _plan(InitConfig(str(mother), exclude=("head", "other")), other)

@@ -43,8 +43,8 @@ def test_a_checkpoint_is_chosen_by_name_and_by_step(found):
     assert found["best"]["parent"]["step"] == 4  # the loss falls
     assert found["step 2"]["parent"]["step"] == 2
     assert found["step 2"]["state_digest"] != found["best"]["state_digest"]
-    assert "config.init.checkpoint=3" in found["step 3"]["refused"]
-    assert "holds steps 4, 2" in found["step 3"]["refused"]
+    assert "config.init.checkpoint=9" in found["step 9"]["refused"]
+    assert "holds steps 4, 3, 2, 1" in found["step 9"]["refused"]
 
 
 def test_what_only_one_of_both_has_is_refused_unless_it_is_named(found):
@@ -68,9 +68,9 @@ def test_another_shape_a_mistyped_path_and_a_missing_parent_are_one_line(found):
     assert (
         "main/dense/kernel is float32[64, 16] there and float32[64, 8]" in found["wider"]["refused"]
     )
-    assert "'haed' names no variable; did you mean" in found["mistyped"]["refused"]
+    assert "'haed' names no variable; did you mean 'head'?" in found["mistyped"]["refused"]
     assert "is neither a workdir" in found["nowhere"]["refused"]
-    assert {found[k]["code"] for k in ("wider", "mistyped", "nowhere", "step 3")} == {78}
+    assert {found[k]["code"] for k in ("wider", "mistyped", "nowhere", "step 9")} == {78}
 
 
 def test_a_child_with_a_checkpoint_needs_its_parent_no_more(found):

@@ -32,4 +32,7 @@ def test_a_group_has_its_weight_decay_at_the_rate_of_its_optimizer(runs):
 
 def test_a_path_that_names_nothing_is_refused(runs):
     refused = runs["groups"]["mistyped"]["refused"]
-    assert "config.optimizer.groups[0].include: 'dens' names no variable; did you mean" in refused
+    assert (
+        "config.optimizer.groups[0].include: 'dens' names no variable; did you mean 'dense'?"
+        in refused
+    )
