@@ -70,7 +70,10 @@ def evaluate(
     session = open_session(Request(config, info, plan, Placement()), is_for_training=False)
     restored.write(session.task, state, where)
     values = evaluation.evaluate(session, meta.step)
-    return {"step": meta.step, "split": info.evaluation.name, **(values or {})}
+    dataset = config.dataset
+    held = f"{dataset.train_split}, the last {dataset.holdout}"
+    split = held if dataset.holdout else dataset.eval_split
+    return {"step": meta.step, "split": split, **(values or {})}
 
 
 def _dataset(config: TrainConfig, split: str, data: str) -> DatasetConfig:
