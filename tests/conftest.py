@@ -6,6 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from trainer.runtime.early import EarlySetUp
+
+# Files of tests share a process: whichever uses TensorFlow first, runs of the others find the
+# number of threads of a config by default.
+EarlySetUp(intra_op_threads=1, cpu_replicas=0)
+
 
 @pytest.fixture(autouse=True)
 def no_signal_stays_blocked() -> Iterator[None]:
