@@ -22,7 +22,7 @@ def test_how_a_run_is_watched_is_no_part_of_it(fields) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"seed": 1}, {"train_steps": 11}, {"model": PartConfig("cnn", {"width": 2})},
+    [{"seed": 1}, {"model": PartConfig("cnn", {"width": 2})},
      {"optimizer": OptimizerConfig("adam", 0.002)}, {"augment": (PartConfig("flip"),)}],
     ids=str,
 )  # fmt: skip
