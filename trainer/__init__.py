@@ -17,8 +17,8 @@ if TYPE_CHECKING:
         TrainConfig,
     )
     from trainer.data.info import Feature
-    from trainer.opened import Run, open_run
     from trainer.run.hook import EvaluationReport
+    from trainer.run.opened import Run, open_run
     from trainer.task import Microbatch, Parts, Replica, Task
 
 __all__ = [
@@ -47,10 +47,10 @@ _HOMES = {
     "Microbatch": "trainer.task",
     "Parts": "trainer.task",
     "Replica": "trainer.task",
-    "Run": "trainer.opened",
+    "Run": "trainer.run.opened",
     "RunError": "common.exit_codes",
     "Task": "trainer.task",
-    "open_run": "trainer.opened",
+    "open_run": "trainer.run.opened",
     "train": "trainer.api",
 }
 

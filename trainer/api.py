@@ -9,7 +9,7 @@ from trainer.config import TrainConfig, checks
 from trainer.config.conversion import from_plain, to_plain
 from trainer.monitoring.phases import unwatched
 from trainer.monitoring.stop import StopSignal
-from trainer.opened import Run
+from trainer.run.opened import Run
 from trainer.run.request import make_request
 from trainer.runtime import xla
 

@@ -13,13 +13,13 @@ from trainer.data.info import Feature
 from trainer.engine.optimizer import backend_neutral, build_slots, count_from_parent, set_groups
 from trainer.engine.rehearsal import rehearse
 from trainer.engine.step import StepPlan
+from trainer.engine.variable_paths import by_path, fits_any, refuse_idle
 from trainer.losses.from_keras import adapted
 from trainer.optimizers import schedules
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.unusable import refuse_unusable
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts, Task
-from trainer.variable_paths import by_path, fits_any, refuse_idle
 
 
 def build_task(

@@ -20,7 +20,7 @@ Generated from the docstrings. To write it again, run
 A config names a part by its registered name, or as `"module:object"`.
 """
 PAGES = {
-    "From Python": ["trainer/api.py", "trainer/opened.py", "common/exit_codes.py:RunError"],
+    "From Python": ["trainer/api.py", "trainer/run/opened.py", "common/exit_codes.py:RunError"],
     "Config": ["trainer/config/fields.py"],
     "Custom tasks": ["trainer/task.py", "trainer/run/hook.py:EvaluationReport"],
     "Tasks": ["trainer/tasks"],

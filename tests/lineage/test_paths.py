@@ -3,7 +3,7 @@
 import pytest
 
 from common.exit_codes import RunError
-from trainer.variable_paths import by_path, fits, refuse_idle
+from trainer.engine.variable_paths import by_path, fits, refuse_idle
 
 NAMES = ("main/003/dense/kernel", "main/1004/dense/kernel", "task/strength", "main/005/100/bias")
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from trainer.certificate import config_digest
 from trainer.config import OptimizerConfig, PartConfig, PlateauConfig, TrainConfig
+from trainer.run.certificate import config_digest
 
 BASE = TrainConfig(train_steps=10)
 

@@ -131,7 +131,7 @@ def check_certificate(recorded: "Recorded") -> None:
         RunError: PARTED.
     """
     from trainer import checkpoint
-    from trainer.certificate import config_digest
+    from trainer.run.certificate import config_digest
 
     summary, step = recorded.summary, recorded.summary.get("step", -1)
     told, here = summary.get("certificate", {}).get("config"), config_digest(recorded.config)

@@ -13,13 +13,13 @@ from common.exit_codes import ExitCode, RunError
 from trainer import checkpoint, ownership
 from trainer.cluster.consensus import Consensus
 from trainer.config import InitConfig
+from trainer.engine.variable_paths import by_path, fits_any, refuse_idle
 from trainer.run import parents
 from trainer.run.checkpoints import Checkpoints
 from trainer.run.session import Session
 from trainer.run.state import RunState
 from trainer.run.workdir import Workdir
 from trainer.task import Task
-from trainer.variable_paths import by_path, fits_any, refuse_idle
 
 Row = tuple[str, str]
 _OTHERS = ("optimizer/", "average/", "loss_spike/")

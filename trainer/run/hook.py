@@ -10,12 +10,12 @@ import numpy as np
 
 from common.exit_codes import ExitCode, RunError
 from trainer.checkpoint import State, evaluated
+from trainer.engine.variable_paths import by_path
 from trainer.monitoring.metric_writer import Writers
 from trainer.report import pictures
 from trainer.run.session import Session
 from trainer.storage.failures import local_io
 from trainer.task import Task
-from trainer.variable_paths import by_path
 
 FOLDER = "evaluations"
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from common import files, strict_json
 from trainer import checkpoint, failpoints, lineage, version
-from trainer.certificate import certificate
 from trainer.engine import exchange, flops
 from trainer.monitoring.metric_writer import Writers
 from trainer.monitoring.phases import StepTimes
 from trainer.report import write as page
 from trainer.run import boundaries, evaluation
+from trainer.run.certificate import certificate
 from trainer.run.session import Session
 from trainer.run.state import RunState
 from trainer.run.workdir import Workdir
