@@ -12,9 +12,9 @@ from trainer.config import TrainConfig
 from trainer.data import sources
 from trainer.data.augment import preprocess
 from trainer.data.info import DatasetInfo
-from trainer.data.records.decode import describe
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
+from trainer.data.records.undecodable import describe
 from trainer.data.serving import reading
 from trainer.data.serving.order import training_order
 from trainer.data.sources import roles

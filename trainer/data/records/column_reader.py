@@ -39,9 +39,9 @@ class ColumnReader(ShardReader):
 
     def check(self, served: Served) -> None:
         """See `source.Examples`: what is left to find is an image that cannot be decoded."""
-        from trainer.data.records import decode
+        from trainer.data.records import undecodable
 
-        decode.check_columns(self.places(served), self.read(served), self._plan.features)
+        undecodable.check_columns(self.places(served), self.read(served), self._plan.features)
 
     def close(self) -> None:
         """See `source.Examples`."""

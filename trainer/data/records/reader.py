@@ -57,11 +57,11 @@ class RecordReader(ShardReader):
         return decode.decode_blocks(stored, self._plan.features, size)
 
     def check(self, served: Served) -> None:
-        """Find the record that cannot be decoded; see `decode.check`."""
-        from trainer.data.records import decode
+        """Find the record that cannot be decoded; see `undecodable.check`."""
+        from trainer.data.records import undecodable
 
         (records,), places = self.read(served), self.places(served)
-        decode.check(dict(zip(places, records, strict=True)), self._plan.features)
+        undecodable.check(dict(zip(places, records, strict=True)), self._plan.features)
 
     def close(self) -> None:
         """Close all files; the reader is not used again."""
@@ -118,16 +118,18 @@ def _check_keys(records: np.ndarray, plan: ReadPlan, kind: type[RecordReader]) -
 
     The first records almost always settle it; only where they do not, all are read.
     """
-    from trainer.data.records import decode
+    optional = {name: feature for name, feature in plan.features.items() if feature.padded}
+    if not optional:
+        return
+    from trainer.data.records import undecodable
 
-    missing = decode.unheld(records, decode.optional(plan.features))
-    if missing:
-        missing = decode.unheld(_all_records(plan, kind), missing)
+    if missing := undecodable.unheld(records, optional):
+        missing = undecodable.unheld(_all_records(plan, kind), missing)
     for name in missing:
         raise RunError(
             ExitCode.BAD_DATA,
             f"{plan.split.shards[0].url}: no record holds a value of the key {name!r}; "
-            f"{decode.keys_in_words(records[0], name)}; correct the feature spec in "
+            f"{undecodable.keys_in_words(records[0], name)}; correct the feature spec in "
             "config.dataset.args",
         )
 
