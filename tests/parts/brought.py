@@ -12,7 +12,12 @@ import keras
 import tensorflow as tf
 
 from tests.keras_parts import battery, cases
-from tests.parts import brought_layers, brought_optimizers, brought_tasks
+from tests.parts import (
+    brought_graphs,  # noqa: F401 - adds to the layers
+    brought_layers,
+    brought_optimizers,
+    brought_tasks,
+)
 from trainer.cluster import strategy
 from trainer.config import PartConfig
 from trainer.task import Task
