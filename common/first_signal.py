@@ -1,9 +1,9 @@
-"""SIGTERM in the first moments of a process that is the first of its container.
+"""SIGTERM at the start of a process that is process 1 of its container.
 
-The kernel spares process 1 every signal for which it has no handler, and a program takes a while to
-install its own: until then it would be deaf, and be killed after the whole grace period. Importing
-this module is all; import it first. It imports nothing of ours itself: the signal may come in the
-middle of any import.
+The kernel does not deliver to process 1 a signal without a handler, and a program takes a while to
+install one: until then SIGTERM would be lost, and SIGKILL follow after the whole grace period.
+Importing this module installs a handler; import it first. It imports no other module of this
+project: the signal may arrive in the middle of any import.
 """
 
 import os

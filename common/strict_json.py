@@ -1,4 +1,4 @@
-"""JSON that every program reads: it has no word for a number that is not finite."""
+"""Standard JSON, which cannot represent a number that is not finite: such a number is null."""
 
 import json
 import math

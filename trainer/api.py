@@ -27,12 +27,13 @@ def train(
 ) -> Run:
     """Train as `python -m trainer` does: the same config, the same state; no flags are read.
 
-    Many runs fit into one process: what a run has made is released with it, but for the programs of
-    XLA, which TensorFlow keeps as long as the process lives; about 10 to 20 MB for each new model
-    in a compiled mode. Sweep over hundreds of models in `graph`, or in processes of their own.
+    It may be called any number of times in one process: the memory of a run is released when it
+    ends, except compiled XLA programs, which TensorFlow keeps until the process ends; about 10 to
+    20 MB for each new model in a compiled mode. For a sweep over hundreds of models use `graph`, or
+    a process for each.
 
-    Nothing ends this process: an interrupt is Python's own, and the same call goes on from the
-    newest checkpoint.
+    It never ends the process: an interrupt raises KeyboardInterrupt, and the same call resumes from
+    the newest checkpoint.
 
     Args:
         config: what to train.

@@ -1,4 +1,4 @@
-"""The verb that looks at manifests."""
+"""The verb `lint`."""
 
 import dataclasses
 from argparse import Namespace
@@ -15,7 +15,7 @@ from launch.spec.user_input import bad_flag, read_yaml
 
 
 def lint_files(values: Namespace) -> int:
-    """Prints every fault of the manifests in files; 1 where one will not work."""
+    """Prints every finding in the manifests of files; 1 if one of them is an error."""
     # Each file by itself: two that hold the same job are two versions of it, no name used twice.
     files = [members(read_yaml(Path(file), file)) for file in values.operands]
     if not any(files):

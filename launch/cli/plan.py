@@ -1,4 +1,4 @@
-"""What `submit` is about to do, before it does it: hardware, image, time, cost, interruptions."""
+"""The preview of `submit`: hardware, image, time, cost, interruptions."""
 
 import sys
 from argparse import Namespace
@@ -12,18 +12,18 @@ from launch.spec.job import JobSpec
 
 
 def must_ask(values: Namespace) -> bool:
-    """Whether somebody sits there who has not said --yes."""
+    """Whether to ask: on a terminal, without --yes."""
     return not values.yes and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask() -> bool:
-    """Whether somebody says yes."""
+    """Ask for confirmation; whether the answer is yes."""
     print("submit? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def show(spec: JobSpec, values: Namespace) -> None:
-    """Prints the plan, beside what the verb answers."""
+    """Prints the preview on stderr, apart from the output of the verb."""
     # A bucket is looked into only where a run is named.
     earlier = values.like or (spec.workdir if values.backend == "local" else "")
     figures = of_run(earlier, remote_files.read_text) if earlier else None
@@ -34,7 +34,7 @@ def show(spec: JobSpec, values: Namespace) -> None:
 def lines(
     spec: JobSpec, figures: Figures | None, price_per_hour: float, *, local: bool
 ) -> list[str]:
-    """The plan as rows for people.
+    """The preview as rows of text.
 
     Args:
         spec: the job.

@@ -1,4 +1,4 @@
-"""The trainer's own checks of a config, before a job is sent."""
+"""The preflight of a job: the trainer's checks of its config, before it is sent."""
 
 import tempfile
 from pathlib import Path
@@ -12,10 +12,10 @@ _TRAINER = ("-m", "trainer")
 
 
 def check(spec: JobSpec) -> None:
-    """Refuse a job whose config the trainer would refuse; what cannot be judged here is let pass.
+    """Refuse a job whose config the trainer would refuse; what cannot be checked here passes.
 
     Raises:
-        RunError: BAD_FLAG or BAD_CONFIG, in the trainer's words.
+        RunError: BAD_FLAG or BAD_CONFIG, with the trainer's message.
     """
     is_run = spec.args[:1] == () or spec.args[0].startswith("-")
     if spec.command[-2:] != _TRAINER or not is_run:

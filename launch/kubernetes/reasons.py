@@ -1,4 +1,4 @@
-"""The reasons that Kubernetes gives for what becomes of a pod: which cause each is, what to try."""
+"""The reasons that Kubernetes reports for a pod: the cause of each, and what to try."""
 
 from launch.spec.causes import Cause
 

@@ -1,4 +1,4 @@
-"""Which failure explains a job: of all pods of its last attempt, and of what events still tell."""
+"""Which failure explains a job, from the pods of its last attempt and from events."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""References that lead nowhere: in these files, and where it is asked in the cluster."""
+"""References without a target: in these files and, with `--cluster`, in the cluster."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What was not examined: kinds whose fields nobody here knows."""
+"""What was not examined: kinds without a schema."""
 
 from collections.abc import Iterator, Sequence
 

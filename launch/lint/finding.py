@@ -1,4 +1,4 @@
-"""What the linter says: one line a fault, and how grave it is."""
+"""The findings of the linter: one line each, with a level."""
 
 import dataclasses
 import enum
@@ -50,7 +50,7 @@ def warning(where: str, problem: str, fix: str) -> Finding:
 
 
 def style(where: str, problem: str, fix: str) -> Finding:
-    """A habit of Lockstep's own manifests that is not kept."""
+    """A convention of Lockstep's manifests that is not kept."""
     return Finding(where, problem, fix, Level.STYLE)
 
 

@@ -1,4 +1,4 @@
-"""Slips of the hand: a name that differs from another by a letter or two, and means that one."""
+"""Misspelt names: one that differs from another by a letter or two, and means that one."""
 
 from collections.abc import Iterable
 

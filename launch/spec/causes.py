@@ -1,6 +1,6 @@
-"""Why a job failed: every worker's end has a cause, and one order says which explains the others.
+"""Why a job failed: each worker's end has a cause; the order of causes selects the explaining one.
 
-Clocks do not: they count seconds, and a survivor notices the end of its peer within the same one.
+Times do not tell: they are in seconds, and a survivor notices the end of its peer within one.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from launch.spec.exit_policy import explain_exit
 
 
 class Cause(enum.StrEnum):
-    """The gravest first: what stands above explains what stands below it in one attempt."""
+    """The gravest first: within one attempt, an earlier member explains a later one."""
 
     CODE = "config or code"
     DATA = "data"

@@ -1,4 +1,4 @@
-"""What an earlier run measured: the time of a step and of a start, by the files it left."""
+"""The measured time of a step and of a start of an earlier run, from the files in its workdir."""
 
 import dataclasses
 import json

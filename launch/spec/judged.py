@@ -1,6 +1,7 @@
-"""Command lines judged by the trainer's own flags and checks, in a process beside this one.
+"""The preflight: command lines judged by the trainer's flags and checks, in a child process.
 
-The launcher imports nothing of the trainer (docs/adr/0010-rooms-of-launch.md); it starts it.
+The launcher imports nothing of the trainer (docs/adr/0010-rooms-of-launch.md): it
+starts `trainer.run.preflight`.
 """
 
 import functools
@@ -17,12 +18,12 @@ _LONGEST_SECS = 60
 
 
 class Judged(NamedTuple):
-    """What the trainer says to a command line; see `trainer.run.preflight`.
+    """The result of the preflight for a command line; see `trainer.run.preflight`.
 
     Attributes:
-        code: exit code; 0: it would begin.
-        refusal: why not.
-        virtual_replicas: of its config; 0: not known.
+        code: exit code with which the run would be refused; 0: it passes.
+        refusal: the message; "" if it passes.
+        virtual_replicas: of its config; 0: unknown.
     """
 
     code: int
@@ -33,7 +34,7 @@ class Judged(NamedTuple):
 def judge(
     lines: Sequence[tuple[Sequence[str], Mapping[str, str]]], code: str | None = None
 ) -> list[Judged]:
-    """Return a judgement for each command line; none where no trainer answers.
+    """Return the result for each command line; empty if the trainer cannot be run here.
 
     Args:
         lines: arguments and environment.

@@ -1,6 +1,6 @@
-"""Whether a job that ended well has done what it was started for: its run's summary says so.
+"""Whether a job whose workers ended with 0 has finished its run: then it has written a summary.
 
-An exit code of 0 is what a process says of itself, and any line of the user's can end one with it.
+Exit code 0 alone proves nothing: any line of the user's code can end a process with it.
 """
 
 from collections.abc import Callable, Sequence

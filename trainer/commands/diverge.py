@@ -1,4 +1,4 @@
-"""`python -m trainer diverge A B`: where two runs part for the first time, and why."""
+"""`python -m trainer diverge A B`: where two runs first differ, and why."""
 
 import dataclasses
 import tempfile
@@ -22,7 +22,7 @@ class Parting:
     """Two runs, or two replays, step by step.
 
     Attributes:
-        equal: last step at which something was compared, and all of it was equal.
+        equal: last step at which something was compared and everything was equal.
         step: first step at which something differs; None: none.
         what: differs there.
         digests: both digest lines of that step, if there are any.

@@ -1,4 +1,4 @@
-"""A stretch of a run, made again into a folder of its own."""
+"""The replay of steps of a run, into a separate folder."""
 
 import contextlib
 import dataclasses
@@ -29,7 +29,7 @@ _TIMED = ("examples_per_second", "time/", "goodput", "seconds/", "profile/")
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """What a run has left that a replay can be held against.
+    """What a run has recorded that a replay can be compared with.
 
     Attributes:
         where: path or URL of the run.
@@ -47,7 +47,7 @@ class Recorded:
 
     @property
     def last_step(self) -> int:
-        """The last step that it tells anything of."""
+        """The last step of which anything is recorded."""
         return max([0, *self.checkpoints, *(line["step"] for line in self.lines)])
 
     @property

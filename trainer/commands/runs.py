@@ -35,7 +35,7 @@ def main(args: Sequence[str]) -> None:
 
 
 def make_server(folder: str, port: int) -> http.server.ThreadingHTTPServer:
-    """Return a server of the page on loopback; whoever may log in here may read it.
+    """Return a server of the page on loopback; any user of this machine can read it.
 
     Raises:
         RunError: BAD_FLAG where the port is taken.

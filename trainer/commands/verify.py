@@ -1,4 +1,4 @@
-"""`python -m trainer verify RUN`: make a stretch of a run again, anywhere, and compare."""
+"""`python -m trainer verify RUN`: replay steps of a run, on any placement, and compare."""
 
 import argparse
 import dataclasses
@@ -70,7 +70,7 @@ def _parse(args: Sequence[str]) -> argparse.Namespace:
 
 
 def whole_number(text: str) -> int:
-    """Read a whole number of zero or more; argparse says what is wrong with another."""
+    """Read a whole number of zero or more; argparse reports anything else."""
     if not text.isdecimal():
         raise ValueError(text)
     return int(text)
@@ -125,7 +125,7 @@ def stretches(asked: str, saved: Sequence[int], last_step: int, where: str) -> l
 
 
 def check_certificate(recorded: "Recorded") -> None:
-    """Refuse a run whose config or final state is not the one that its summary vouches for.
+    """Refuse a run whose config or final state does not match the certificate in its summary.
 
     Raises:
         RunError: PARTED.

@@ -96,7 +96,7 @@ class PlateauConfig:
 
 @dataclasses.dataclass(frozen=True)
 class InitConfig:
-    """Start from what another run has learnt, its parent, and not from the seed alone."""
+    """Start from the weights of another run, the parent, and not from the seed alone."""
 
     from_: str = ""
     """`init.from`: workdir, export, `.keras` or `.weights.h5` file, or its URL; empty: none."""
@@ -105,7 +105,7 @@ class InitConfig:
     include: tuple[str, ...] = ()
     """Paths of the variables that are taken, as in `optimizer.groups`; empty: all."""
     exclude: tuple[str, ...] = ()
-    """Paths of those that are left as the seed makes them; names what is only in one of both."""
+    """Paths of those that the seed initializes; has to list those that only one of the two has."""
     what: Literal["weights", "weights+statistics", "all"] = "weights+statistics"
     """Statistics are those of BatchNorm and the like; `all` takes slots and averages as well."""
 
@@ -186,7 +186,7 @@ class TrainConfig:
     optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
     """Further optimizers by role."""
     trackers: tuple[PartConfig, ...] = ()
-    """Custom classes that are told what `metrics.jsonl` says, by the chief."""
+    """Custom classes that receive the numbers of every line of `metrics.jsonl`, on the chief."""
     plateau: PlateauConfig = PlateauConfig()
     init: InitConfig = InitConfig()
     stop: StopConfig = StopConfig()

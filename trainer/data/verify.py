@@ -129,7 +129,7 @@ def _reason(examples: Examples, ids: np.ndarray, visit: int) -> str:
 
 
 class _Progress:
-    """Says now and then how far it is."""
+    """Prints the progress every few seconds."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done, self._bad = total, 0.0, 0

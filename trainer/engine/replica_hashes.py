@@ -1,7 +1,7 @@
-"""A hash of every variable on every replica: whoever holds something else went wrong in silence.
+"""A hash of every variable on every replica: a difference is silent data corruption.
 
-Replicas compute the same update, each from its own copy of the state. A bit that memory or a card
-has flipped in one of them stays there, and through the sums of gradients it spoils all of them.
+Replicas compute the same update, each from its own copy of the state. A bit flipped by memory or a
+card stays in that copy, and through the sums of gradients makes the state of all replicas wrong.
 """
 
 from collections.abc import Callable, Mapping

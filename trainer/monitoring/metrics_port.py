@@ -1,7 +1,7 @@
-"""`--metrics_port`: the numbers of a worker for Prometheus, which scrapes what was last noted.
+"""`--metrics_port`: the numbers of a worker for Prometheus, as they were at the last log line.
 
-The loop notes a few numbers where it logs; a scrape is answered by another thread and asks nothing
-of the loop.
+The loop sets a few gauges where it logs; a scrape is answered by another thread and does not
+reach the loop.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Trackers are told what `metrics.jsonl` says, by threads that neither stop nor slow a run."""
+"""Sends `metrics.jsonl` to trackers, from threads that neither stop nor slow the run."""
 
 import contextlib
 import functools
@@ -18,20 +18,20 @@ _POLL_SECS, _MOST_SECS, _LAST_SECS = 1.0, 60.0, 20.0
 
 
 class Tracker(Protocol):
-    """Where people look at experiments; made with the workdir and its own arguments."""
+    """The interface of a tracker; it is constructed with the workdir and the args of its part."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Record `values` at `step`; after a kill, what came last may come again."""
+        """Record `values` at `step`; after a kill, the last line may be repeated."""
 
     def close(self) -> None:
-        """Make what was written durable; summary and report lie in the workdir by now."""
+        """Make what was written durable; the summary and the report have been written."""
 
 
 class Follower:
-    """Sends every line to one tracker, in order; what it could not take is sent at the next start.
+    """Sends every line to one tracker, in order; lines that fail are sent at the next start.
 
-    A run that goes on writes the lines after its checkpoint again, and they are the same: what was
-    sent is not sent a second time.
+    A resumed run writes the lines after its checkpoint again, unchanged: those that were sent are
+    not sent a second time.
 
     Args:
         name: of the tracker.
@@ -49,7 +49,7 @@ class Follower:
         self._thread.start()
 
     def close(self) -> None:
-        """Send the rest; a tracker that does not take it in time is left behind."""
+        """Send the rest; a tracker that does not accept it in time is abandoned."""
         self._is_last.set()
         self._thread.join(_LAST_SECS)
         if self._thread.is_alive() or self._told:

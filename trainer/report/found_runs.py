@@ -1,4 +1,4 @@
-"""The runs below a folder or a bucket, and what is looked for first of each."""
+"""The runs below a folder or a bucket, and the state of each."""
 
 import contextlib
 import dataclasses
@@ -25,12 +25,13 @@ class FoundRun:
 
     Attributes:
         files: of the run; its name is its path below the folder.
-        state: "done", "running", "stopped", or "damaged" where its files cannot be read.
+        state: "done", "stopped_early", "running", "stopped", or "damaged" if its files cannot be
+            read.
         step: that was reached.
-        total_steps: of the run; None where nothing tells.
+        total_steps: of the run; None if unknown.
         metric: name and last value of what it is judged by, or None.
         examples_per_second: as it was last logged, or None.
-        eta_secs: until the last step, of a run that goes on; else None.
+        eta_secs: until the last step, of a running run; else None.
         parent: what its first weights were taken from; "" for none.
     """
 

@@ -1,4 +1,4 @@
-"""What a result can be checked by later: digests of all that it depends on, and of the result."""
+"""The certificate of a run: digests of all that its result depends on, and of the result."""
 
 import hashlib
 from collections.abc import Mapping
@@ -37,10 +37,10 @@ def certificate(
 
 
 def config_digest(config: TrainConfig) -> str:
-    """Return SHA-256 of what a config sets otherwise than by default and computes something else.
+    """Return SHA-256 of the fields that differ from their defaults and change what is computed.
 
-    A field that a later version adds, and a field that only says how a run is watched, do not
-    change it.
+    Fields that a later version adds, and fields that only affect logging, checkpoints or length,
+    do not change it.
     """
     told = "\n".join(essential_difference({}, to_plain(config)))
     return hashlib.sha256(told.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """How a run starts from its parent: which variables it takes, and what fits nothing.
 
 The chief makes a checkpoint of step 0 of what was taken. From there on the child is a run like any
-other: it never looks at its parent again, which may change, or be deleted.
+other: the parent is not read again, and may change or be deleted.
 """
 
 import dataclasses

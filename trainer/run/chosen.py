@@ -1,4 +1,4 @@
-"""The checkpoint of a run that somebody asks for: the newest, the best, or that of a step."""
+"""Reads the requested checkpoint of a run: the newest, the best, or that of a step."""
 
 import tempfile
 from pathlib import Path

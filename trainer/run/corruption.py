@@ -1,4 +1,4 @@
-"""Replicas hold the same state. Where one does not, it is named, and the run ends to go back."""
+"""The comparison of replicas: one whose state differs is named, and the run ends with 203."""
 
 import collections
 import dataclasses
@@ -51,7 +51,7 @@ class Comparison:
         return digest_line(hashes)
 
     def confirm(self, state: RunState) -> None:
-        """Compare before a save that comes in between, which any later start would trust."""
+        """Compare before the last save of a process, which a later start would restore."""
         if self.session.request.config.digest_every_steps and self.equal_step != state.step:
             self._compared(state.step)
 
@@ -64,7 +64,7 @@ class Comparison:
         return hashes[0]
 
     def _corrupted(self, hashes: np.ndarray, step: int) -> RunError:
-        """Say which replica it is, and leave no checkpoint that may hold what it spoiled."""
+        """Name the replica, and set aside the checkpoints that may hold its fault."""
         names = [
             name
             for name, column in zip(self.session.task.state(), hashes.T, strict=True)
@@ -120,7 +120,7 @@ def digest_line(hashes: np.ndarray) -> dict[str, str]:
 
 
 def minority(hashes: np.ndarray) -> list[int]:
-    """Return the replicas that hold something else than most of them; [] where there is no most."""
+    """Return the replicas that differ from the majority; [] if there is no majority."""
     rows = [row.tobytes() for row in hashes]
     ((most, count),) = collections.Counter(rows).most_common(1)
     return [i for i, row in enumerate(rows) if row != most] if 2 * count > len(rows) else []

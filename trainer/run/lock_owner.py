@@ -1,4 +1,4 @@
-"""Who holds a workdir: what is written of a process, and what another one can know of it."""
+"""The owner of a workdir lock: what identifies a process, and whether it still runs."""
 
 import dataclasses
 import datetime
@@ -15,7 +15,7 @@ from common.cluster_description import INDEX_VARIABLE, JOB_VARIABLE
 
 @dataclasses.dataclass(frozen=True)
 class Owner:
-    """Who claims a workdir.
+    """The process that claims a workdir.
 
     Attributes:
         token: no other process has it.

@@ -1,4 +1,4 @@
-"""More steps, or fewer, in the same workdir: where the run is the same as one of that length."""
+"""Another length in the same workdir: allowed if the result equals a run of that length."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run in its workdir, finished or going on.
+    """A run in its workdir, finished or not.
 
     Attributes:
         workdir: folder of the run, or its URL.
-        summary: what `summary.json` says; empty where the run has not ended.
-        experiment: file that vouches for the code that the config names; None: no file has to.
+        summary: content of `summary.json`; empty while the run has not ended.
+        experiment: file of the code that the config names; None: the config names none, or it
+            needs no check.
     """
 
     workdir: str
@@ -69,7 +70,7 @@ class Run:
 
 
 def open_run(where: str, experiment: str = "") -> Run:
-    """Return the run in a workdir, whoever has trained it, and whether it has ended or not.
+    """Return the run in a workdir, finished or not.
 
     Args:
         where: folder of the run, or its URL.

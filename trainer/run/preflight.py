@@ -1,10 +1,10 @@
 """`python -m trainer.run.preflight`: command lines judged without TensorFlow and without data.
 
-The launcher asks before it sends a job, and its linter asks about manifests. Standard input is a
-JSON list of `{"args": [...], "env": {...}, "files": bool}`. Standard output is a list of
-`{"code": int, "refusal": str, "virtual_replicas": int}`: the exit code and the line with which the
-run would end, or 0 and "". An experiment that imports what is not here is judged in the pod; with
-`files` false so is every experiment in a file, which only the image has.
+The launcher runs it before it sends a job; the linter runs it for the trainer arguments in
+manifests. Standard input is a JSON list of `{"args": [...], "env": {...}, "files": bool}`. Standard
+output is a list of `{"code": int, "refusal": str, "virtual_replicas": int}`: the exit code and the
+line with which the run would end, or 0 and "". An experiment that imports a missing package is not
+judged here; with `files` false, neither is any experiment in a file, because only the image has it.
 """
 
 import contextlib

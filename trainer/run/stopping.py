@@ -1,7 +1,7 @@
-"""How a run ends before its last step: a metric that gets no better, or hours that are over.
+"""Early stop: the end of a run by a metric that no longer improves, or by `stop.max_hours`.
 
 Both are part of the state, so that a run ends at the same step after any restart. What is done at a
-step only because it is the last one is not: with more steps to make, the run goes on from before.
+step only because it is the last one is not: an extended run continues from the state before it.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """One run at a time in a workdir: claims with a number, an owner and a heartbeat.
 
 A claim is a file of the folder `lock` that only one process can make, on a disk and in a bucket
-alike; who made the one with the highest number owns the workdir. Nothing is compared with the clock
-of another machine: a claim is stale when whoever waits for it has itself seen no beat for so long.
+alike; the maker of the claim with the highest number owns the workdir. Clocks of machines are not
+compared: a claim is stale when the waiting process itself has seen no heartbeat for long enough.
 An owner that was frozen meanwhile finds a higher number before it writes again.
 """
 

@@ -1,4 +1,4 @@
-"""Records that are left out because a list names them: what `trainer.data verify` has written.
+"""The skip list: the records to leave out, as `trainer.data verify` has written them.
 
     {"damaged": ["train-0.tfrecord: byte 812 has a damaged length"],
      "records": [{"split": "train", "shard": 0, "file": "train-0.tfrecord",
