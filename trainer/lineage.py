@@ -7,7 +7,6 @@ change of them is said. Either leaves a mark in the run that goes on.
 
 import dataclasses
 import hashlib
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -79,11 +78,6 @@ class Parent:
         """Undo `to_plain`, also after it has been JSON."""
         ancestors = tuple(cls.from_plain(ancestor) for ancestor in plain["ancestors"])
         return cls(**{**plain, "ancestors": ancestors})
-
-
-def config_digest(plain: Mapping[str, Any]) -> str:
-    """Return SHA-256 of a plain config."""
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 class Code:

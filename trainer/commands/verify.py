@@ -131,10 +131,14 @@ def check_certificate(recorded: "Recorded") -> None:
         RunError: PARTED.
     """
     from trainer import checkpoint
+    from trainer.config.conversion import to_plain
     from trainer.run.certificate import config_digest
 
     summary, step = recorded.summary, recorded.summary.get("step", -1)
-    told, here = summary.get("certificate", {}).get("config"), config_digest(recorded.config)
+    told, here = (
+        summary.get("certificate", {}).get("config"),
+        config_digest(to_plain(recorded.config)),
+    )
     if told and told != here:
         what = f"config.json is not what summary.json says: {told[:16]} -> {here[:16]}"
         _refuse(recorded, [Difference(0, what)], 0, [])

@@ -26,7 +26,7 @@ def certificate(
     """
     installed = version.environment()
     return {
-        "config": config_digest(config),
+        "config": config_digest(to_plain(config)),
         "code": code["digest"],
         "data": data,
         "parent": parent and parent.digest,
@@ -36,11 +36,11 @@ def certificate(
     }
 
 
-def config_digest(config: TrainConfig) -> str:
+def config_digest(plain: Mapping[str, Any]) -> str:
     """Return SHA-256 of the fields that differ from their defaults and change what is computed.
 
     Fields that a later version adds, and fields that only affect logging, checkpoints or length,
     do not change it.
     """
-    told = "\n".join(essential_difference({}, to_plain(config)))
+    told = "\n".join(essential_difference({}, plain))
     return hashlib.sha256(told.encode()).hexdigest()

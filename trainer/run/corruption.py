@@ -55,6 +55,11 @@ class Comparison:
         if self.session.request.config.digest_every_steps and self.equal_step != state.step:
             self._compared(state.step)
 
+    def confirm_best(self, state: RunState) -> None:
+        """Compare before the save of the best step so far."""
+        if state.best_step == state.step:
+            self.confirm(state)
+
     def _compared(self, step: int) -> np.ndarray:
         with self.checkpoints.phases.phase("compare", book="other"):
             hashes = self.session.hashes()

@@ -165,7 +165,9 @@ def train(
             if state.ended:
                 continue  # the step that became the last one is logged like any other
 
-        # 5. Save. After all that changes the state at this step, so that nothing is done twice.
+        # 5. Save. After all that changes the state at this step, so that nothing is done twice. The
+        #    best one is kept for long: the replicas are compared before.
+        comparison.confirm_best(state)
         checkpoints.save_if_due(session, state)
 
         # 6. End. Only here: the last step is logged and evaluated like any other.

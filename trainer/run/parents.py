@@ -17,9 +17,10 @@ import numpy as np
 from common.exit_codes import ExitCode, RunError
 from trainer import checkpoint, storage
 from trainer.config import InitConfig
-from trainer.lineage import Parent, config_digest
+from trainer.lineage import Parent
 from trainer.ownership import named_variables
 from trainer.run import chosen, workdir
+from trainer.run.certificate import config_digest
 from trainer.storage.failures import local_io
 
 _FILES = (".keras", ".weights.h5")
@@ -71,7 +72,7 @@ def _of_workdir(folder: workdir.Workdir, init: InitConfig) -> Found:
         nearest = Parent.from_plain(mother)
         ancestors = (dataclasses.replace(nearest, ancestors=()), *nearest.ancestors)
     digest = checkpoint.digest(state, meta.step)
-    parent = Parent(init.from_, digest, meta.step, config_digest(dict(meta.config)), ancestors)
+    parent = Parent(init.from_, digest, meta.step, config_digest(meta.config), ancestors)
     # What was evaluated and what is exported are the averages, where there are any.
     return Found(parent, state if init.what == "all" else checkpoint.evaluated(state))
 
