@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer.commands import Parser, add_checkpoint
 from trainer.config import DatasetConfig, TrainConfig
+from trainer.data.info import Feature
 from trainer.runtime import quiet
 
 
@@ -55,9 +56,12 @@ def evaluate(
     from trainer.run.request import Request
     from trainer.run.session import open_session
 
-    config, state, meta = restored.read(where, experiment, which)
-    config = dataclasses.replace(config, dataset=_dataset(config, split, data))
+    own, state, meta = restored.read(where, experiment, which)
+    config = dataclasses.replace(own, dataset=_dataset(own, split, data))
     info = sources.describe(roles.of_task(config))
+    if any(feature.classes for feature in info.features.values()):
+        # Classes of text are numbered in their sorted order: other texts have other numbers.
+        _refuse_other_classes(info.features, sources.describe(roles.of_task(own)).features)
     if config.execution != "graph":
         info = info.without_strings()
     if info.evaluation is None:
@@ -83,4 +87,15 @@ def _dataset(config: TrainConfig, split: str, data: str) -> DatasetConfig:
     if data:  # of which no other split has to be there
         split = dataset.eval_split
         dataset = dataclasses.replace(dataset, name=data, train_split=split, holdout=0)
+        dataset = dataclasses.replace(dataset, skip_list="", skip_bad_records=False)
     return dataset
+
+
+def _refuse_other_classes(here: Mapping[str, Feature], of_run: Mapping[str, Feature]) -> None:
+    for name, feature in here.items():
+        if name in of_run and feature.classes != of_run[name].classes:
+            raise RunError(
+                ExitCode.BAD_DATA,
+                f"evaluate: feature {name!r} has the classes {list(feature.classes)}, and "
+                f"{list(of_run[name].classes)} in the data of the run; give data with the same",
+            )

@@ -71,13 +71,14 @@ def verify(config: TrainConfig, stage: Stage, path: Path | None) -> None:
 
 def _whole_splits(info: DatasetInfo) -> list[Split]:
     """Return the splits of which the config uses a part, each once and whole."""
-    splits = {split.name: split for split in (info.train, info.evaluation) if split}
-    return [
-        dataclasses.replace(
-            split, start=0, stop=sum(s.num_examples for s in split.shards), joined=()
-        )
-        for split in splits.values()
-    ]
+    whole, seen = [], set[str]()
+    for split in filter(None, (info.train, info.evaluation)):
+        shards = tuple(shard for shard in split.shards if shard.url not in seen)
+        seen |= {shard.url for shard in shards}
+        stop = sum(shard.num_examples for shard in shards)
+        if stop:
+            whole.append(dataclasses.replace(split, shards=shards, start=0, stop=stop, joined=()))
+    return whole
 
 
 def _bad_of(info: DatasetInfo, split: Split, stage: Stage, progress: "_Progress") -> Iterator[Bad]:

@@ -136,7 +136,9 @@ def make_encoder(features: Mapping[str, Feature]) -> Callable[[Block, int], byte
         if feature.encoding == "raw":
             return tf.train.Feature(bytes_list={"value": [array.tobytes()]})
         if feature.dtype == "string":
-            return tf.train.Feature(bytes_list={"value": np.ravel(array).tolist()})
+            return tf.train.Feature(
+                bytes_list={"value": np.asarray(array, object).ravel().tolist()}
+            )
         return tf.train.Feature(int64_list={"value": [int(array)]})
 
     return encode

@@ -48,10 +48,10 @@ def describe(config: DatasetConfig, stage: Stage) -> None:
 
 def main(plain: str, told: str) -> ExitCode:
     """Describe, and leave the reason of a refusal in the file `told`."""
-    from trainer.data.sources import custom, keeping
+    from trainer.data.sources import custom, keeping, roles
 
     fields, stage = json.loads(plain)
-    config = DatasetConfig(**fields)
+    config = roles.TaskDataset(**fields)
     try:
         function = registry.resolve({}, config.name, "config.dataset.name")
         custom.make(function, config, keeping.Keeper(config, Stage(**stage)))

@@ -168,7 +168,7 @@ def array(leaf: Any, where: str) -> np.ndarray:
     if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
         raise RunError(ExitCode.BAD_DATA, f"{where}: some values are masked; fill them")
     if array.dtype.kind in "SU":
-        array = array.astype(object)
+        array = np.asarray(leaf, object)  # fixed widths lose zeros at the end
     if array.dtype == object:
         return _strings(array, where)
     if array.dtype.name not in _DTYPES:

@@ -161,7 +161,7 @@ def features_of(
             kinds = [
                 image_kinds.Kind(*k) for facts in filled.values() for k in facts["kinds"][name]
             ]
-            role = config.roles.get(name, "mask" if roles.names_mask(name) else "")
+            role = roles.of_pixels(name, str(given.get("role", "")), config)
             size = config.args.get("image_size")
             features[name] = image_kinds.propose(name, kinds, given, size, role)
         else:

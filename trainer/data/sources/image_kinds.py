@@ -65,7 +65,7 @@ class Kinds:
 
     def add(self, kind: Kind) -> None:
         """Take note of one more file."""
-        if len(self._found) < _MOST:
+        if len(self._found) < _MOST or all(kind[2:-1] != key[2:] for key in self._found):
             self._found.setdefault(kind[:-1], kind)
 
     def found(self) -> list[Kind]:

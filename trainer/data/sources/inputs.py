@@ -108,6 +108,11 @@ def stamp(paths: Iterable[str]) -> Stamps:
     return stamps
 
 
+def folders(paths: Iterable[str]) -> set[str]:
+    """Return the folders of those paths that are files: what lists them sees a new one there."""
+    return {str(Path(p).parent) for p in paths if _may_be_path(p) and Path(p).is_file()}
+
+
 def changed(stamps: Stamps) -> str:
     """Return the first path that is not as it was; "" where all are."""
     for path, before in stamps.items():

@@ -21,7 +21,7 @@ from trainer.data.records.files import Stage
 from trainer.data.records.indexes import identify
 from trainer.data.records.kept import Kept
 from trainer.data.records.writing import Block, Writer, stored_as
-from trainer.data.sources import elements, generated, inputs, labels, splits, tf_dataset
+from trainer.data.sources import elements, generated, inputs, labels, roles, splits, tf_dataset
 from trainer.data.sources.elements import Leaves
 from trainer.data.sources.labels import Extent
 
@@ -135,7 +135,9 @@ class Keeper:
             writer = Writer(place, split, self._stage.kept_limit(), pipeline.num_elements)
             every = itertools.chain([blocks.first], blocks.others)
             shards = writer.write(map(counted.count, every), features)
-            stamps = inputs.stamp(_outside({*opened, *pipeline.constants()}, self._stage.path))
+            named = set(pipeline.constants())
+            paths = {*opened, *named, *inputs.folders(named)}
+            stamps = inputs.stamp(_outside(paths, self._stage.path))
             notes = {"code": self._code, "inputs": stamps, "extent": counted.extent}
             kept.commit(place, shards, features, notes)
         size = sum(shard.num_examples for shard in shards)
@@ -166,7 +168,7 @@ class Keeper:
     def _folder(self, split: str) -> Path:
         config, label = self._config, elements.label_name(self._config)
         named = [_VERSION, config.name, next(iter(self._code), ""), config.args, split]
-        named += [config.elements, label, config.roles.get(label)]
+        named += [config.elements, label, config.roles, roles.ignored(label, config)]
         text = json.dumps(named, sort_keys=True, default=str)
         return self._stage.kept_path / hashlib.sha256(text.encode()).hexdigest()[:32]
 

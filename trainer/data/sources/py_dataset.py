@@ -51,9 +51,9 @@ def of(returned: Mapping[str, Any], config: DatasetConfig) -> DatasetInfo:
         features = features or found
         if found != features:
             raise batches.refusal(ExitCode.BAD_CONFIG, f"features {found}, and not {features}")
-        told = max(told, int(getattr(dataset, "num_classes", 0)))
+        told = max(told, int(getattr(dataset, "num_classes", 0) or 0))
         counts = label in found and labels.is_class(label, found[label], config)
-        shards[split], extents[split] = batches.survey(label if counts and not told else "")
+        shards[split], extents[split] = batches.survey(split, label if counts and not told else "")
     if label in features and labels.is_class(label, features[label], config):
         count = told or labels.num_classes(extents, label, config)
         features[label] = Feature((), features[label].dtype, num_classes=count)
@@ -88,24 +88,28 @@ class Batches:
         leaves = elements.flat(self._dataset[number], elements.label_name(self._config), where)
         return next(elements.blocks([leaves], self._config, where, is_batch=True))
 
-    def survey(self, counted: str) -> tuple[tuple[Shard, ...], labels.Extent]:
+    def survey(self, split: str, counted: str) -> tuple[tuple[Shard, ...], labels.Extent]:
         """Return the batches as shards, and the extent of a feature of all of them.
 
         Args:
+            split: by its name.
             counted: that feature; empty: none, and few batches are read.
         """
         first, again = self.read(0), self.read(0)
         elements.refuse_another(dict(first), dict(again), f"{self._where}, batch 0")
         size, last = _size(first), self.num_batches - 1
         sizes = [size] * last + [_size(self.read(last))]
+        if sizes[last] > size:
+            last_batch = self.read(last)
+            raise self.refusal(ExitCode.BAD_DATA, _of_another_size(last, last_batch, size))
         extent = labels.Extent(0, 0, 0, 0)
         spread = np.linspace(0, last, _SAMPLED).astype(int).tolist()
-        shards = {n: Shard(_name(n), sizes[n]) for n in range(self.num_batches)}
+        shards = {n: Shard(_name(split, n), sizes[n]) for n in range(self.num_batches)}
         for number in range(self.num_batches) if counted else sorted(set(spread)):
             batch = self.read(number)
             if _size(batch) != sizes[number]:
                 raise self.refusal(ExitCode.BAD_DATA, _of_another_size(number, batch, size))
-            shards[number] = Shard(_name(number), sizes[number], *_sum(batch))
+            shards[number] = Shard(_name(split, number), sizes[number], *_sum(batch))
             if counted:
                 values = labels.counted(batch[counted], counted, self._config)
                 extent = extent.with_next(values)
@@ -126,7 +130,7 @@ class BatchExamples:
     def __init__(self, plan: ReadPlan) -> None:
         self.stored = plan.features
         self.example_bytes = max(1, sum(f.num_bytes for f in plan.features.values()))
-        config = plan.info.config
+        config = self._config = plan.info.config
         self._where = f"config.dataset.name={config.name!r}, split {plan.split.name!r}"
         self._batches = Batches(plan.split.batches, config, self._where)
         self._sizes = [shard.num_examples for shard in plan.split.shards]
@@ -169,8 +173,9 @@ class BatchExamples:
         if number in self._recent:
             self._recent.move_to_end(number)
             return self._recent[number]
-        batch = self._recent[number] = self._batches.read(number)
+        batch = self._batches.read(number)
         self._check(number, batch)
+        self._recent[number] = batch
         most = max(1, _MEMORY_BYTES // (self.example_bytes * self._sizes[0]))
         while len(self._recent) > most:
             self._recent.popitem(last=False)
@@ -188,7 +193,8 @@ class BatchExamples:
                     f"batch {number}: {name!r} is {_dtype(array)}{list(array.shape[1:])}, and "
                     f"{feature.dtype}{list(feature.shape)} in batch 0",
                 )
-            if feature.num_classes is not None and not _within(array, feature.num_classes):
+            counted = labels.counted(array, name, self._config) if feature.num_classes else array
+            if feature.num_classes is not None and not _within(counted, feature.num_classes):
                 raise self._batches.refusal(
                     ExitCode.BAD_DATA,
                     f"batch {number}: {name!r} is {array.min()} to {array.max()}, and no label in "
@@ -215,8 +221,8 @@ def _dtype(array: np.ndarray) -> str:
     return "string" if array.dtype == object else array.dtype.name
 
 
-def _name(number: int) -> str:
-    return f"batch {number}"
+def _name(split: str, number: int) -> str:
+    return f"{split} batch {number}"
 
 
 def _sum(batch: Block) -> tuple[int, int]:

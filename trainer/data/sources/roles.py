@@ -41,7 +41,8 @@ def of_task(config: TrainConfig) -> DatasetConfig:
     Of a custom loss it is not known whether it compares classes: the name of the feature then says
     that it is a label, and only whole numbers are counted.
     """
-    name = str(config.task.args.get("label", "label"))
+    label = config.task.args.get("label", "label")
+    name = label if isinstance(label, str) else "label"  # of several the config says the roles
     role = "target" if config.loss.name in _OF_NUMBERS else "label"
     told = {} if ":" in config.loss.name and name == "label" else {name: role}
     fields = {f.name: getattr(config.dataset, f.name) for f in dataclasses.fields(DatasetConfig)}
@@ -78,6 +79,12 @@ def assign(features: Mapping[str, Feature], config: DatasetConfig) -> dict[str, 
             raise RunError(ExitCode.BAD_CONFIG, f"{_FIELD}.{name}={role!r} is no role; {hint}")
         if role == "image" and name in features:
             _check_image(name, features[name])
+        if role == "label" and name in features and features[name].dtype == "string":
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"feature {name!r} is text, whose classes this source does not number; map it to "
+                "whole numbers in the data",
+            )
     return {
         name: dataclasses.replace(
             feature, role=_role(name, feature, config), ignore=ignored(name, config)
@@ -93,12 +100,8 @@ def _role(name: str, feature: Feature, config: DatasetConfig) -> str:
     if not feature.is_pixels:
         is_counted = feature.num_classes is not None or is_label(name, config)
         return "label" if is_counted else {"string": "text"}.get(feature.dtype, "")
-    if names_mask(name):
-        return "mask"
-    if any(word in name.lower() for word in _IMAGE_WORDS):
-        return "image"  # may be what is compared with as well: an autoencoder
-    if given == "label":
-        return "mask"  # a class for each pixel
+    if found := of_pixels(name, feature.role, config):
+        return found
     if feature.encoding == "image":
         return "image"
     line = json.dumps({name: "image"})
@@ -108,6 +111,18 @@ def _role(name: str, feature: Feature, config: DatasetConfig) -> str:
         f'0..1, or classes, which are not? write --{_FIELD}=\'{line}\', or "mask", or "input" '
         "for numbers as they are",
     )
+
+
+def of_pixels(name: str, proposed: str, config: DatasetConfig) -> str:
+    """Return the role of a feature of pixels, as far as config and name tell it, else ""."""
+    given = config.roles.get(name, proposed)
+    if given and given not in ("label", "target"):
+        return given
+    if names_mask(name):
+        return "mask"
+    if any(word in name.lower() for word in _IMAGE_WORDS):
+        return "image"  # may be what is compared with as well: an autoencoder
+    return "mask" if given == "label" else ""  # a class for each pixel
 
 
 def _check_image(name: str, feature: Feature) -> None:

@@ -70,7 +70,7 @@ def asked(config: DatasetConfig) -> str:
     """Return what decides the content of a copy, beside the file."""
     args = {name: value for name, value in config.args.items() if name != "image_size"}
     form = config.name.lower().rpartition("/")[2].partition(".")[2]
-    ignored = {name: roles.ignored(name, config) for name in config.roles}
+    ignored = {name: roles.ignored(name, config) for name in {*config.roles, "label"}}
     return json.dumps([form, args, config.roles, ignored], sort_keys=True, default=str)
 
 

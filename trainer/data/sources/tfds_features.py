@@ -120,7 +120,7 @@ def _shape(spec: Spec) -> tuple[int | None, ...]:
 
 def _sized(name: str, feature: Feature, fields: Spec, args: Mapping[str, Any]) -> Feature:
     """Give what may be of any size in the files the one size that a batch needs."""
-    known = {n: fields[n] for n in ("role", "pad_value") if n in fields}
+    known = {n: fields[n] for n in ("role", "pad_value", "num_classes") if n in fields}
     feature = dataclasses.replace(feature, **known)
     if None not in feature.shape:
         return feature

@@ -27,7 +27,7 @@ from trainer.data.records.column_reader import ColumnReader, OpenColumns, check_
 from trainer.data.records.files import Stage, open_shards
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.records.shard_reader import OpenShard
-from trainer.data.sources import arrays, copied, facts, image_kinds, tables
+from trainer.data.sources import arrays, copied, facts, feature_spec, image_kinds, tables
 from trainer.storage.failures import local_read
 
 _FIELD = "config.dataset.args.members"
@@ -54,7 +54,8 @@ def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
     def make(path: Path, url: str, folder: Path) -> None:
         plain = compressed.plain(path, url, stage.plain_path)
         gathered = facts.Facts(config)
-        columns.write(folder, _rows(plain, url, members, gathered), gathered.found)
+        rows = _rows(plain, url, members, gathered, feature_spec.chosen(config.args) or {})
+        columns.write(folder, rows, gathered.found)
 
     return copied.describe(config, stage, tables.asked(config), make)
 
@@ -116,11 +117,21 @@ def _members(config: DatasetConfig) -> dict[str, list[str]]:
         raise RunError(
             ExitCode.BAD_CONFIG, f"{_FIELD}={given!r} is no mapping such as {json.dumps(_MEMBERS)}"
         )
-    return {name: kinds.lower().split(";") for name, kinds in given.items()}
+    wanted = feature_spec.chosen(config.args) or given
+    for name in wanted:
+        if name not in given:
+            raise RunError(
+                ExitCode.BAD_CONFIG, spelling.unknown(f"{feature_spec.FIELD}: feature", name, given)
+            )
+    return {name: given[name].lower().split(";") for name in wanted}
 
 
 def _rows(
-    path: Path, url: str, members: Mapping[str, list[str]], gathered: facts.Facts
+    path: Path,
+    url: str,
+    members: Mapping[str, list[str]],
+    gathered: facts.Facts,
+    fields: facts.Fields,
 ) -> Iterator[columns.Batch]:
     """Give the examples of a tar as columns; of an image where it is, how long, and its CRC-32C."""
     examples = _examples(path, url)
@@ -136,7 +147,7 @@ def _rows(
                 batch[name] = np.array([_span(member) for member in picked], np.int64)
             else:
                 batch[name] = _stack([_value(member, url) for member in picked], picked, url)
-        yield gathered.note(batch, {}, _places([key for key, _ in part], url), pointed)
+        yield gathered.note(batch, fields, _places([key for key, _ in part], url), pointed)
 
 
 def _places(keys: Sequence[str], url: str) -> Callable[[str, int], str]:
