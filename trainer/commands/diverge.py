@@ -77,6 +77,10 @@ def reasons(both: Sequence["Recorded"]) -> Iterator[str]:
     names = sorted(n for n in {*one.code, *two.code} if one.code.get(n) != two.code.get(n))
     yield f"code: {', '.join(names) or 'the same'}"
     yield f"data: {'the same' if one.data == two.data else _files(one.files, two.files)}"
+    parents = [
+        (meta.progress.get("parent") or {}).get("digest", "none")[:16] for meta in (one, two)
+    ]
+    yield f"parent: {'the same' if parents[0] == parents[1] else ' and '.join(parents)}"
     kernels = lineage.differences(one.kernels, two.kernels)
     yield f"versions and kernels: {'; '.join(kernels) or 'the same'}"
 
@@ -185,10 +189,10 @@ def _state_before(
     from trainer.checkpoint.folder import name_of
     from trainer.commands import replay
 
+    if step - 1 == start and start in recorded.checkpoints:
+        return checkpoint.read(recorded.checkpoints[start])[0]
     if step == 1:
         return None
-    if step - 1 == start:
-        return checkpoint.read(recorded.checkpoints[start])[0]
     replay.replay(recorded, request, start, step - 1, into)
     return checkpoint.read(into / "checkpoints" / name_of(step - 1))[0]
 

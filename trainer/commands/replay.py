@@ -91,7 +91,9 @@ def comparable(path: Path) -> list[Line]:
 
 def request_of(recorded: Recorded, placement: Placement, **fields: Any) -> Request:
     """Return the request for a replay; `fields` of the config are set anew."""
-    config = dataclasses.replace(recorded.config, **fields)
+    # No clock ends a replay, and nobody else is told of it.
+    stop = dataclasses.replace(recorded.config.stop, max_hours=0.0)
+    config = dataclasses.replace(recorded.config, stop=stop, trackers=(), **fields)
     strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
     return make_request(config, placement)
 
@@ -106,7 +108,7 @@ def replay(recorded: Recorded, request: Request, start: int, end: int, into: Pat
         end: last step.
         into: a new folder; it gets metrics, and the checkpoint of `end`.
     """
-    if start:
+    if start in recorded.checkpoints:  # that of step 0 is of a child, whose parent may be gone
         state, meta = checkpoint.read(recorded.checkpoints[start])
         # Other code and data are what a replay is to show: the caller says how they differ.
         adopted = dataclasses.replace(
@@ -122,6 +124,20 @@ def replay(recorded: Recorded, request: Request, start: int, end: int, into: Pat
     limited = dataclasses.replace(request, until=end)
     with _stopped_at_its_end():
         loop.run(limited, str(into), stop=StopSignal(), phases=unwatched())
+    _check_parent(recorded, into)
+
+
+def _check_parent(recorded: Recorded, made: Path) -> None:
+    """Refuse a replay from the beginning whose parent is not any more what it was then."""
+    here, meta = Workdir(made).parent(), recorded.newest_meta
+    told = meta and meta.progress.get("parent")
+    if here and told and here["digest"] != told["digest"]:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{recorded.where} was started from {lineage.Parent.from_plain(told)}, and "
+            f"config.init.from={here['source']!r} holds {here['digest'][:16]} now; replay from a "
+            "checkpoint of the run",
+        )
 
 
 @contextlib.contextmanager

@@ -220,7 +220,10 @@ def _state(recorded: "Recorded", made: Path, end: int) -> Iterator[Difference]:
     from trainer.checkpoint.folder import name_of
 
     old, _ = checkpoint.read(recorded.checkpoints[end])
-    new, _ = checkpoint.read(made / "checkpoints" / name_of(end))
+    if not (path := made / "checkpoints" / name_of(end)).is_dir():
+        yield Difference(end, "the replay ended before this step")
+        return
+    new, _ = checkpoint.read(path)
     names = [n for n in old if n not in new or old[n].tobytes() != new[n].tobytes()]
     if names:
         yield Difference(end, f"the checkpoint holds another {_listed(names)}")

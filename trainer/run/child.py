@@ -56,9 +56,9 @@ def restore_or_begin(
     with folder.given_back_if_refused(is_chief=session.request.is_chief):
         found = parents.find(init, task.models)
         session.write_state(started(task, session.read_state(), found, init))
-    checkpoints.save_last(session, RunState(parent=found.parent))
-    if session.request.is_chief:
+    if session.request.is_chief:  # first: whoever finds the checkpoint does not come here
         folder.note_parent(found.parent)
+    checkpoints.save_last(session, RunState(parent=found.parent))
     consensus.wait_for_all()  # no worker may read while the chief still writes
     return checkpoints.restore(session)
 

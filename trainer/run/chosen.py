@@ -28,8 +28,8 @@ def read(folder: Workdir, which: str, flag: str) -> tuple[dict[str, Any], checkp
         if path is None:
             raise RunError(code, f"{folder.shown} holds no checkpoint yet; train at least one step")
         if which != "newest":
-            step = _best_step(path) if which == "best" else int(which)
-            path = store.newest_valid(lambda found: found == step > 0)[0]
+            step = (_best_step(path) or -1) if which == "best" else int(which)
+            path = store.newest_valid(lambda found: found == step)[0]
         if path is None:
             steps = ", ".join(map(str, store.steps()))
             why = "; a best one is kept with config.keep_best_metric" * (which == "best")

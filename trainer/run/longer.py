@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from common.exit_codes import ExitCode, RunError
-from trainer import registry
+from trainer import checkpoint, registry
 from trainer.config import OptimizerConfig, TrainConfig, conversion, essential_difference
 from trainer.optimizers.schedules import follows_end
 from trainer.plan import make_plan
@@ -15,7 +15,8 @@ from trainer.run.workdir import Workdir
 def check_workdir(folder: Workdir, request: Request) -> None:
     """Refuse another length of the run in a workdir, as `check` does, before a device is used."""
     if (old := folder.config()) is not None:
-        check(old, request, folder.shown)
+        steps = checkpoint.Store(folder.path / "checkpoints", folder.checkpoints_url).steps()
+        check(old, request, folder.shown, max(steps, default=0))
 
 
 def check(old: Mapping[str, Any], request: Request, where: str, step: int = 0) -> None:

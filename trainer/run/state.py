@@ -81,7 +81,8 @@ class RunState:
     @property
     def noted_step(self) -> int:
         """The last step whose numbers were written down; those of later ones will be again."""
-        return max(self.logged_step, self.evaluated_step, self.digested_step)
+        # Only an evaluation may be of step 0.
+        return max(self.logged_step or -1, self.evaluated_step, self.digested_step or -1)
 
     def is_over(self, plan: Plan) -> bool:
         """Whether no step is left to make."""

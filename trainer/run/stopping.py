@@ -25,7 +25,8 @@ def take_note(state: RunState, values: Mapping[str, float], rule: StopConfig) ->
     """Count an evaluation, and end the run where it was one too many."""
     if rule.metric and state.step > rule.after:
         state.stop = count(state.stop, values[rule.metric], rule)
-        if state.stop.bad_evals >= rule.patience:
+        # Where no step is left it is over already; with more of them, this may not be due here.
+        if state.stop.bad_evals >= rule.patience and state.before_end is None:
             state.ended = BY_METRIC
 
 
@@ -55,4 +56,6 @@ def going_on(state: RunState, plan: Plan, old: Mapping[str, Any], rule: StopConf
     }[state.ended]
     if state.before_end is None or not may_go_on:
         return state
-    return RunState.from_plain(state.before_end)
+    before = RunState.from_plain(state.before_end)
+    before.changes = state.changes
+    return before

@@ -145,9 +145,18 @@ class Workdir:
         path = self.path / "summary.json"
         if path.is_file():
             with local_io(path, "--workdir"):
+                self._forget_sent()
                 path.unlink()
             if self.url:
                 storage.delete_file(f"{self.url}/{path.name}")
+
+    def _forget_sent(self) -> None:
+        """Let trackers be told what comes now in the place of what they were told of the end."""
+        path, log = self.path / "trackers.json", self.path / "metrics.jsonl"
+        if path.is_file() and log.is_file():
+            count = len(log.read_text().splitlines())
+            sent = {name: min(n, count) for name, n in json.loads(path.read_text()).items()}
+            files.write_text(path, json.dumps(sent))
 
     def rewind(self, step: int) -> None:
         """Drop the lines of `metrics.jsonl` after `step`: they will be written again."""
