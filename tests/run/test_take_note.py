@@ -76,3 +76,14 @@ def test_a_plateau_lowers_the_rate_by_all_that_the_rule_says() -> None:
 def test_a_run_ends_by_all_that_the_rule_says(rule, values, ended) -> None:
     ends = [bool(_evaluated(values[: n + 1], stop=rule).ended) for n in range(len(values))]
     assert ends == [bool(ended) and n >= ended for n in range(1, len(values) + 1)]
+
+
+def test_an_evaluation_that_is_due_only_at_the_end_ends_no_longer_run() -> None:
+    state = _evaluated([2.0], stop=StopConfig("loss", "max", patience=1))
+    state.before_end = state.to_plain()
+    config = TrainConfig(train_steps=2, stop=StopConfig("loss", "max", patience=1))
+    take_note(config, state, {"loss": 1.0, "accuracy": 0.0})
+    assert state.ended == ""
+    state.before_end = None
+    take_note(config, state, {"loss": 1.0, "accuracy": 0.0})
+    assert state.ended == "stop.metric"
