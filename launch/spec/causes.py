@@ -21,6 +21,7 @@ class Cause(enum.StrEnum):
     EVICTION = "eviction"
     IMAGE = "image"
     NODE = "node"
+    HARDWARE = "hardware"
     KILLED = "killed from outside"
     STORAGE = "storage"
     HANG = "hang"
@@ -45,6 +46,7 @@ _OF_CODES = {
     int(ExitCode.TRANSIENT): Cause.STORAGE,
     int(ExitCode.PEER_LOST): Cause.PEER,
     int(ExitCode.HANG): Cause.HANG,
+    int(ExitCode.CORRUPTED): Cause.HARDWARE,
     # Signals that no program brings upon itself by a fault; 128 + N in shell terms.
     **{
         128 + number: Cause.KILLED

@@ -213,7 +213,7 @@ def test_a_wrong_feature_names_file_record_and_key(folder, middle, wrong, mode):
         ({"name": "digit"}, "'digit' is not known; allowed: digits"),
         ({"name": "tfds:nothing"}, "prepare it once: .* --name=nothing"),
         ({"name": "tfds:memory://none/x"}, "nothing prepared at memory://none/x; copy the whole"),
-        ({"name": "os:getcwd"}, "returned no mapping"),
+        ({"name": "os:getcwd"}, "no mapping of split to arrays"),
         ({"name": "os:getcwd", "args": {"x": 1}}, "args.*x"),
     ],
 )

@@ -135,8 +135,20 @@ def test_every_command_has_a_rule() -> None:
     assert [str(command) for command in COMMANDS if rule(command) is None] == []
 
 
+@pytest.fixture(scope="module")
+def folder_of_sources(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The files that the page of sources reads."""
+    folder = tmp_path_factory.mktemp("sources")
+    written.for_the_guide(folder)
+    return folder
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.page.name != "faq.md"], ids=str)
-def test_the_command_is_understood(command: Command) -> None:
+def test_the_command_is_understood(
+    command: Command, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command.page.stem == "sources":
+        monkeypatch.chdir(request.getfixturevalue("folder_of_sources"))
     rule(command)(command)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from common.exit_codes import ExitCode, RunError
 from tests.engine import numpy_step as independent
+from trainer.engine import virtual_replica
 from trainer.engine.optimizer import build_slots
 from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
 from trainer.task import Parts, Task
@@ -54,10 +55,15 @@ def task():
 
 
 @pytest.fixture
-def eager():
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+def eager(monkeypatch):
+    """Run microbatches outside of graphs, where keys are numbers."""
+
+    def one_by_one(microbatch_fn, values, inputs, step, *, compiled):
+        del compiled
+        only = microbatch_fn(values, tf.nest.map_structure(lambda x: x[0], inputs), step)
+        return tf.nest.map_structure(lambda x: x[tf.newaxis], only)
+
+    monkeypatch.setattr(virtual_replica, "map_microbatches", one_by_one)
 
 
 def hear(task, execution):

@@ -95,6 +95,7 @@ LONE = [
     *(
         ("cpu", "Job", f"{_RULES}.2.onExitCodes.values.{place}", DELETE, f"exit code {code} leads")
         for place, code in enumerate(PERMANENT_CODES)
+        if code != 66  # of `verify` alone
     ),
     *(
         ("cpu", "Job", f"{_RULES}.{rule}.onExitCodes.values", with_(code), f"{code} leads to {end}")

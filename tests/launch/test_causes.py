@@ -19,6 +19,7 @@ OF_CODES = {
     2: Cause.CODE,
     64: Cause.CODE,
     65: Cause.DATA,
+    66: Cause.CODE,
     70: Cause.CODE,
     78: Cause.CODE,
     126: Cause.CODE,
@@ -31,6 +32,7 @@ OF_CODES = {
     200: Cause.STORAGE,
     201: Cause.PEER,
     202: Cause.HANG,
+    203: Cause.HARDWARE,
 }
 CONDITION, STATUS, ENDED, WAITING = "a condition", "the status", "an end", "waiting"
 _IMAGES = "ErrImagePull ImagePullBackOff ErrImageNeverPull ImageInspectError RegistryUnavailable"

@@ -47,7 +47,7 @@ def test_every_verb_is_on_the_page():
 
 
 def test_every_flag_on_the_page_exists():
-    known = {"config", "workdir", "strategy", "stage_bytes", "help"} | {
+    known = {"config", "workdir", "strategy", "stage_bytes", "metrics_port", "generate", "help"} | {
         "server"
     }  # kubectl's --server-side
     flags = [flag for verb in VERBS.values() for flag in verb.flags]

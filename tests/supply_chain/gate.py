@@ -32,10 +32,14 @@ _ANYWHERE = {"enable_unsafe_deserialization", "load_model"}
 def findings(source: str, name: str = "source") -> list[str]:
     """What a Python file does that it must not, as `name:line: what`."""
     tree = ast.parse(source, name)
+    # In its safe mode Keras refuses files with code; `test_hostile_files` holds it to that.
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    safe = {id(call.func) for call in calls if _is_safe_load(call)}
     imported = _short_names(tree)
     found: list[tuple[int, str]] = []
     for node in ast.walk(tree):
-        found += [(getattr(node, "lineno", 0), what) for what in _in_node(node, imported)]
+        if id(node) not in safe:
+            found += [(getattr(node, "lineno", 0), what) for what in _in_node(node, imported)]
     return [f"{name}:{line}: {what}" for line, what in sorted(found)]
 
 
@@ -98,6 +102,11 @@ def _call(node: ast.Call, called: str) -> list[str]:
     if called == "numpy.load" and len(node.args) > 2:
         found.append(f"{called} with allow_pickle by position")
     return found
+
+
+def _is_safe_load(call: ast.Call) -> bool:
+    is_load = isinstance(call.func, ast.Attribute) and call.func.attr == "load_model"
+    return is_load and any(k.arg == "safe_mode" and _is(k.value, True) for k in call.keywords)
 
 
 def _is(node: ast.AST | None, value: object) -> bool:

@@ -180,8 +180,10 @@ def test_a_local_job_leaves_no_secret_in_its_folder(
     for name, value in _environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     state, workdir = tmp_path / "state", tmp_path / "run"
-    asked = [f"--state_dir={state}", "--name=bad", "--secret_env=HUB_TOKEN=hub/token", "--"]
-    assert launch(["local", *asked, "--config=nothing", f"--workdir={workdir}"]) == 1
+    asked = [f"--state_dir={state}", "--name=bad", "--secret_env=HUB_TOKEN=hub/token"]
+    run = ["--", "--config=nothing", f"--workdir={workdir}"]
+    assert launch(["local", *asked, *run]) == 78
+    assert launch(["local", *asked, "--nocheck", *run]) == 1
     assert launch(["describe", f"--state_dir={state}", "bad"]) == 0
     shown = capfd.readouterr()
     assert "neither a file nor a known config" in shown.out

@@ -20,6 +20,8 @@ _PLANTED = [
     "from yaml import UnsafeLoader",
     "keras.models.load_model(path)",
     "from keras.models import load_model",
+    "keras.models.load_model(path, safe_mode=False)",
+    "keras.models.load_model(path, safe_mode=safe)",
     "tf.saved_model.load(path)",
     "keras.config.enable_unsafe_deserialization()",
     "archive.extractall(folder)",
@@ -51,6 +53,7 @@ _HARMLESS = [
     "text.format(shell=name)",
     "re.compile(pattern)",
     "session.evaluate(x)",
+    "keras.saving.load_model(path, safe_mode=True)",
     "model.compile(optimizer)",
     "from math import exp as load; load(path, None, True)",
 ]

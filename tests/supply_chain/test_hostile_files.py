@@ -24,6 +24,7 @@ from trainer.commands import predict
 from trainer.config.conversion import to_plain
 from trainer.configs import digits
 from trainer.data.info import Feature
+from trainer.run import parents
 
 ROOT = Path(__file__).parents[2]
 _FLAGS = ("--config=", "--config.model.name=", "--config.dataset.name=")
@@ -137,6 +138,9 @@ def test_a_keras_file_with_code_is_refused(kind: str, tmp_path: Path) -> None:
     mark.rmdir()
     for flag in _FLAGS:
         assert _refused(f"{flag}{path}", tmp_path / "run"), flag
+    if kind == "keras":
+        with pytest.raises(RunError, match="cannot be read"):
+            parents.of_file(path, str(path), {})
     assert not mark.exists()
     keras.saving.load_model(path, safe_mode=False)
     assert mark.exists(), "the payload would not have run anyway"

@@ -117,4 +117,4 @@ def test_a_workdir_in_which_a_run_is_at_work_is_refused_untouched(tmp_path: path
             train(config, str(tmp_path / "run"))
         assert refused.value.code == 78
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
-    assert train(config, str(tmp_path / "run"))["step"] == 1
+    assert train(config, str(tmp_path / "run")).summary["step"] == 1

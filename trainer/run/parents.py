@@ -53,13 +53,13 @@ def find(init: InitConfig, models: Mapping[str, keras.Model]) -> Found:
     source = init.from_
     if source.endswith(_FILES):
         with _brought(source) as file:
-            return _of_file(file, source, models)
+            return of_file(file, source, models)
     with workdir.opened(source) as folder:
         if folder.config() is not None:
             return _of_workdir(folder, init)
     with _brought(f"{source.rstrip('/')}/model.keras") as file:
         card = _card(f"{source.rstrip('/')}/export.json")
-        found = _of_file(file, source, models)
+        found = of_file(file, source, models)
         step = int(card.get("step", -1))
         return dataclasses.replace(found, parent=dataclasses.replace(found.parent, step=step))
 
@@ -77,12 +77,13 @@ def _of_workdir(folder: workdir.Workdir, init: InitConfig) -> Found:
     return Found(parent, state if init.what == "all" else checkpoint.evaluated(state))
 
 
-def _of_file(file: Path, source: str, models: Mapping[str, keras.Model]) -> Found:
+def of_file(file: Path, source: str, models: Mapping[str, keras.Model]) -> Found:
+    """Return what a file of Keras holds; one with code in it is refused."""
     with local_io(file, _FIELD):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
     try:
         if file.name.endswith(".keras"):
-            model = keras.saving.load_model(file, compile=False)
+            model = keras.saving.load_model(file, compile=False, safe_mode=True)
             state = {n: np.asarray(v.numpy()) for n, v in named_variables("main", model)}
         else:
             state = _read_into(models["main"], file)
