@@ -4,7 +4,7 @@ A new field or flag needs a row here, and so a test of what a user asks for with
 """
 
 BUILT = "tests/behaviour/test_built_parts.py::test"
-CHILD = "tests/lineage/test_child.py::test"
+CHILD = "tests/lineage/test_children.py::test"
 GROUPS = "tests/lineage/test_groups.py::test"
 RULE = "tests/run/test_take_note.py::test_a_run_ends_by_all_that_the_rule_says"
 STOPS = "tests/lineage/test_stops.py::test"

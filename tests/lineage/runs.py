@@ -1,6 +1,6 @@
 """Runs that go on, start from another, and end early; prints what came of them as JSON.
 
-A process of its own, one for all runs: `python -m tests.lineage.runs FOLDER`.
+A process of its own for each kind: `python -m tests.lineage.runs longer|children|... FOLDER`.
 """
 
 import dataclasses
@@ -273,15 +273,13 @@ def hooks(folder: pathlib.Path) -> dict[str, Any]:
     return found
 
 
-def main(folder: pathlib.Path) -> None:
+ROOMS = {room.__name__: room for room in (longer, children, stops, groups, hooks)}
+
+
+def main(name: str, folder: pathlib.Path) -> None:
     strategy.split_cpu(2)
-    rooms = (longer, children, stops, groups, hooks)
-    found = {}
-    for room in rooms:
-        (folder / room.__name__).mkdir()
-        found[room.__name__] = room(folder / room.__name__)
-    print(json.dumps(found))
+    print(json.dumps({name: ROOMS[name](folder)}))
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(sys.argv[1], pathlib.Path(sys.argv[2]))
