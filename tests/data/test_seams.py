@@ -112,3 +112,10 @@ def test_a_mask_with_a_palette_is_its_classes_where_it_is_the_label(tmp_path, na
     held = reading.load(info, info.train, stage)[name]
     assert held.shape == (3, 8, 8, 1)
     assert sorted(held[:, 0, 0, 0].tolist()) == [0, 1, 2]
+
+
+def test_a_seed_of_the_process_does_not_make_a_shuffle_another_one(write, tmp_path):
+    code = "tf.random.set_seed(7)\ndef data(): return Slices((X, Y)).shuffle(40)"
+    stage = Stage(str(tmp_path / "stage"))
+    info = sources.describe(task(write(code)), stage)
+    assert len(reading.load(info, info.train, stage)["image"]) == 40

@@ -34,20 +34,22 @@ def is_one(value: Any) -> bool:
 
 @contextlib.contextmanager
 def seeded() -> Iterator[bool]:
-    """Give every operation that is made in the block a seed, if the user has not set one.
+    """Give every operation that is made in the block a seed, from the user's if there is one.
 
     So a shuffle without a seed is the same on every host, and at every start. Gives whether
     TensorFlow is imported: before it is, there is nothing to set.
     """
     tf, context = (sys.modules.get(f"tensorflow{name}") for name in ("", ".python.eager.context"))
-    if tf is None or context is None or context.global_seed() is not None:
+    if tf is None or context is None:
         yield tf is not None
         return
-    tf.random.set_seed(_SEED)
+    set_by_user = context.global_seed()
+    # Also where one is set: operations count on from it, and it begins anew here.
+    tf.random.set_seed(_SEED if set_by_user is None else set_by_user)
     try:
         yield True
     finally:
-        context.set_global_seed(None)
+        context.set_global_seed(set_by_user)
 
 
 class Pipeline:
