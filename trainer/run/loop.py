@@ -33,6 +33,7 @@ from trainer.run.corruption import Comparison
 from trainer.run.request import Request
 from trainer.run.session import Session, open_session
 from trainer.run.state import RunState
+from trainer.run.workdir import Workdir
 
 
 def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> dict[str, Any]:
@@ -71,18 +72,10 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             # Until here there was nothing to save, and a signal ended the process at once.
             stop.defer()
 
-        # Restore. All workers have to stand at one step before the chief clears away what is later.
+        # Restore.
         checkpoints = open_checkpoints(request, folder, phases, check_lock)
         stack.callback(checkpoints.saver.close)
-        with phases.phase("restore"):
-            restored = child.restore_or_begin(session, checkpoints, consensus, folder)
-            state = restored or RunState()
-            consensus.same_step(state.step)
-            if is_chief:
-                folder.rewind(state.noted_step if restored else -1)
-                if not state.is_over(request.plan):
-                    folder.drop_summary()
-                checkpoints.saver.store.sweep()
+        state = restore(session, checkpoints, consensus, folder)
 
         # Train. Seconds are booked as training from here on.
         phases.ledger.begin(state.step)
@@ -109,18 +102,30 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             steps.refuse_idle(state, request.config)
         comparison.confirm(state)
 
-        # Finish. The save before the summary: a summary vouches for a state that can be restored.
-        failpoints.reach("loop.before_last_save")
-        checkpoints.save_last(session, state)
-        with phases.phase("end", book="save"):
-            report = summary.summarize(session, state, boundary.times, checkpoints.code)
-            if is_chief:
-                summary.publish(report, session, folder, writers)
-                folder.publish()
+        # Finish. Leave together when the result is safe.
+        report = finish(session, state, checkpoints, boundary.times, writers=writers, folder=folder)
         leave_together(consensus, phases)
     if report["status"] == "stopped":
         raise stopped(state.step, total_steps, folder.shown)
     return report
+
+
+def restore(
+    session: Session, checkpoints: Checkpoints, consensus: Consensus, folder: Workdir
+) -> RunState:
+    """Return the state to go on from, and clear away what the run noted after it."""
+    request = session.request
+    with checkpoints.phases.phase("restore"):
+        restored = child.restore_or_begin(session, checkpoints, consensus, folder)
+        state = restored or RunState()
+        # All workers have to stand at one step before the chief clears away what is later.
+        consensus.same_step(state.step)
+        if request.is_chief:
+            folder.rewind(state.noted_step if restored else -1)
+            if not state.is_over(request.plan):
+                folder.drop_summary()
+            checkpoints.saver.store.sweep()
+    return state
 
 
 def train(
@@ -191,6 +196,26 @@ def train(
             writers.progress(state.step, loss, times.steps_per_second)
         if profiler.has_ended():
             writers.write(state.step, summary.profile_line(session, times))
+
+
+def finish(
+    session: Session,
+    state: RunState,
+    checkpoints: Checkpoints,
+    times: StepTimes,
+    *,
+    writers: Writers,
+    folder: Workdir,
+) -> dict[str, Any]:
+    """Save, then write the summary: it vouches for a state that can be restored."""
+    failpoints.reach("loop.before_last_save")
+    checkpoints.save_last(session, state)
+    with times.phases.phase("end", book="save"):
+        report = summary.summarize(session, state, times, checkpoints.code)
+        if session.request.is_chief:
+            summary.publish(report, session, folder, writers)
+            folder.publish()
+    return report
 
 
 def leave_together(consensus: Consensus, phases: Phases) -> None:
