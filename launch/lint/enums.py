@@ -5,10 +5,10 @@ from typing import Any
 
 from launch.lint.finding import Finding, error
 from launch.lint.objects import Objects
-from launch.lint.quantities import worth
 from launch.lint.schemas import is_known
 from launch.lint.slips import did_you_mean
 from launch.spec.documents import Document, mapping, title
+from launch.spec.quantities import worth
 
 # Field, or its parent and it -> what the reference of the Kubernetes API allows.
 _TEXTS = {

@@ -1,6 +1,5 @@
-"""Quantities: what they are worth, and requests, limits and sizes that fit each other."""
+"""Quantities: requests, limits and sizes that fit each other."""
 
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -8,28 +7,10 @@ from launch.lint.finding import Finding, error, style, warning
 from launch.lint.pods import Pods
 from launch.spec.documents import Document, mapping, mappings
 from launch.spec.labels import RESOURCES
+from launch.spec.quantities import worth
 
-_QUANTITY = re.compile(
-    r"(?P<number>[+-]?(\d+(\.\d*)?|\.\d+))(?P<unit>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?"
-)
-_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY = {f"{letter}i": 1024 ** (n + 1) for n, letter in enumerate("KMGTPE")}
 _BYTES = ("memory", "ephemeral-storage", "storage")
 _LEAST = 4 * 2**20  # no container of a program lives on less
-
-
-def worth(value: object) -> Fraction | None:
-    """The number that a quantity stands for, or None where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    found = _QUANTITY.fullmatch(str(value))
-    if not found:
-        return None
-    unit = found["unit"] or ""
-    if unit[:1] in ("e", "E") and len(unit) > 1 and unit not in _BINARY:
-        return Fraction(found["number"]) * Fraction(10) ** int(unit[1:])
-    scale = Fraction(10) ** _DECIMAL[unit] if unit in _DECIMAL else Fraction(_BINARY[unit])
-    return Fraction(found["number"]) * scale
 
 
 def limit_of(container: Document, resource: str) -> Fraction | None:
@@ -66,7 +47,7 @@ def _check_resource(pods: Pods, where: str, name: str, resources: Document) -> I
     values = {kind: mapping(resources, kind)[name] for kind in kinds}
     for value in dict.fromkeys(map(str, values.values())):
         yield from _check_value(pods, where, name, value)
-    if any(isinstance(value, bool) or worth(value) is None for value in values.values()):
+    if any(worth(value) is None for value in values.values()):
         return
     request, limit = (worth(values.get(kind)) for kind in ("requests", "limits"))
     if request is not None and limit is not None and request > limit:
@@ -113,7 +94,7 @@ def _check_guaranteed(pods: Pods, path: str, resources: Document) -> Iterator[Fi
             yield style(
                 pods.at(where), "has no request or no limit: evicted first", "set both, equal"
             )
-        elif worth(request) != worth(limit) and (worth(request) or 0) < (worth(limit) or 0):
+        elif (worth(request) or 0) < (worth(limit) or 0):
             yield style(
                 pods.at(where),
                 f"request {request} differs from limit {limit}: evicted before others",

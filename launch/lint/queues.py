@@ -7,11 +7,11 @@ from launch.lint.finding import Finding, error, warning
 from launch.lint.names import is_subdomain
 from launch.lint.objects import Objects, name_of, namespace_of
 from launch.lint.pods import Pods
-from launch.lint.quantities import worth
 from launch.lint.references import PRIORITY
 from launch.lint.selectors import matches
 from launch.spec.documents import Document, mapping, mappings, title
 from launch.spec.labels import QUEUE
+from launch.spec.quantities import worth
 
 _PODS_AS_JOBS = ("Pod", "Deployment", "StatefulSet", "LeaderWorkerSet")
 

@@ -10,16 +10,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from common.cluster_description import VARIABLE
 from launch.spec.accelerators import TABLE
 from launch.spec.documents import Document, mapping, mappings
-from launch.spec.labels import GCSFUSE, GPU_NODE, QUEUE
+from launch.spec.labels import GCSFUSE, GPU_NODE, QUEUE, RESOURCES
+from launch.spec.quantities import worth
+from launch.spec.user_input import bad_flag
 
 _HOUR = 3600
-_UNITS = {
-    **{"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
-    **{"k": 1e3, "M": 1e6, "G": 1e9, "m": 1e-3},
-}
-_GPU = "nvidia.com/gpu"
 # Fields that need no counterpart, and why.
 _SETTLED = {
     "cleanPodPolicy": "pods stay until the TTL of their job, for `describe`",
@@ -136,7 +134,7 @@ def _of_env(container: Document) -> Iterator[str]:
     left = []
     for variable in mappings(container, "env"):
         secret = mapping(variable, "valueFrom", "secretKeyRef")
-        if variable.get("name") == "TF_CONFIG":
+        if variable.get("name") == VARIABLE:
             continue  # the launcher sets its own
         if secret:
             yield f"--secret_env={variable['name']}={secret.get('name')}/{secret.get('key')}"
@@ -174,7 +172,8 @@ def _of_resources(container: Document, pod: Document) -> Iterator[str]:
     label = mapping(pod, "nodeSelector").pop(GPU_NODE, "")
     known = [row.name for row in TABLE.values() if row.gke_label and row.gke_label == label]
     for name, quantity in quantities.items():
-        number = _number(str(quantity))
+        if (number := worth(quantity)) is None:
+            raise bad_flag(f"resources of {name}: {quantity!r} is no quantity such as 4 or 16Gi")
         match name:
             case "cpu":
                 yield f"--cpus={math.ceil(number)}"
@@ -182,18 +181,11 @@ def _of_resources(container: Document, pod: Document) -> Iterator[str]:
                 yield f"--memory_gib={math.ceil(number / 2**30)}"
             case "ephemeral-storage":
                 yield f"--scratch_gib={max(math.ceil(number / 2**30) - 2, 1)}"
-            case _ if name == _GPU and known:
+            case _ if name == RESOURCES["gpu"] and known:
                 yield f"--accelerator={known[0]}"
                 yield f"--devices_per_worker={int(number)}"
             case _:
                 yield f"--resource={name}:{int(number)}"
-
-
-def _number(quantity: str) -> float:
-    for unit, factor in _UNITS.items():
-        if quantity.endswith(unit):
-            return float(quantity.removesuffix(unit)) * factor
-    return float(quantity)
 
 
 def _remarks(path: str, value: object) -> Iterator[str]:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
+from common.exit_codes import RunError
 from launch.cli.flags import spec_from
 from launch.cli.main import main, parse
 from launch.render import manifest
-from launch.spec.parts import Mount, Resource, SecretVariable, Toleration
+from launch.spec.parts import Mount, SecretVariable, Toleration
 from launch.spec.tfjob import migrate
 
 POD = {
@@ -146,7 +147,18 @@ def test_a_gpu_without_a_label_is_asked_for_by_its_plugins_name():
     plain["spec"].pop("nodeSelector")
     flags = migrate(changed(Chief={"template": plain}, Worker={"template": plain})).flags
     assert "--resource=nvidia.com/gpu:2" in flags
-    assert Resource("nvidia.com/gpu", 2)
+
+
+def test_every_unit_of_kubernetes_is_read_and_what_is_none_is_one_line():
+    def flags(memory: str) -> tuple[str, ...]:
+        pod = copy.deepcopy(POD)
+        pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": memory}}
+        return migrate(changed(Chief={"template": pod}, Worker={"template": pod})).flags
+
+    for text, gib in (("1T", 932), ("2e9", 2), ("1Pi", 2**20), ("512Mi", 1)):
+        assert f"--memory_gib={gib}" in flags(text)
+    with pytest.raises(RunError, match="memory: '16GB' is no quantity"):
+        flags("16GB")
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
