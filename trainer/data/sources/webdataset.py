@@ -71,29 +71,26 @@ class TarReader(ColumnReader):
     def __init__(self, plan: ReadPlan, asked: str) -> None:
         super().__init__(plan, asked)
         urls = [section.shard.url for section in self._sections]
-        self._tars = self._closing.enter_context(
-            open_shards(urls, plan.visits, plan.stage, expand=False)
-        )
+        self._tars = self._closing.enter_context(open_shards(urls, plan.visits, plan.stage))
 
     def _open_shard(self, section: Section, visit: int) -> OpenShard:
-        shard, stage = section.shard, self._plan.stage
-        folder = copies.folder_of(shard, self._asked, stage)
-        return _OpenTar(self._tars(visit), shard.url, folder, self._plan.features, stage)
+        shard = section.shard
+        folder = copies.folder_of(shard, self._asked, self._plan.stage)
+        return _OpenTar(self._tars(visit), shard.url, folder, self._plan.features)
 
 
 class _OpenTar(OpenColumns):
     def __init__(
         self,
-        opened: Any,
+        opened: contextlib.AbstractContextManager[Path],
         url: str,
         folder: Path,
         features: Mapping[str, Feature],
-        stage: Stage,
     ) -> None:
         super().__init__(url, folder, features)
         path = self.closing.enter_context(opened)
         with local_read(url):
-            self._file = os.open(compressed.plain(path, url, stage.plain_path), os.O_RDONLY)
+            self._file = os.open(path, os.O_RDONLY)
         self.closing.callback(os.close, self._file)
 
     def read_files(self, name: str, numbers: np.ndarray) -> list[bytes]:
