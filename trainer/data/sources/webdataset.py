@@ -21,12 +21,11 @@ import numpy as np
 from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
-from trainer.data.info import DatasetInfo, Feature, Section
-from trainer.data.records import columns, compressed, copies
+from trainer.data.info import DatasetInfo, Feature
+from trainer.data.records import columns, compressed
 from trainer.data.records.column_reader import ColumnReader, OpenColumns, check_same
 from trainer.data.records.files import Stage, open_shards
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.records.shard_reader import OpenShard
 from trainer.data.sources import arrays, copied, facts, feature_spec, image_kinds, tables
 from trainer.storage.failures import local_read
 
@@ -73,10 +72,8 @@ class TarReader(ColumnReader):
         urls = [section.shard.url for section in self._sections]
         self._tars = self._closing.enter_context(open_shards(urls, plan.visits, plan.stage))
 
-    def _open_shard(self, section: Section, visit: int) -> OpenShard:
-        shard = section.shard
-        folder = copies.folder_of(shard, self._asked, self._plan.stage)
-        return _OpenTar(self._tars(visit), shard.url, folder, self._plan.features)
+    def _open_copy(self, url: str, folder: Path, visit: int) -> OpenColumns:
+        return _OpenTar(self._tars(visit), url, folder, self._plan.features)
 
 
 class _OpenTar(OpenColumns):
