@@ -17,7 +17,7 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from common import files, spelling
+from common import files
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import DatasetConfig
@@ -29,6 +29,7 @@ from trainer.data.records.indexes import content_of
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.sources import facts, image_kinds, splits, tables
 from trainer.data.sources.folder_files import Row, by_class, in_pairs
+from trainer.data.sources.source import refuse_other_args
 from trainer.storage.failures import local_read
 
 _SUM = " sum"
@@ -90,11 +91,7 @@ def _read(path: str) -> bytes:
 
 
 def _check(config: DatasetConfig) -> None:
-    for name in config.args:
-        if name not in (known := ("pairs", "features", "image_size")):
-            raise RunError(
-                ExitCode.BAD_CONFIG, spelling.unknown("config.dataset.args", name, known)
-            )
+    refuse_other_args(config, ("pairs", "features", "image_size"))
     pairs = config.args.get("pairs")
     if pairs is not None and not (
         isinstance(pairs, Mapping) and pairs and all(isinstance(f, str) for f in pairs.values())

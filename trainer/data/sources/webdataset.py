@@ -27,6 +27,7 @@ from trainer.data.records.column_reader import ColumnReader, OpenColumns, check_
 from trainer.data.records.files import Stage, open_shards
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.sources import arrays, copied, facts, feature_spec, image_kinds, tables
+from trainer.data.sources.source import refuse_other_args
 from trainer.storage.failures import local_read
 
 _FIELD = "config.dataset.args.members"
@@ -101,11 +102,7 @@ class _OpenTar(OpenColumns):
 
 def _members(config: DatasetConfig) -> dict[str, list[str]]:
     """Return the kinds of members of each feature, the ones that may be."""
-    for name in config.args:
-        if name not in (known := ("members", "features", "image_size")):
-            raise RunError(
-                ExitCode.BAD_CONFIG, spelling.unknown("config.dataset.args", name, known)
-            )
+    refuse_other_args(config, ("members", "features", "image_size"))
     given = config.args.get("members", _MEMBERS)
     if not isinstance(given, Mapping) or not all(isinstance(k, str) and k for k in given.values()):
         raise RunError(
