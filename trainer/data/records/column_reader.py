@@ -49,9 +49,12 @@ class ColumnReader(ShardReader):
         self._closing.close()
 
     def _open_shard(self, section: Section, visit: int) -> OpenShard:
-        del visit  # the copy is read, and not the file
         folder = copies.folder_of(section.shard, self._asked, self._plan.stage)
-        return OpenColumns(section.shard.url, folder, self._plan.features)
+        return self._open_copy(section.shard.url, folder, visit)
+
+    def _open_copy(self, url: str, folder: Path, visit: int) -> "OpenColumns":
+        del visit  # the copy is read, and not the file
+        return OpenColumns(url, folder, self._plan.features)
 
 
 class OpenColumns:

@@ -1,4 +1,4 @@
-"""Plain copies of TFRecord files that are compressed, made once.
+"""Plain copies of files that are compressed, made once.
 
 No record of such a file can be read without all before it, and the exact order reads any.
 """
@@ -26,7 +26,7 @@ def plain(path: Path, url: str, folder: Path) -> Path:
     """Return `path`, or the plain copy of it where it is compressed with gzip or zlib.
 
     Args:
-        path: of a TFRecord file on the local disk.
+        path: of a file on the local disk.
         url: of it.
         folder: of plain copies, kept for later starts.
 

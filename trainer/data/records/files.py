@@ -87,7 +87,7 @@ def open_shards(
         urls: of the shards.
         visits: number of the shard of each visit, in the order of reading; one may come again.
         stage: for remote ones.
-        expand: give plain copies of TFRecord files that are compressed.
+        expand: give a plain copy of a file that is compressed with gzip or zlib.
     """
 
     def opened(

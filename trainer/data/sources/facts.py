@@ -10,7 +10,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import Feature
 from trainer.data.records.columns import Batch
-from trainer.data.sources import classes, feature_spec, image_kinds, roles
+from trainer.data.sources import feature_spec, image_kinds, labels, roles
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,8 +72,8 @@ class Facts:
             RunError: BAD_DATA where rows do not go together with those before.
         """
         told = {n for n, given in fields.items() if {"num_classes", "classes"} & set(given)}
-        labels = {n for n in batch if n in told or roles.is_label(n, self._config)} - set(pointed)
-        batch = {n: self._label(n, x, where) if n in labels else x for n, x in batch.items()}
+        counted = {n for n in batch if n in told or roles.is_label(n, self._config)} - set(pointed)
+        batch = {n: self._label(n, x, where) if n in counted else x for n, x in batch.items()}
         for name in (name for name in batch if name not in pointed):
             values = batch[name]
             is_bytes = values.dtype.kind == "O"
@@ -93,18 +93,15 @@ class Facts:
         return batch
 
     def _label(self, name: str, values: np.ndarray, where: Callable[[str, int], str]) -> np.ndarray:
-        values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-        if values.ndim != 1 or values.dtype.kind not in "biufO":
-            return values
-        if values.dtype.kind == "O":
+        is_told = name in self._config.roles
+        values = labels.as_classes(values, is_told=is_told)
+        kind = values.dtype.kind if values.ndim == 1 else ""
+        if kind == "O":
             self._note_names(name, values, where)
-            return values
-        if values.dtype.kind == "f":
-            if name not in self._config.roles:
-                return values  # its name alone says that it is a label
-            _check_whole(name, values, where)
-        values = values if values.dtype.kind in "iu" else values.astype(np.int64)
-        self._note_range(name, values, where)
+        elif kind == "f" and is_told:
+            _refuse_fraction(name, values, where)
+        elif kind in ("i", "u"):
+            self._note_range(name, values, where)
         return values
 
     def _note_names(self, name: str, values: np.ndarray, where: Callable[[str, int], str]) -> None:
@@ -117,8 +114,7 @@ class Facts:
         self.found["labels"][name] = sorted(names)
 
     def _note_range(self, name: str, values: np.ndarray, where: Callable[[str, int], str]) -> None:
-        ignore = roles.ignored(name, self._config)
-        counted = values if ignore is None else np.where(values == ignore, 0, values)
+        counted = labels.counted(values, name, self._config)
         low, high = int(counted.argmin()), int(counted.argmax())
         noted = self.found["labels"].setdefault(name, {"low": [int(counted[low]), ""], "high": -1})
         if int(counted[low]) < noted["low"][0] or not noted["low"][1]:
@@ -127,14 +123,12 @@ class Facts:
             noted["high"], noted["at"] = int(counted[high]), where(name, high)
 
 
-def _check_whole(name: str, values: np.ndarray, where: Callable[[str, int], str]) -> None:
-    wrong = np.flatnonzero(values != np.floor(values))
-    if wrong.size:
-        raise RunError(
-            ExitCode.BAD_DATA,
-            f"{where(name, int(wrong[0]))} is {values[wrong[0]]}, which is no class; for a number "
-            f"write --config.dataset.roles='{json.dumps({name: 'target'})}'",
-        )
+def _refuse_fraction(name: str, values: np.ndarray, where: Callable[[str, int], str]) -> None:
+    row = int((values != np.floor(values)).argmax())
+    raise RunError(
+        ExitCode.BAD_DATA,
+        f"{where(name, row)} is {values[row]}, which is no class; {labels.as_target(name)}",
+    )
 
 
 def features_of(
@@ -147,7 +141,7 @@ def features_of(
         config: with the fields that are given, and the size of images.
 
     Raises:
-        RunError: BAD_DATA where two files hold different things; and see `classes`, `image_kinds`.
+        RunError: BAD_DATA where two files hold different things; and see `labels`, `image_kinds`.
     """
     fields = feature_spec.chosen(config.args) or {}
     filled = {url: facts for url, facts in noted.items() if facts["rows"]}
@@ -212,7 +206,7 @@ def _label_feature(
             ExitCode.BAD_DATA,
             f"{most['at']} is {most['high']}, and its classes are 0..{declared - 1}",
         )
-    counted = classes.count(
+    counted = labels.count_classes(
         name,
         config,
         lowest=lowest,

@@ -17,19 +17,19 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from common import files, spelling
+from common import files
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import DatasetConfig
-from trainer.data.info import DatasetInfo, Feature, Section, Shard
+from trainer.data.info import DatasetInfo, Feature, Shard
 from trainer.data.records import columns, copies
 from trainer.data.records.column_reader import ColumnReader, OpenColumns, check_same
 from trainer.data.records.files import Stage
 from trainer.data.records.indexes import content_of
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.records.shard_reader import OpenShard
 from trainer.data.sources import facts, image_kinds, splits, tables
 from trainer.data.sources.folder_files import Row, by_class, in_pairs
+from trainer.data.sources.source import refuse_other_args
 from trainer.storage.failures import local_read
 
 _SUM = " sum"
@@ -61,11 +61,9 @@ def open(plan: ReadPlan) -> "FolderReader":
 class FolderReader(ColumnReader):
     """See `source.Examples`: each image is read from its file."""
 
-    def _open_shard(self, section: Section, visit: int) -> OpenShard:
+    def _open_copy(self, url: str, folder: Path, visit: int) -> OpenColumns:
         del visit
-        shard = section.shard
-        folder = copies.folder_of(shard, self._asked, self._plan.stage)
-        return _OpenFolder(shard.url, folder, self._plan.features)
+        return _OpenFolder(url, folder, self._plan.features)
 
 
 class _OpenFolder(OpenColumns):
@@ -93,11 +91,7 @@ def _read(path: str) -> bytes:
 
 
 def _check(config: DatasetConfig) -> None:
-    for name in config.args:
-        if name not in (known := ("pairs", "features", "image_size")):
-            raise RunError(
-                ExitCode.BAD_CONFIG, spelling.unknown("config.dataset.args", name, known)
-            )
+    refuse_other_args(config, ("pairs", "features", "image_size"))
     pairs = config.args.get("pairs")
     if pairs is not None and not (
         isinstance(pairs, Mapping) and pairs and all(isinstance(f, str) for f in pairs.values())

@@ -1,13 +1,17 @@
 """Labels whose classes no source tells: counted from the numbers that the examples hold."""
 
+import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import Feature
-from trainer.data.sources import classes, roles
+from trainer.data.sources import roles
+
+_MANY_CLASSES = 1000
 
 
 class Extent(NamedTuple):
@@ -70,12 +74,12 @@ def counted(values: np.ndarray, name: str, config: DatasetConfig) -> np.ndarray:
 
 
 def num_classes(extents: Mapping[str, Extent], name: str, config: DatasetConfig) -> int:
-    """Return one more than the largest class of all splits; raises as `classes.count`."""
+    """Return one more than the largest class of all splits; raises as `count_classes`."""
     held = {split: extent for split, extent in extents.items() if extent.size}
     if not held:
         return 1
     split = min(held, key=lambda split: held[split].low)
-    return classes.count(
+    return count_classes(
         name,
         config,
         lowest=held[split].low,
@@ -83,3 +87,40 @@ def num_classes(extents: Mapping[str, Extent], name: str, config: DatasetConfig)
         highest=max(extent.high for extent in held.values()),
         num_examples=sum(extent.size for extent in held.values()),
     )
+
+
+def count_classes(
+    name: str, config: DatasetConfig, *, lowest: int, where: str, highest: int, num_examples: int
+) -> int:
+    """Return the number of classes of a label.
+
+    Args:
+        name: of the feature.
+        config: which may say that the numbers are classes, however many.
+        lowest: value; one below 0 is no class.
+        where: the place of the lowest value.
+        highest: value of all.
+        num_examples: of all splits together.
+
+    Raises:
+        RunError: BAD_DATA for a class below 0, BAD_CONFIG where these are no classes, it seems.
+    """
+    if lowest < 0:
+        raise RunError(
+            ExitCode.BAD_DATA,
+            f"config.dataset.name: {where} is {lowest}; a label is 0 or more; {as_target(name)}",
+        )
+    found = highest + 1
+    if found > max(num_examples, _MANY_CLASSES) and config.roles.get(name) != "label":
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.dataset.name: feature {name!r}: {found} classes for {num_examples} examples? "
+            f'{as_target(name)}; if they are classes, "label"',
+        )
+    return found
+
+
+def as_target(name: str) -> str:
+    """Return the advice for a label that is no class."""
+    line = json.dumps({name: "target"})
+    return f"if it is a number and no class, write --config.dataset.roles='{line}'"

@@ -18,6 +18,7 @@ from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo
 from trainer.data.records.files import Stage, open_shards
 from trainer.data.sources import arrays, feature_spec, splits
+from trainer.data.sources.source import refuse_other_args
 from trainer.storage.failures import local_read
 
 
@@ -43,11 +44,7 @@ open = arrays.ArrayExamples
 
 def _names(config: DatasetConfig) -> dict[str, str] | None:
     """Return feature -> the name of its array in the file; None: as they are."""
-    for name in config.args:
-        if name != "features":
-            raise RunError(
-                ExitCode.BAD_CONFIG, spelling.unknown("config.dataset.args", name, ["features"])
-            )
+    refuse_other_args(config, ("features",))
     asked = config.args.get("features")
     if isinstance(asked, list | tuple):
         asked = dict(zip(asked, asked, strict=True))

@@ -1,9 +1,10 @@
 """What a source is: two functions of a module, and what the second one gives."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo, Feature
@@ -29,6 +30,19 @@ def need(module: str, extra: str, config: DatasetConfig) -> None:
             f"config.dataset.name={config.name!r} needs {module}: pip install 'lockstep[{extra}]' "
             f"({error})",
         ) from error
+
+
+def refuse_other_args(config: DatasetConfig, known: Collection[str]) -> None:
+    """Refuse what a source does not know in `config.dataset.args`.
+
+    Raises:
+        RunError: BAD_CONFIG naming it, and the one that may have been meant.
+    """
+    for name in config.args:
+        if name not in known:
+            raise RunError(
+                ExitCode.BAD_CONFIG, spelling.unknown("config.dataset.args", name, known)
+            )
 
 
 class Examples(Protocol):

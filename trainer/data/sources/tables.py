@@ -19,7 +19,7 @@ from trainer.data.records.column_reader import ColumnReader
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.sources import arrow_columns, copied, facts, feature_spec, roles
-from trainer.data.sources.source import need
+from trainer.data.sources.source import need, refuse_other_args
 from trainer.storage.failures import local_read
 
 if TYPE_CHECKING:
@@ -43,11 +43,7 @@ def describe(
         read: of the format.
         args: of `config.dataset.args` that the format has, beside features and image_size.
     """
-    for name in config.args:
-        if name not in (known := ("features", "image_size", *args)):
-            raise RunError(
-                ExitCode.BAD_CONFIG, spelling.unknown("config.dataset.args", name, known)
-            )
+    refuse_other_args(config, ("features", "image_size", *args))
     need("pyarrow", "arrow", config)
     wanted = feature_spec.chosen(config.args)
 

@@ -21,13 +21,13 @@ import numpy as np
 from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
-from trainer.data.info import DatasetInfo, Feature, Section
-from trainer.data.records import columns, compressed, copies
+from trainer.data.info import DatasetInfo, Feature
+from trainer.data.records import columns, compressed
 from trainer.data.records.column_reader import ColumnReader, OpenColumns, check_same
 from trainer.data.records.files import Stage, open_shards
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.records.shard_reader import OpenShard
 from trainer.data.sources import arrays, copied, facts, feature_spec, image_kinds, tables
+from trainer.data.sources.source import refuse_other_args
 from trainer.storage.failures import local_read
 
 _FIELD = "config.dataset.args.members"
@@ -71,29 +71,24 @@ class TarReader(ColumnReader):
     def __init__(self, plan: ReadPlan, asked: str) -> None:
         super().__init__(plan, asked)
         urls = [section.shard.url for section in self._sections]
-        self._tars = self._closing.enter_context(
-            open_shards(urls, plan.visits, plan.stage, expand=False)
-        )
+        self._tars = self._closing.enter_context(open_shards(urls, plan.visits, plan.stage))
 
-    def _open_shard(self, section: Section, visit: int) -> OpenShard:
-        shard, stage = section.shard, self._plan.stage
-        folder = copies.folder_of(shard, self._asked, stage)
-        return _OpenTar(self._tars(visit), shard.url, folder, self._plan.features, stage)
+    def _open_copy(self, url: str, folder: Path, visit: int) -> OpenColumns:
+        return _OpenTar(self._tars(visit), url, folder, self._plan.features)
 
 
 class _OpenTar(OpenColumns):
     def __init__(
         self,
-        opened: Any,
+        opened: contextlib.AbstractContextManager[Path],
         url: str,
         folder: Path,
         features: Mapping[str, Feature],
-        stage: Stage,
     ) -> None:
         super().__init__(url, folder, features)
         path = self.closing.enter_context(opened)
         with local_read(url):
-            self._file = os.open(compressed.plain(path, url, stage.plain_path), os.O_RDONLY)
+            self._file = os.open(path, os.O_RDONLY)
         self.closing.callback(os.close, self._file)
 
     def read_files(self, name: str, numbers: np.ndarray) -> list[bytes]:
@@ -107,11 +102,7 @@ class _OpenTar(OpenColumns):
 
 def _members(config: DatasetConfig) -> dict[str, list[str]]:
     """Return the kinds of members of each feature, the ones that may be."""
-    for name in config.args:
-        if name not in (known := ("members", "features", "image_size")):
-            raise RunError(
-                ExitCode.BAD_CONFIG, spelling.unknown("config.dataset.args", name, known)
-            )
+    refuse_other_args(config, ("members", "features", "image_size"))
     given = config.args.get("members", _MEMBERS)
     if not isinstance(given, Mapping) or not all(isinstance(k, str) and k for k in given.values()):
         raise RunError(
