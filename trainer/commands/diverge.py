@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.listing import listed
 from trainer.commands import Parser
 from trainer.runtime import quiet
 
@@ -115,11 +116,10 @@ def _told(kind: str, parting: Parting, names: Sequence[str]) -> str:
     if parting.step is None:
         return f"{kind}: equal wherever both say something, up to step {parting.equal}"
     variables = differing(*parting.digests, names) if parting.digests else []
-    more = f" and {len(variables) - _SHOWN} more" if len(variables) > _SHOWN else ""
-    listed = f"; variables: {', '.join(variables[:_SHOWN])}{more}" if variables else ""
+    named = f"; variables: {listed(variables, _SHOWN)}" if variables else ""
     return (
         f"{kind}: equal at step {parting.equal}, different at step {parting.step}: "
-        f"{parting.what}{listed}"
+        f"{parting.what}{named}"
     )
 
 

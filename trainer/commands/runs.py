@@ -22,11 +22,12 @@ def main(args: Sequence[str]) -> None:
         "--serve", type=int, metavar="PORT", help=f"show that page on {_HOST}, as it is now"
     )
     flags = parser.parse_args(args)
-    _print(_read(flags.folder))
+    runs = _read(flags.folder)
+    _print(runs)
     if flags.html:
         with local_io(flags.html, "--html"):
             flags.html.parent.mkdir(parents=True, exist_ok=True)
-            flags.html.write_text(runs_page.render(_read(flags.folder)), encoding="utf-8")
+            flags.html.write_text(runs_page.render(runs), encoding="utf-8")
         print(f"page: {flags.html}")
     if flags.serve is not None:
         with make_server(flags.folder, flags.serve) as server:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.exit_codes import ExitCode, RunError
+from common.listing import listed
 from trainer.commands import Parser
 from trainer.runtime import quiet
 
@@ -182,7 +183,7 @@ def _start(recorded: "Recorded", start: int) -> Iterator[Difference]:
     if here["digest"] != lines[-1]["digest"]:
         names = differing(here, lines[-1], list(state))
         yield Difference(
-            start, f"its checkpoint holds another {_listed(names)} than the run had then"
+            start, f"its checkpoint holds another {listed(names, _SHOWN)} than the run had then"
         )
 
 
@@ -226,7 +227,7 @@ def _state(recorded: "Recorded", made: Path, end: int) -> Iterator[Difference]:
     new, _ = checkpoint.read(path)
     names = [n for n in old if n not in new or old[n].tobytes() != new[n].tobytes()]
     if names:
-        yield Difference(end, f"the checkpoint holds another {_listed(names)}")
+        yield Difference(end, f"the checkpoint holds another {listed(names, _SHOWN)}")
 
 
 def _examples(old: Path, new: Path, start: int, end: int) -> Iterator[Difference]:
@@ -252,11 +253,6 @@ def _logged(path: Path, start: int, end: int) -> dict[int, set[str]]:
             ExitCode.BAD_FLAG, f"--log_examples={path} is no example log: {error}"
         ) from error
     return found
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import sys
 import threading
@@ -72,21 +73,19 @@ class Follower:
             self._is_last.wait(wait)
 
     def _send(self) -> None:
-        for number, line in enumerate(self._lines()):
-            if number < self._sent:
-                continue
+        for line in self._new_lines():
             self._tracker = self._tracker or self._make()
             step = line.pop("step")
             numbers = {n: v for n, v in line.items() if isinstance(v, int | float)}
             if numbers:
                 self._tracker.write(step, numbers)
-            self._sent = number + 1
+            self._sent += 1
             _write(self._workdir, self._name, self._sent)
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _new_lines(self) -> Iterator[dict[str, Any]]:
         path = self._workdir / "metrics.jsonl"
         with path.open(encoding="utf-8") as file:
-            for text in file:
+            for text in itertools.islice(file, self._sent, None):
                 if text.endswith("\n"):  # another one is just being written
                     yield json.loads(text)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
+from common.listing import listed
 from trainer import checkpoint, failpoints, lineage, version
 from trainer.config import essential_difference
 from trainer.config.conversion import to_plain
@@ -172,9 +173,9 @@ class Checkpoints:
         if changed and not self.request.accept_code_change:
             raise RunError(
                 ExitCode.BAD_CONFIG,
-                f"{path} was written by other code (changed since: {_listed(changed)}); bring "
-                "that code back, use another --workdir, or go on with --accept_code_change, which "
-                "checkpoint, summary and report will say",
+                f"{path} was written by other code (changed since: {listed(changed, _SHOWN)}); "
+                "bring that code back, use another --workdir, or go on with "
+                "--accept_code_change, which checkpoint, summary and report will say",
             )
         moved = lineage.differences(meta.kernels, version.kernels())
         found = (
@@ -206,11 +207,6 @@ class Checkpoints:
                 f"{_changed_file(meta.files, info.contents())}; "
                 "bring back the same files, or use another --workdir",
             )
-
-
-def _listed(names: list[str]) -> str:
-    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + rest
 
 
 def _changed_file(before: Mapping[str, str], now: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from common.exit_codes import ExitCode, RunError
+from common.listing import listed
 from trainer.cluster.consensus import Consensus
 from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine import replica_hashes
@@ -81,11 +82,10 @@ class Comparison:
             self.checkpoints.saver.store.distrust(self.equal_step)
         self.consensus.wait_for_all()
         wrong = minority(hashes) or self._by_replay(names[0], step)
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return RunError(
             ExitCode.CORRUPTED,
             f"{self._named(wrong)} at step {step} and not at step {self.equal_step}, in "
-            f"{', '.join(names[:_SHOWN])}{more}: "
+            f"{listed(names, _SHOWN)}: "
             "memory or a card went wrong; the same command goes on from a checkpoint of before; "
             "have the hardware looked at",
         )

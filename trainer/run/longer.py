@@ -14,7 +14,8 @@ from trainer.run.workdir import Workdir
 
 def check_workdir(folder: Workdir, request: Request) -> None:
     """Refuse another length of the run in a workdir, as `check` does, before a device is used."""
-    if (old := folder.config()) is not None:
+    old = folder.config()
+    if old is not None and not _is_as_long(old, conversion.to_plain(request.config)):
         steps = checkpoint.Store(folder.path / "checkpoints", folder.checkpoints_url).steps()
         check(old, request, folder.shown, max(steps, default=0))
 
@@ -33,8 +34,7 @@ def check(old: Mapping[str, Any], request: Request, where: str, step: int = 0) -
         RunError: BAD_CONFIG with the reason, and how to start a child.
     """
     new, plain = request.config, conversion.to_plain(request.config)
-    is_as_long = all(old.get(unit, 0) == plain[unit] for unit in ("train_steps", "epochs"))
-    if is_as_long or essential_difference(old, plain):
+    if _is_as_long(old, plain) or essential_difference(old, plain):
         return
     before = make_plan(conversion.from_plain(TrainConfig, old), request.info).total_steps
     now = request.plan.total_steps
@@ -53,6 +53,10 @@ def check(old: Mapping[str, Any], request: Request, where: str, step: int = 0) -
                 "another run from the first step on; start a child: the same command with another "
                 f"--workdir, and --config.init.from={where}",
             )
+
+
+def _is_as_long(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return all(old.get(unit, 0) == new[unit] for unit in ("train_steps", "epochs"))
 
 
 def _optimizers(config: TrainConfig) -> Iterator[tuple[str, OptimizerConfig]]:
