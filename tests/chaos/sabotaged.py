@@ -1,14 +1,15 @@
 """The trainer with a planted bug: a check that does not fail on it checks nothing.
 
-python -m tests.chaos.sabotaged NAME --workdir=...
+`python -m tests.chaos.sabotaged NAME --workdir=...`; NAME is a function of this file, or a fault of
+`device_faults`.
 """
 
 import dataclasses
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+
+from tests.chaos import device_faults
 
 
 def forgets_optimizer() -> None:
@@ -235,76 +236,11 @@ def trusts_the_bucket() -> None:
     folder.damage = lambda _: None
 
 
-def _fails_on_worker(raised: Callable[[], Exception], index: str) -> None:
-    """Raise in the call of the inner loop, from step 8 on, on one worker or on all."""
-    from trainer.engine.inner_loop import InnerLoop
-
-    task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
-    if index not in ("all", str(task.get("index", 0))):
-        return
-    real = InnerLoop.__call__
-
-    def call(self, first_step, num_steps):
-        if first_step >= 8:
-            raise raised()
-        return real(self, first_step, num_steps)
-
-    InnerLoop.__call__ = call
-
-
-def has_a_broken_card(index: str = "all") -> None:
-    """No bug: what a device with an uncorrectable memory error raises."""
-
-    def raised() -> Exception:
-        import tensorflow as tf
-
-        text = "CUDA error: CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error encountered"
-        return tf.errors.InternalError(None, None, text)
-
-    _fails_on_worker(raised, index)
-
-
-def has_a_broken_card_on_worker_1() -> None:
-    has_a_broken_card("1")
-
-
-def flips_a_bit() -> None:
-    """No bug: what bad memory does, once, to a weight of the last replica after step 20."""
-    from trainer.run import steps
-
-    task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {})
-    real, to_flip = steps.advance, [0] if task.get("index", 1) else []
-
-    def advance(session, state, *others):
-        if state.step >= 20 and to_flip:
-            to_flip.clear()
-            first = next(iter(session.task.state().values()))
-            copy = session.strategy.experimental_local_results(first._value)[-1]
-            bits = copy.numpy()
-            bits.view("uint32").flat[7] ^= 1 << 21
-            copy.assign(bits)
-        return real(session, state, *others)
-
-    steps.advance = advance
-
-
-def does_not_compile() -> None:
-    """No bug: what XLA raises for a program that it cannot compile, on every worker."""
-
-    def raised() -> Exception:
-        import tensorflow as tf
-
-        text = "during context [pre-optimization]: RET_CHECK failure (hlo_verifier.cc:1) shape"
-        return tf.errors.InternalError(None, None, text)
-
-    _fails_on_worker(raised, "all")
-
-
 if __name__ == "__main__":
     # A planted bug may import TensorFlow, whose threads must not take the signals of the run.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     name = sys.argv.pop(1)
-    globals()[name]()
+    {**vars(device_faults), **globals()}[name]()
     from trainer.__main__ import main
 
     code = main(sys.argv)

@@ -4,15 +4,12 @@ import dataclasses
 
 import numpy as np
 
+from tests.engine.resident_loop import resident_loop
 from tests.keras_parts import plain
 from tests.keras_parts.cases import BATCH, STEPS
 from trainer import build
 from trainer.checkpoint import digest
-from trainer.data.info import Shard, Split
-from trainer.data.serving.order import Batches, SequentialOrder
-from trainer.data.serving.resident import ResidentPipeline
 from trainer.engine.audit import audited
-from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import make_eval_step, make_train_step, zero_sums
 from trainer.engine.step_sums import add
 from trainer.run.evaluation import results
@@ -72,18 +69,15 @@ def evaluated(case, task, scale, distribution):
 
 
 def loop(case, task, scale, distribution, *, training):
-    order = SequentialOrder(Split("train", (Shard("unused", BATCH * STEPS),), 0, BATCH * STEPS))
-    cut = Batches(order, BATCH, BATCH // case.virtual_replicas, range(BATCH))
     plan = build.step_plan(case.config())
     made = make_train_step(task, plan) if training else make_eval_step(task, plan)
-    return InnerLoop(
+    return resident_loop(
         distribution,
         audited(made, [*task.readable(), scale]),
-        ResidentPipeline(distribution, case.examples(), cut, STEPS),
-        lambda batch, _: batch,
-        microbatches_per_replica=case.virtual_replicas // distribution.num_replicas_in_sync,
-        zero=zero_sums(task, training=training),
-        compiled=False,
+        case.examples(),
+        zero_sums(task, training=training),
+        batch=BATCH,
+        virtual_replicas=case.virtual_replicas,
     )
 
 
