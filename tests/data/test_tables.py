@@ -23,7 +23,7 @@ GOOD = "x,label\n1,cat\n2,dog\n"
         ("train.csv", GOOD.encode()),
         ("TRAIN.CSV", GOOD.encode()),
         ("train.tsv", GOOD.replace(",", "\t").encode()),
-        ("train.csv.gz", gzip.compress(GOOD.encode())),
+        ("train.csv.gz", gzip.compress(GOOD.encode(), mtime=0)),
         ("train.csv", b"\xef\xbb\xbf" + GOOD.encode()),
         ("train.csv", b'"x","label"\r\n"1","cat"\r\n2,dog\r\n'),
         ("x y.csv", b"x,label\n1,cat\n2,dog"),
