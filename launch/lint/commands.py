@@ -81,6 +81,16 @@ def script_at(texts: Sequence[str]) -> int | None:
     return None
 
 
+def variables(container: Document) -> set[str]:
+    """The names of the variables that a container is given one by one."""
+    return {str(variable.get("name")) for variable in mappings(container, "env")}
+
+
+def is_set(container: Document, name: str) -> bool:
+    """Whether a container has a variable, or may have it from a source outside of the manifest."""
+    return name in variables(container) or bool(mappings(container, "envFrom"))
+
+
 def known_values(container: Document) -> dict[str, str]:
     """The variables of a container whose value the manifest tells."""
     values: dict[str, str] = {}

@@ -5,6 +5,7 @@ import functools
 import re
 from collections.abc import Iterator
 
+from common.cluster_description import VARIABLE
 from launch.lint import commands
 from launch.lint.commands import Program
 from launch.spec.documents import Document, mapping, mappings, title, whole
@@ -185,8 +186,8 @@ class Pods:
     @functools.cached_property
     def is_described(self) -> bool:
         """Whether the pods of a Job are told their peers, and so work on one run together."""
-        names = [variable.get("name") for variable in self.of_containers("env")]
-        return self.is_cluster and "TF_CONFIG" in names
+        found = (VARIABLE in commands.variables(container) for _, container in self.containers())
+        return self.is_cluster and any(found)
 
     def at(self, field: str) -> str:
         """The place of a field of the pods' spec, for a finding."""

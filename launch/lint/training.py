@@ -5,8 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from common.cluster_description import INDEX_VARIABLE
-from launch.lint.commands import Program
+from common.cluster_description import INDEX_VARIABLE, VARIABLE
+from launch.lint.commands import Program, variables
 from launch.lint.finding import Finding, error, warning
 from launch.lint.objects import Objects
 from launch.lint.pods import Pods
@@ -15,6 +15,7 @@ from launch.lint.schedules import interval_secs
 from launch.lint.volumes import volume_at
 from launch.spec import trainer_args
 from launch.spec.documents import Document, mapping, title, whole
+from launch.spec.labels import RESOURCES
 
 _ARRAY = re.compile(r"(?:^|[\s;])(?:declare -a )?(\w+)=\(([^()]*)\)")
 _ELEMENT = re.compile(r"\$\{(\w+)\[([^\]]*)\]\}")
@@ -75,7 +76,7 @@ def _check_table(pods: Pods, program: Program, trials: list[tuple[str, ...]]) ->
 def _check_one_workdir(pods: Pods, program: Program) -> Iterator[Finding]:
     """Pods that are runs of their own must not write into one folder."""
     workdir = trainer_args.value(program.trainer_args or (), "workdir")
-    together = "TF_CONFIG" in str(program.container.get("env", "")) or pods.kind in ("TFJob",)
+    together = VARIABLE in variables(program.container) or pods.kind == "TFJob"
     several = pods.in_all * pods.copies > 1 and pods.kind != "TrainJob"
     if workdir and several and not together and not varies(workdir):
         words = " ".join(program.words)
@@ -151,7 +152,7 @@ def _check_strategy(pods: Pods, program: Program) -> Iterator[Finding]:
             "--strategy=tpu and no TPU is asked for: the run finds none",
             "ask for google.com/tpu, or name the hosts in --tpu",
         )
-    described = pods.is_cluster and "TF_CONFIG" in str(program.container.get("env", ""))
+    described = pods.is_cluster and VARIABLE in variables(program.container)
     if described and strategy in ("cpu", "mirrored"):
         yield error(
             where,
@@ -168,7 +169,7 @@ def check_hosts(objects: Objects, pods: Pods) -> Iterator[Finding]:
         if "grpc://" not in text:
             continue
         where = pods.at(program.where("tpu"))
-        slices = [one for one in objects.pods if count(one, "google.com/tpu") and one.hosts]
+        slices = [one for one in objects.pods if count(one, RESOURCES["tpu"]) and one.hosts]
         if twice := [host for host, times in Counter(hosts).items() if times > 1]:
             yield error(where, f"--tpu names {twice[0]} twice", "name every host once")
         expected = [f"{host}.{one.subdomain}" for one in slices for host in one.hosts]
