@@ -55,14 +55,7 @@ def table_place(program: Program) -> str:
 
 
 def _check_table(pods: Pods, program: Program, trials: list[tuple[str, ...]]) -> Iterator[Finding]:
-    if len(trials) != pods.in_all:
-        make = error if len(trials) < pods.in_all else warning
-        yield make(
-            pods.of_owner("completions"),
-            f"{pods.in_all} pods for a table of {len(trials)} trials: "
-            + ("some find none" if len(trials) < pods.in_all else "some are never tried"),
-            f"use {len(trials)}",
-        )
+    yield from _check_count(pods, len(trials), f"a table of {len(trials)} trials")
     workdirs = Counter(trainer_args.value(trial, "workdir") for trial in trials)
     for workdir, times in workdirs.items():
         if times > 1:
@@ -191,14 +184,21 @@ def _check_arrays(pods: Pods, program: Program) -> Iterator[Finding]:
         values = arrays.get(name)
         if values is None or INDEX_VARIABLE not in index or pods.kind != "Job":
             continue
-        if index.strip("${}") == INDEX_VARIABLE and len(values) != pods.in_all:
-            make = error if len(values) < pods.in_all else warning
-            yield make(
-                pods.of_owner("completions"),
-                f"{pods.in_all} pods for the {len(values)} values of {name}: "
-                + ("some get none" if len(values) < pods.in_all else "some are never tried"),
-                f"use {len(values)}",
-            )
+        if index.strip("${}") == INDEX_VARIABLE:
+            yield from _check_count(pods, len(values), f"the {len(values)} values of {name}")
+
+
+def _check_count(pods: Pods, size: int, entries: str) -> Iterator[Finding]:
+    """Every pod takes one of the entries of a list."""
+    if size == pods.in_all:
+        return
+    few = size < pods.in_all
+    make = error if few else warning
+    yield make(
+        pods.of_owner("completions"),
+        f"{pods.in_all} pods for {entries}: some {'get none' if few else 'are never tried'}",
+        f"use {size}",
+    )
 
 
 def check_sharing(objects: Objects) -> Iterator[Finding]:
