@@ -29,7 +29,7 @@ def lint_files(values: Namespace) -> int:
         found += _further(parsed, values)
         notes += [] if lookup else missing(parsed, beside)
         notes += unexamined(parsed)
-    found = sorted(dict.fromkeys(found), key=lambda one: list(Level).index(one.level))
+    found = sorted(dict.fromkeys(found), key=lambda one: one.level.rank)
     notes = list(dict.fromkeys(notes))
     page = "\n".join([*map(str, found), *map(str, notes), _summary(found)])
     show([dataclasses.asdict(one) for one in (*found, *notes)], page, values)
