@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from common.cluster_description import VARIABLE
 from launch.lint import commands
@@ -152,6 +153,11 @@ class Pods:
     def of_containers(self, field: str) -> list[Document]:
         """The members of a list that each container may have, for example its ports."""
         return [one for _, container in self.containers() for one in mappings(container, field)]
+
+    @property
+    def named_ports(self) -> dict[object, Any]:
+        """Name -> number of the ports that the containers declare with a name."""
+        return {port.get("name"): port.get("containerPort") for port in self.of_containers("ports")}
 
     @functools.cached_property
     def programs(self) -> list[Program]:
