@@ -48,7 +48,7 @@ def table_of(program: Program) -> list[tuple[str, ...]]:
     return []
 
 
-def table_place(program: Program) -> str:
+def _table_place(program: Program) -> str:
     """The field of that table."""
     pairs = zip(program.words, program.wheres, strict=True)
     return next((where for word, where in pairs if word.startswith("[[")), program.path)
@@ -60,7 +60,7 @@ def _check_table(pods: Pods, program: Program, trials: list[tuple[str, ...]]) ->
     for workdir, times in workdirs.items():
         if times > 1:
             yield error(
-                pods.at(table_place(program)),
+                pods.at(_table_place(program)),
                 f"{times} trials share the workdir {workdir!r}: they overwrite each other",
                 "give each trial a folder of its own",
             )
@@ -71,7 +71,7 @@ def _check_one_workdir(pods: Pods, program: Program) -> Iterator[Finding]:
     workdir = trainer_args.value(program.trainer_args or (), "workdir")
     together = VARIABLE in variables(program.container) or pods.kind == "TFJob"
     several = pods.in_all * pods.copies > 1 and pods.kind != "TrainJob"
-    if workdir and several and not together and not varies(workdir):
+    if workdir and several and not together and not _varies(workdir):
         words = " ".join(program.words)
         if INDEX_VARIABLE not in words.replace(workdir, "") and not pods.is_sweep:
             return  # told elsewhere: these pods are to be one run, and have no TF_CONFIG
@@ -83,7 +83,7 @@ def _check_one_workdir(pods: Pods, program: Program) -> Iterator[Finding]:
         )
 
 
-def varies(text: str) -> bool:
+def _varies(text: str) -> bool:
     """Whether a text differs from pod to pod or from run to run."""
     return "$" in text or "`" in text
 
@@ -207,7 +207,7 @@ def check_sharing(objects: Objects) -> Iterator[Finding]:
     for pods in objects.pods:
         for program in pods.trainers:
             workdir = trainer_args.value(program.trainer_args or (), "workdir")
-            if workdir and not varies(workdir):
+            if workdir and not _varies(workdir):
                 yield from _check_overlap(pods, program, workdir)
                 if not table_of(program):
                     users.setdefault(workdir.rstrip("/"), []).append(pods)
