@@ -10,6 +10,7 @@ from launch.lint import lint, missing
 from launch.lint.dangling import Lookup
 from launch.lint.examined import unexamined
 from launch.lint.finding import Finding, Level
+from launch.lint.objects import CLUSTER_WIDE
 from launch.spec.documents import Document, members
 from launch.spec.user_input import bad_flag, read_yaml
 
@@ -59,8 +60,9 @@ def _lookup(values: Namespace) -> Lookup:
     cluster = connect(values.context)
 
     def find(kind: str, namespace: str, name: str) -> Document | None:
+        place = None if kind in CLUSTER_WIDE else namespace or values.namespace
         try:
-            return cluster.get(of_object(kind, namespace or values.namespace, name))
+            return cluster.get(of_object(kind, place, name))
         except NotFoundError:
             return None
 
