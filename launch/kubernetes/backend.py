@@ -41,7 +41,7 @@ class KubernetesBackend(Backend):
         poll_secs: how often the cluster is asked while following, seconds.
     """
 
-    command = JobSpec("any").command
+    command = JobSpec.command
 
     def __init__(self, cluster: Cluster, namespace: str, poll_secs: float = POLL_SECS) -> None:
         self._cluster = cluster

@@ -182,7 +182,6 @@ _APIS = {
     "RuntimeClass": "node.k8s.io/v1",
     "StorageClass": "storage.k8s.io/v1",
     "IngressClass": "networking.k8s.io/v1",
-    "PersistentVolume": "v1",
     "ClusterRole": "rbac.authorization.k8s.io/v1",
     "Role": "rbac.authorization.k8s.io/v1",
     "Deployment": "apps/v1",

@@ -14,7 +14,7 @@ _NAMES = "configMap csi downwardAPI emptyDir ephemeral image persistentVolumeCla
 _VOLUME_TYPES = set(_NAMES.split())
 _ADDED = {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "SETFCAP"}
 _ADDED |= {"NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"}
-_OWN_NAMESPACE = JobSpec("any").namespace  # k8s/base makes it one where `restricted` is enforced
+_OWN_NAMESPACE = JobSpec.namespace  # k8s/base makes it one where `restricted` is enforced
 _RESTRICTED = "PodSecurity restricted"
 
 
