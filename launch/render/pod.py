@@ -106,6 +106,8 @@ def _init_containers(spec: JobSpec) -> list[Document]:
     return [
         {
             **container,
+            "command": [literal(word) for word in container["command"]],
+            "args": [literal(word) for word in container["args"]],
             "env": environment.of_preparation(spec),
             "securityContext": _container_security(spec),
             "resources": {key: dict(quantities) for key in ("requests", "limits")},
