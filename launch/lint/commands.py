@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from launch.spec.documents import Document, mappings, sequence
+from launch.spec.trainer_args import is_run
 
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh"}
 _SCRIPT_FLAG = re.compile(r"-[a-z]*c")
@@ -143,8 +144,7 @@ def trainer_args(words: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _if_run(args: Sequence[str]) -> tuple[str, ...] | None:
-    """The arguments, or None where they begin with a verb and start no run."""
-    return tuple(args) if not args or args[0].startswith("-") else None
+    return tuple(args) if is_run(args) else None
 
 
 def _of_script(
