@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-# Of /proc/PID/stat, counted after the name in brackets, which may itself hold spaces.
+# Of `_stat`.
 _START_FIELD = 19
 
 
@@ -27,8 +27,7 @@ def identity(pid: int) -> str:
     boot tell that it is still the same process.
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{_ticks(pid)}@{boot}"
+        return f"{_ticks(pid)}@{_boot()}"
     except (OSError, IndexError):
         return ""
 
@@ -36,7 +35,7 @@ def identity(pid: int) -> str:
 def state(pid: int) -> str:
     """Return what a process does: "T" stopped, "Z" ended and not asked for; "" where is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return _stat(pid)[0]
     except (OSError, IndexError):
         return ""
 
@@ -44,12 +43,20 @@ def state(pid: int) -> str:
 def space() -> str:
     """Return in which boot and namespace the process numbers seen here mean something; or ""."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{Path('/proc/self/ns/pid').readlink()}@{boot}"
+        return f"{Path('/proc/self/ns/pid').readlink()}@{_boot()}"
     except OSError:  # not Linux
         return ""
 
 
 def _ticks(pid: int | str) -> int:
     """Return when a process was started, in clock ticks since the boot."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_START_FIELD])
+    return int(_stat(pid)[_START_FIELD])
+
+
+def _stat(pid: int | str) -> list[str]:
+    """The fields of /proc/PID/stat behind the name in brackets, which may itself hold spaces."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

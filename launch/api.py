@@ -126,7 +126,7 @@ def submit(spec: JobSpec, backend: Backend | None = None, *, check: bool = True)
         RunError: it cannot run there, or its config is wrong.
     """
     backend = backend or connect()
-    if spec.command == JobSpec("any").command:
+    if spec.command == JobSpec.command:
         spec = dataclasses.replace(spec, command=backend.command)
     if check:
         preflight.check(spec)

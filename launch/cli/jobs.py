@@ -12,7 +12,7 @@ from launch.code import preflight, upload
 from launch.render import manifest
 from launch.spec.job import JobSpec
 
-_IN_IMAGE = JobSpec("any").command
+_IN_IMAGE = JobSpec.command
 _HERE = (sys.executable, "-m", "trainer")
 
 

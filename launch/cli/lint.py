@@ -10,6 +10,7 @@ from launch.lint import lint, missing
 from launch.lint.dangling import Lookup
 from launch.lint.examined import unexamined
 from launch.lint.finding import Finding, Level
+from launch.lint.objects import CLUSTER_WIDE
 from launch.spec.documents import Document, members
 from launch.spec.user_input import bad_flag, read_yaml
 
@@ -29,7 +30,7 @@ def lint_files(values: Namespace) -> int:
         found += _further(parsed, values)
         notes += [] if lookup else missing(parsed, beside)
         notes += unexamined(parsed)
-    found = sorted(dict.fromkeys(found), key=lambda one: list(Level).index(one.level))
+    found = sorted(dict.fromkeys(found), key=lambda one: one.level.rank)
     notes = list(dict.fromkeys(notes))
     page = "\n".join([*map(str, found), *map(str, notes), _summary(found)])
     show([dataclasses.asdict(one) for one in (*found, *notes)], page, values)
@@ -59,8 +60,9 @@ def _lookup(values: Namespace) -> Lookup:
     cluster = connect(values.context)
 
     def find(kind: str, namespace: str, name: str) -> Document | None:
+        place = None if kind in CLUSTER_WIDE else namespace or values.namespace
         try:
-            return cluster.get(of_object(kind, namespace or values.namespace, name))
+            return cluster.get(of_object(kind, place, name))
         except NotFoundError:
             return None
 

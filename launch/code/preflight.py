@@ -4,11 +4,10 @@ import tempfile
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
+from launch.spec import trainer_args
 from launch.spec.job import JobSpec
 from launch.spec.judged import judge
 from launch.spec.labels import CODE_DIR
-
-_TRAINER = ("-m", "trainer")
 
 
 def check(spec: JobSpec) -> None:
@@ -17,8 +16,7 @@ def check(spec: JobSpec) -> None:
     Raises:
         RunError: BAD_FLAG or BAD_CONFIG, with the trainer's message.
     """
-    is_run = spec.args[:1] == () or spec.args[0].startswith("-")
-    if spec.command[-2:] != _TRAINER or not is_run:
+    if spec.command[-2:] != JobSpec.command[-2:] or not trainer_args.is_run(spec.args):
         return
     with tempfile.TemporaryDirectory(prefix="lockstep-") as folder:
         for path, content in spec.code.files if spec.code else ():
@@ -28,6 +26,7 @@ def check(spec: JobSpec) -> None:
         lines = [[arg.replace(CODE_DIR, folder) for arg in args] for args in trials]
         judged = judge([(args, {}) for args in lines], folder)
     for code, refusal, _ in judged:
-        for refused in (known for known in ExitCode if known.value == code != 0):
+        if code:
             reason = refusal.replace(folder, "")
-            raise RunError(refused, f"{reason} (nothing was sent; --nocheck sends it all the same)")
+            said = f"{reason} (nothing was sent; --nocheck sends it all the same)"
+            raise RunError(next(known for known in ExitCode if known == code), said)

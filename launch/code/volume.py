@@ -42,8 +42,8 @@ def fetch_container(code: CodeBundle, image: str) -> Document:
     return {
         "name": "fetch-code",
         "image": image,
-        "command": ["python", "-c", programs.source("fetch_code").replace("$", "$$")],
-        "args": [code.url.replace("$", "$$"), code.digest, CODE_DIR],
+        "command": ["python", "-c", programs.source("fetch_code")],
+        "args": [code.url, code.digest, CODE_DIR],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "code", "mountPath": CODE_DIR},
@@ -54,12 +54,11 @@ def fetch_container(code: CodeBundle, image: str) -> Document:
 
 def install_container(files: Sequence[Requirements], image: str) -> Document:
     """The init container that installs the packages of requirements files."""
-    texts = [file.text.replace("$", "$$") for file in files]
     return {
         "name": "install-packages",
         "image": image,
-        "command": ["python", "-c", programs.source("install_packages").replace("$", "$$")],
-        "args": [PACKAGES_DIR, *texts],
+        "command": ["python", "-c", programs.source("install_packages")],
+        "args": [PACKAGES_DIR, *(file.text for file in files)],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "packages", "mountPath": PACKAGES_DIR},

@@ -15,7 +15,7 @@ from launch.kubernetes.diagnosis import (
     diagnose,
     is_decided,
     lacks_pods,
-    trainer_arguments,
+    runs,
     trial_lines,
 )
 from launch.kubernetes.job_objects import JobObjects, explain_queue, jobs_of
@@ -41,7 +41,7 @@ class KubernetesBackend(Backend):
         poll_secs: how often the cluster is asked while following, seconds.
     """
 
-    command = JobSpec("any").command
+    command = JobSpec.command
 
     def __init__(self, cluster: Cluster, namespace: str, poll_secs: float = POLL_SECS) -> None:
         self._cluster = cluster
@@ -93,7 +93,7 @@ class KubernetesBackend(Backend):
         workload, pods = self._objects.workload(name), self._objects.pods(name)
         found = self._diagnose(workload, pods)
         if found.phase == "succeeded" and "://" in found.workdir:
-            found = _judge_end(found, trainer_arguments(workload))
+            found = _judge_end(found, runs(workload))
         trials = trial_lines(workload, pods, _read)
         return dataclasses.replace(found, trials=trials)
 
@@ -195,11 +195,12 @@ def _read(path: str) -> str:
     return remote_files.read_text(path)
 
 
-def _judge_end(found: JobStatus, args: Sequence[str]) -> JobStatus:
-    """The status of a job whose pods all ended with 0, by what its run says of itself."""
+def _judge_end(found: JobStatus, command_lines: Sequence[Sequence[str]]) -> JobStatus:
+    """The status of a job whose pods all ended with 0, by what its runs say of themselves."""
     try:
         made = datetime.datetime.fromisoformat(found.created).timestamp()
-        reason = doubt(args, remote_files.modified, made)
+        doubts = (doubt(args, remote_files.modified, made) for args in command_lines)
+        reason = next(filter(None, doubts), "")
     except (OSError, ValueError) as error:
         said = f"{found.detail}; the summary cannot be read from here: {error}"
         return dataclasses.replace(found, detail=said.removeprefix("; "))

@@ -176,36 +176,33 @@ def path_of(document: Document) -> str:
     return f"{collection(document)}/{quote(document['metadata']['name'])}"
 
 
-# Of the kinds that manifests name: their API, and whether they belong to no namespace.
+# The APIs of the kinds that manifests name, where they are not the core's.
 _APIS = {
-    "PriorityClass": ("scheduling.k8s.io/v1", True),
-    "RuntimeClass": ("node.k8s.io/v1", True),
-    "StorageClass": ("storage.k8s.io/v1", True),
-    "IngressClass": ("networking.k8s.io/v1", True),
-    "PersistentVolume": ("v1", True),
-    "ClusterRole": ("rbac.authorization.k8s.io/v1", True),
-    "Role": ("rbac.authorization.k8s.io/v1", False),
-    "Deployment": ("apps/v1", False),
-    "StatefulSet": ("apps/v1", False),
-    "LocalQueue": ("kueue.x-k8s.io/v1beta2", False),
-    "ClusterQueue": ("kueue.x-k8s.io/v1beta2", True),
-    "ResourceFlavor": ("kueue.x-k8s.io/v1beta2", True),
-    "WorkloadPriorityClass": ("kueue.x-k8s.io/v1beta2", True),
-    "TrainingRuntime": ("trainer.kubeflow.org/v1alpha1", False),
-    "ClusterTrainingRuntime": ("trainer.kubeflow.org/v1alpha1", True),
+    "PriorityClass": "scheduling.k8s.io/v1",
+    "RuntimeClass": "node.k8s.io/v1",
+    "StorageClass": "storage.k8s.io/v1",
+    "IngressClass": "networking.k8s.io/v1",
+    "ClusterRole": "rbac.authorization.k8s.io/v1",
+    "Role": "rbac.authorization.k8s.io/v1",
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "LocalQueue": "kueue.x-k8s.io/v1beta2",
+    "ClusterQueue": "kueue.x-k8s.io/v1beta2",
+    "ResourceFlavor": "kueue.x-k8s.io/v1beta2",
+    "WorkloadPriorityClass": "kueue.x-k8s.io/v1beta2",
+    "TrainingRuntime": "trainer.kubeflow.org/v1alpha1",
+    "ClusterTrainingRuntime": "trainer.kubeflow.org/v1alpha1",
 }
 
 
-def of_object(kind: str, namespace: str, name: str) -> str:
-    """The path of an object of any kind that a manifest names."""
-    version, everywhere = _APIS.get(kind, ("v1", False))
-    path = of_kind(version, kind, namespace)
-    path = path.replace(f"/namespaces/{quote(namespace)}", "") if everywhere else path
-    return f"{path}/{quote(name)}"
+def of_object(kind: str, namespace: str | None, name: str) -> str:
+    """The path of an object of any kind that a manifest names; None: it is in no namespace."""
+    return f"{of_kind(_APIS.get(kind, 'v1'), kind, namespace)}/{quote(name)}"
 
 
-def of_kind(version: str, kind: str, namespace: str) -> str:
-    """The path of all objects of a kind in a namespace."""
+def of_kind(version: str, kind: str, namespace: str | None) -> str:
+    """The path of all objects of a kind in a namespace; None: of a kind that is in none."""
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     plural = f"{kind.lower()}s".replace("ys", "ies").replace("sss", "sses")
-    return f"{root}/namespaces/{quote(namespace)}/{plural}"
+    place = "" if namespace is None else f"/namespaces/{quote(namespace)}"
+    return f"{root}{place}/{plural}"

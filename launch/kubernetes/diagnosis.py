@@ -71,20 +71,28 @@ def trial_lines(
         pods: all its pods.
         read: gives the text of a file in the workdir's bucket.
     """
-    if not _is_sweep(workload):
+    trials = _trials(workload)
+    if not trials:
         return ()
-    containers = mappings(workload, "spec", "template", "spec", "containers")
-    trials = json.loads(str(containers[0]["args"][0]).replace("$$", "$"))
     newest = {worker_index(pod): pod_state.exit_code(pod) for pod in sorted(pods, key=created)}
     codes = {int(i): code for i, code in newest.items() if i is not None and code is not None}
     codes |= dict.fromkeys(indexes(mapping(workload, "status").get("completedIndexes", "")), 0)
     return sweep.results(trials, codes, read)
 
 
-def trainer_arguments(workload: Document) -> list[str]:
-    """What the trainer is given on its command line."""
+def runs(workload: Document) -> list[list[str]]:
+    """What the trainer is given on its command line: once, or for each trial of a sweep."""
     words = _command(workload)
-    return [word for word in words if word.startswith("-") and word not in ("-m", "-c")]
+    shared = [word for word in words if word.startswith("-") and word not in ("-m", "-c")]
+    return [[*shared, *trial] for trial in _trials(workload) or [[]]]
+
+
+def _trials(workload: Document) -> list[list[str]]:
+    """The arguments of each trial; empty where the workload is no sweep."""
+    if not _is_sweep(workload):
+        return []
+    containers = mappings(workload, "spec", "template", "spec", "containers")
+    return list(json.loads(str(containers[0]["args"][0]).replace("$$", "$")))
 
 
 def indexes(text: str) -> list[int]:

@@ -54,7 +54,6 @@ _OF_PODS = (
     check_training,
 )
 _OF_BOTH = (check_volumes, check_security, check_hosts)
-_GRAVITY = list(Level)
 
 
 def lint(
@@ -74,7 +73,9 @@ def lint(
     found = dict.fromkeys(_all(Objects(documents, beside), lookup))
     made_here = {title(one) for one in documents if _is_made_here(one)}
     kept = (one for one in found if strict or _is_kept(one, made_here))
-    return sorted((one for one in kept if one.level is not Level.NOTE), key=_gravity)
+    return sorted(
+        (one for one in kept if one.level is not Level.NOTE), key=lambda one: one.level.rank
+    )
 
 
 def missing(documents: Sequence[Document], beside: Sequence[Document] = ()) -> list[Finding]:
@@ -90,10 +91,6 @@ def _is_made_here(document: Document) -> bool:
 
 def _is_kept(finding: Finding, made_here: set[str]) -> bool:
     return finding.level is not Level.STYLE or finding.where.partition(" ")[0] in made_here
-
-
-def _gravity(finding: Finding) -> int:
-    return _GRAVITY.index(finding.level)
 
 
 def _all(objects: Objects, lookup: Lookup | None) -> Iterator[Finding]:

@@ -152,8 +152,7 @@ def _behind(service: Document, port: int | None, pods: Pods) -> int | None:
     for one in mappings(service, "spec", "ports"):
         if one.get("port") == port:
             target = one.get("targetPort", port)
-            named = {p.get("name"): p.get("containerPort") for p in pods.of_containers("ports")}
-            return target if isinstance(target, int) else named.get(target)
+            return target if isinstance(target, int) else pods.named_ports.get(target)
     return port
 
 
@@ -201,12 +200,11 @@ def _check_port_of_service(one: Address, service: Document) -> Iterator[Finding]
 
 def _check_subdomain(names: Names, pods: Pods) -> Iterator[Finding]:
     """The names of pods come from a headless Service of the name of their subdomain."""
-    called = any(
-        names.hosts.get(names.short(one.host)) is pods for one in addresses(pods) if pods.subdomain
-    )
     made_by_jobset = pods.kind == "Job" and bool(pods.group)
-    if not (called and pods.hosts) or made_by_jobset:
+    if made_by_jobset or not (pods.subdomain and pods.hosts):
         return
+    if not any(names.hosts.get(names.short(one.host)) is pods for one in addresses(pods)):
+        return  # none of them calls another
     service = names.services.get(pods.subdomain)
     where = pods.at("subdomain")
     if service is None or not same_namespace(namespace_of(service), pods.namespace):

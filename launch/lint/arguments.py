@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from common.cluster_description import INDEX_VARIABLE, VARIABLE, worker_env
-from launch.lint.commands import Program, known_values
+from launch.lint.commands import Program, is_set, known_values, variables
 from launch.lint.finding import Finding, error
 from launch.lint.pods import Pods, pods_of
 from launch.lint.quantities import devices
 from launch.lint.training import table_of
-from launch.spec.documents import Document, mapping, mappings, title
+from launch.spec.documents import Document, mapping, title
 from launch.spec.judged import Judged, judge
 
 _ANYWHERE = "gs://BUCKET/RUN"
@@ -52,9 +52,7 @@ def _environment(pods: Pods, program: Program) -> dict[str, str]:
     values = known_values(program.container)
     if VARIABLE in values:
         return {VARIABLE: values[VARIABLE].replace(f"$({INDEX_VARIABLE})", "0")}
-    named = [variable.get("name") for variable in mappings(program.container, "env")]
-    from_elsewhere = VARIABLE in named or bool(mappings(program.container, "envFrom"))
-    if pods.kind in ("TFJob", "TrainJob") or from_elsewhere:
+    if pods.kind in ("TFJob", "TrainJob") or is_set(program.container, VARIABLE):
         specs = mapping(pods.document, "spec", "tfReplicaSpecs").values()
         count = sum(int(mapping(one).get("replicas") or 1) for one in specs)
         return worker_env([f"worker-{index}:2222" for index in range(max(count, 2))], 0)
@@ -84,6 +82,5 @@ def replicas_of(pods: Pods, program: Program) -> int:
     """Physical replicas of a run: all devices of its pods, or its pods where there are none."""
     found = devices(pods)
     each = found["gpu"] or found["tpu"] or 1
-    named = [variable.get("name") for variable in mappings(program.container, "env")]
-    together = pods.is_cluster and (VARIABLE in named or bool(found["tpu"]))
+    together = pods.is_cluster and (VARIABLE in variables(program.container) or bool(found["tpu"]))
     return each * (pods.in_all if together else 1)

@@ -9,9 +9,9 @@ from launch.lint import commands
 from launch.lint.commands import Program
 from launch.lint.finding import Finding, error, warning
 from launch.lint.pods import Pods
-from launch.lint.quantities import count
+from launch.lint.quantities import count, limit_of
 from launch.spec import trainer_args
-from launch.spec.documents import Document, mapping, mappings
+from launch.spec.documents import Document
 from launch.spec.labels import RESOURCES
 
 _INDEX = re.compile(r"\$\((\w+)\)")
@@ -27,7 +27,7 @@ def check_clusters(pods: Pods) -> Iterator[Finding]:
         needs = any(one.container is container and _needs(pods, one) for one in pods.trainers)
         if VARIABLE in values:
             yield from _check_description(pods, where, values[VARIABLE], needs)
-        elif needs and not _is_set(container):
+        elif needs and not commands.is_set(container, VARIABLE):
             yield error(where, "does not describe the workers: each trains for itself", _FORM)
         yield from _check_world(pods, path, container, values)
     for program in pods.programs:
@@ -49,11 +49,6 @@ def _has_trials(program: Program) -> bool:
     """Whether each pod takes arguments of its own, so that the runs are several."""
     words = " ".join(program.words) + program.script
     return INDEX_VARIABLE in words
-
-
-def _is_set(container: Document) -> bool:
-    names = [variable.get("name") for variable in mappings(container, "env")]
-    return VARIABLE in names or bool(mappings(container, "envFrom"))
 
 
 def _check_description(pods: Pods, where: str, text: str, ours: bool) -> Iterator[Finding]:
@@ -132,7 +127,8 @@ def _check_world(
 
 def _check_torchrun(pods: Pods, program: Program) -> Iterator[Finding]:
     words = [word.replace("_", "-", 2) if word.startswith("--") else word for word in program.words]
-    nodes, processes = (_number(words, flag) for flag in ("nnodes", "nproc-per-node"))
+    nodes = trainer_args.whole_number(words, "nnodes")
+    processes = trainer_args.whole_number(words, "nproc-per-node")
     runs = pods.in_all * pods.copies
     if nodes is not None and pods.kind == "Job" and not pods.is_sweep and nodes != runs:
         yield error(
@@ -152,14 +148,8 @@ def _check_torchrun(pods: Pods, program: Program) -> Iterator[Finding]:
         )
 
 
-def _number(words: list[str], flag: str) -> int | None:
-    text = trainer_args.value(words, flag)
-    return int(text) if text is not None and text.isdecimal() else None
-
-
 def _gpus(container: Document) -> int:
-    text = str(mapping(container, "resources", "limits").get(RESOURCES["gpu"], "0"))
-    return int(text) if text.isdecimal() else 0
+    return int(limit_of(container, RESOURCES["gpu"]) or 0)
 
 
 def works_together(pods: Pods) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from launch.spec.documents import Document, mappings, sequence
+from launch.spec.trainer_args import is_run
 
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh"}
 _SCRIPT_FLAG = re.compile(r"-[a-z]*c")
@@ -81,6 +82,16 @@ def script_at(texts: Sequence[str]) -> int | None:
     return None
 
 
+def variables(container: Document) -> set[str]:
+    """The names of the variables that a container is given one by one."""
+    return {str(variable.get("name")) for variable in mappings(container, "env")}
+
+
+def is_set(container: Document, name: str) -> bool:
+    """Whether a container has a variable, or may have it from a source outside of the manifest."""
+    return name in variables(container) or bool(mappings(container, "envFrom"))
+
+
 def known_values(container: Document) -> dict[str, str]:
     """The variables of a container whose value the manifest tells."""
     values: dict[str, str] = {}
@@ -133,8 +144,7 @@ def trainer_args(words: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _if_run(args: Sequence[str]) -> tuple[str, ...] | None:
-    """The arguments, or None where they begin with a verb and start no run."""
-    return tuple(args) if not args or args[0].startswith("-") else None
+    return tuple(args) if is_run(args) else None
 
 
 def _of_script(

@@ -60,7 +60,6 @@ def check_enums(objects: Objects) -> Iterator[Finding]:
             for pods in objects.pods:
                 if pods.document is document:
                     yield from _walk(document, pods.spec, f"{pods.path}.spec".lstrip("."), "")
-    for document in objects.documents:
         if document.get("kind") == "PersistentVolumeClaim":
             yield from _check_claim(document)
 

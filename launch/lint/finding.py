@@ -13,6 +13,11 @@ class Level(enum.StrEnum):
     STYLE = "style"  # works, and is not how Lockstep writes its own manifests
     NOTE = "note"  # no fault: what was not examined, what the cluster has to hold
 
+    @property
+    def rank(self) -> int:
+        """Its place in the order, the gravest first, from 0."""
+        return list(Level).index(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class Finding:

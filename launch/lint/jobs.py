@@ -151,19 +151,17 @@ def _check_exit_codes(where: str, codes: Document, names: set[object]) -> Iterat
 
 
 def _check_time(pods: Pods) -> Iterator[Finding]:
-    spec = mapping(pods.document, "spec") if pods.group else pods.owner
-    where = f"{title(pods.document)} spec" if pods.group else pods.of_owner("").rstrip(".")
-    ttl = spec.get("ttlSecondsAfterFinished")
+    ttl, where = _of_whole(pods, "ttlSecondsAfterFinished")
     if ttl is not None and 0 <= whole(ttl, -1) < 60 and pods.document.get("kind") != "CronJob":
         yield warning(
-            f"{where}.ttlSecondsAfterFinished",
+            where,
             f"{ttl}: {ttl} seconds after its end the job is gone, with its logs and the "
             "reason of a failure",
             "leave time to look, for example 86400",
         )
     elif pods.is_ours and whole(ttl, -1) < 0:
         yield style(
-            f"{where}.ttlSecondsAfterFinished",
+            where,
             "finished jobs would pile up",
             "set it, for example to 604800",
         )
@@ -184,15 +182,21 @@ def _check_time(pods: Pods) -> Iterator[Finding]:
         )
 
 
+def _of_whole(pods: Pods, field: str) -> tuple[object, str]:
+    """The value and the place of a field of the Job, or of the JobSet that it belongs to."""
+    if pods.group:
+        return mapping(pods.document, "spec").get(field), pods.of_document(f"spec.{field}")
+    return pods.owner.get(field), pods.of_owner(field)
+
+
 def _check_suspend(pods: Pods) -> Iterator[Finding]:
-    holder = mapping(pods.document, "spec") if pods.group else pods.owner
-    if holder.get("suspend") is not True:
+    suspend, where = _of_whole(pods, "suspend")
+    if suspend is not True:
         return
     labels = mapping(pods.document, "metadata", "labels")
     queued = QUEUE in labels or QUEUE in mapping(
         pods.document, "spec", "jobTemplate", "metadata", "labels"
     )
-    where = f"{title(pods.document)} spec.suspend" if pods.group else pods.of_owner("suspend")
     if not queued:
         yield error(
             where, "the job would never start: nobody resumes it", "leave it out, or name a queue"

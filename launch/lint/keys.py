@@ -1,6 +1,6 @@
 """Keys that others have fixed: a label, annotation or resource with a slip has no effect."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from launch.lint.finding import Finding, error
 from launch.lint.objects import Objects
@@ -87,12 +87,11 @@ def _check_pods(pods: Pods) -> Iterator[Finding]:
                     )
 
 
-def _check(where: str, found: Iterable[str], known: Iterable[str]) -> Iterator[Finding]:
-    allowed = sorted(known)
+def _check(where: str, found: Iterable[str], known: Collection[str]) -> Iterator[Finding]:
     for key in found:
-        if key in allowed:
+        if key in known:
             continue
-        meant = next((one for one in allowed if _is_meant(str(key), one)), "")
+        meant = next((one for one in known if _is_meant(str(key), one)), "")
         if meant:
             yield error(
                 f"{where}[{key}]", f"nobody reads {key!r}: it has no effect", f"write {meant!r}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from launch.lint.finding import Finding, error, style, warning
 from launch.lint.objects import CLUSTER_WIDE, Objects, name_of, namespace_of
 from launch.lint.pods import Pods
-from launch.spec.documents import Document, mapping, mappings, title
+from launch.spec.documents import Document, mapping, title
 from launch.spec.labels import INSTANCE
 from launch.spec.names import MAX_LABEL
 
@@ -24,6 +24,10 @@ _OF_LABELS = ("Namespace", "Service", "JobSet")  # kinds whose name is one label
 def is_subdomain(name: object) -> bool:
     """Whether a name has the form that most kinds ask for."""
     return isinstance(name, str) and bool(_SUBDOMAIN.fullmatch(name)) and len(name) <= 253
+
+
+def _is_label(name: object) -> bool:
+    return isinstance(name, str) and bool(_LABEL.fullmatch(name)) and len(name) <= MAX_LABEL
 
 
 def check_names(objects: Objects) -> Iterator[Finding]:
@@ -82,7 +86,7 @@ def _namespace_beside(objects: Objects, document: Document) -> str:
 
 def _check_namespace(objects: Objects, document: Document, where: str) -> Iterator[Finding]:
     namespace, kind = namespace_of(document), document.get("kind")
-    if namespace and (not _LABEL.fullmatch(namespace) or len(namespace) > MAX_LABEL):
+    if namespace and not _is_label(namespace):
         yield error(
             f"{where}.namespace",
             f"{namespace!r} is not a valid name",
@@ -156,23 +160,17 @@ def _check_containers(pods: Pods) -> Iterator[Finding]:
             yield error(
                 pods.at("containers"), f"{times} containers are called {name!r}", "rename one"
             )
-    for path, container in pods.containers():
-        given = container.get("name")
-        if not isinstance(given, str) or not _LABEL.fullmatch(given) or len(given) > MAX_LABEL:
+    given = [(f"{path}.name", container.get("name")) for path, container in pods.containers()]
+    given += [("volumes", volume.get("name")) for volume in pods.volumes]
+    for field, text in given:
+        if not _is_label(text):
             yield error(
-                pods.at(f"{path}.name"),
-                f"{given!r} is not a valid name: the pod is refused",
+                pods.at(field),
+                f"{text!r} is not a valid name: the pod is refused",
                 "use lower-case letters, digits and '-'",
             )
-    if not any(True for _ in pods.containers("containers")):
+    if not any(pods.containers("containers")):
         yield error(pods.at("containers"), "is empty: nothing runs", "write the container")
-    for volume in mappings(pods.spec, "volumes"):
-        if not _LABEL.fullmatch(str(volume.get("name"))):
-            yield error(
-                pods.at("volumes"),
-                f"{volume.get('name')!r} is not a valid name: the pod is refused",
-                "use lower-case letters, digits and '-'",
-            )
 
 
 def _check_instance(pods: Pods) -> Iterator[Finding]:

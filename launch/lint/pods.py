@@ -4,7 +4,9 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterator
+from typing import Any
 
+from common.cluster_description import VARIABLE
 from launch.lint import commands
 from launch.lint.commands import Program
 from launch.spec.documents import Document, mapping, mappings, title, whole
@@ -152,6 +154,11 @@ class Pods:
         """The members of a list that each container may have, for example its ports."""
         return [one for _, container in self.containers() for one in mappings(container, field)]
 
+    @property
+    def named_ports(self) -> dict[object, Any]:
+        """Name -> number of the ports that the containers declare with a name."""
+        return {port.get("name"): port.get("containerPort") for port in self.of_containers("ports")}
+
     @functools.cached_property
     def programs(self) -> list[Program]:
         """What the containers run, as far as the manifest tells."""
@@ -185,8 +192,8 @@ class Pods:
     @functools.cached_property
     def is_described(self) -> bool:
         """Whether the pods of a Job are told their peers, and so work on one run together."""
-        names = [variable.get("name") for variable in self.of_containers("env")]
-        return self.is_cluster and "TF_CONFIG" in names
+        found = (VARIABLE in commands.variables(container) for _, container in self.containers())
+        return self.is_cluster and any(found)
 
     def at(self, field: str) -> str:
         """The place of a field of the pods' spec, for a finding."""

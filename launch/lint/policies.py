@@ -108,8 +108,7 @@ def _covers(one: Document, port: int | None, target: Pods | None) -> bool:
     if first is None:
         return True
     if isinstance(first, str) and target:
-        named = {p.get("name"): p.get("containerPort") for p in target.of_containers("ports")}
-        first = named.get(first)
+        first = target.named_ports.get(first)
     if port is None:
         return isinstance(first, int) and first <= 1024 and isinstance(last, int) and last > 60000
     if isinstance(first, int) and isinstance(last, int):

@@ -98,7 +98,7 @@ def _owner_template(pods: Pods) -> Document:
 
 def _check_cluster_queue(queue: Document) -> Iterator[Finding]:
     spec, where = mapping(queue, "spec"), f"{title(queue)} spec"
-    if "namespaceSelector" not in spec or spec["namespaceSelector"] is None:
+    if spec.get("namespaceSelector") is None:
         yield error(
             f"{where}.namespaceSelector",
             "is missing: no namespace may use the queue",
@@ -138,7 +138,7 @@ def _check_quota(objects: Objects, pods: Pods) -> Iterator[Finding]:
     if queue is None:
         return
     quotas = _quotas(queue)
-    shares = bool(mapping(queue, "spec").get("cohort") or mapping(queue, "spec").get("cohortName"))
+    shares = any(mapping(queue, "spec").get(field) for field in ("cohort", "cohortName"))
     for resource, amount in _asked(pods).items():
         where = pods.at(f"containers[0].resources[{resource}]")
         if resource not in quotas and quotas:

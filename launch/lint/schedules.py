@@ -11,8 +11,10 @@ from launch.spec.documents import Document, mapping, title, whole
 
 _MACROS = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+_WORDS = {
+    "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    "weekday": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+}
 _PART = re.compile(r"(\*|\?|(\d+)(?:-(\d+))?)(?:/(\d+))?")
 _LONGEST_NAME = 52
 
@@ -57,7 +59,7 @@ def _fault(schedule: str) -> str:
     if schedule.startswith("@"):
         is_known = schedule in _MACROS or re.fullmatch(r"@every (\d+[hms])+", schedule)
         return "" if is_known else f"no schedule is called so; one of {sorted(_MACROS)}"
-    parts = schedule.removeprefix("TZ=").removeprefix("CRON_TZ=").split()
+    parts = schedule.split()
     parts = parts[1:] if "TZ=" in schedule else parts
     if len(parts) != len(_FIELDS):
         return f"{len(parts)} fields; it needs 5: minute hour day month weekday"
@@ -69,10 +71,8 @@ def _fault(schedule: str) -> str:
 
 
 def _fits(part: str, name: str, low: int, high: int) -> bool:
-    for words, start in ((_MONTHS, 1), (_DAYS, 0)):
-        if (name == "month") == (words is _MONTHS) and name in ("month", "weekday"):
-            for number, word in enumerate(words, start=start):
-                part = part.replace(word, str(number))
+    for number, word in enumerate(_WORDS.get(name, ()), start=low):
+        part = part.replace(word, str(number))
     found = _PART.fullmatch(part)
     if not found:
         return False

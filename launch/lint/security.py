@@ -14,21 +14,16 @@ _NAMES = "configMap csi downwardAPI emptyDir ephemeral image persistentVolumeCla
 _VOLUME_TYPES = set(_NAMES.split())
 _ADDED = {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "SETFCAP"}
 _ADDED |= {"NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"}
-_OWN_NAMESPACE = JobSpec("any").namespace  # k8s/base makes it one where `restricted` is enforced
+_OWN_NAMESPACE = JobSpec.namespace  # k8s/base makes it one where `restricted` is enforced
 _RESTRICTED = "PodSecurity restricted"
-# What is said: a field below the container, and whether `baseline` refuses it too.
-Fault = tuple[str, bool]
 
 
 def check_security(objects: Objects, pods: Pods) -> Iterator[Finding]:
     """All security rules; those of PodSecurity are silent where an annotation says why."""
     yield from _check_contexts(pods)
     enforced = _enforced(objects, pods)
-    explained = bool(pods.annotations.get(NOT_RESTRICTED))
-    if explained or not (pods.is_ours or enforced):
-        yield from _check_ours(pods) if pods.is_ours else ()
-        return
-    for field, baseline, problem, fix in _faults(pods):
+    judged = (pods.is_ours or enforced) and not pods.annotations.get(NOT_RESTRICTED)
+    for field, baseline, problem, fix in _faults(pods) if judged else ():
         yield _maker(enforced, baseline)(pods.at(field), problem, fix)
     if pods.is_ours:
         yield from _check_ours(pods)
@@ -111,7 +106,7 @@ def _faults(pods: Pods) -> Iterator[tuple[str, bool, str, str]]:
             fix = f"remove it, or say in the annotation {NOT_RESTRICTED} why"
             yield field, True, f"needs a reason: {_RESTRICTED} refuses it", fix
     contexts = [mapping(one, "securityContext") for _, one in pods.containers()]
-    if context.get("runAsNonRoot") is not True and not _each(contexts, "runAsNonRoot", True):
+    if context.get("runAsNonRoot") is not True and not _all_non_root(contexts):
         yield "securityContext.runAsNonRoot", False, "is not true", "set it to true"
     for field in ("runAsUser", "runAsGroup", "fsGroup"):
         if context.get(field) == 0:
@@ -138,11 +133,12 @@ def _faults(pods: Pods) -> Iterator[tuple[str, bool, str, str]]:
             yield f"{path}.ports", True, "a host port opens the node", "remove hostPort"
 
 
-def _each(contexts: list[Document], field: str, value: object) -> bool:
-    return bool(contexts) and all(one.get(field) is value for one in contexts)
+def _all_non_root(contexts: list[Document]) -> bool:
+    return bool(contexts) and all(one.get("runAsNonRoot") is True for one in contexts)
 
 
-def _of_container(container: Document, of_pod: Document) -> Iterator[Fault]:
+def _of_container(container: Document, of_pod: Document) -> Iterator[tuple[str, bool]]:
+    """Field below the container's context, and whether `baseline` refuses it too."""
     context = mapping(container, "securityContext")
     capabilities = mapping(context, "capabilities")
     added = set(map(str, sequence(capabilities, "add")))

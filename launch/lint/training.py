@@ -5,8 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from common.cluster_description import INDEX_VARIABLE
-from launch.lint.commands import Program
+from common.cluster_description import INDEX_VARIABLE, VARIABLE
+from launch.lint.commands import Program, variables
 from launch.lint.finding import Finding, error, warning
 from launch.lint.objects import Objects
 from launch.lint.pods import Pods
@@ -15,6 +15,7 @@ from launch.lint.schedules import interval_secs
 from launch.lint.volumes import volume_at
 from launch.spec import trainer_args
 from launch.spec.documents import Document, mapping, title, whole
+from launch.spec.labels import RESOURCES
 
 _ARRAY = re.compile(r"(?:^|[\s;])(?:declare -a )?(\w+)=\(([^()]*)\)")
 _ELEMENT = re.compile(r"\$\{(\w+)\[([^\]]*)\]\}")
@@ -47,26 +48,19 @@ def table_of(program: Program) -> list[tuple[str, ...]]:
     return []
 
 
-def table_place(program: Program) -> str:
+def _table_place(program: Program) -> str:
     """The field of that table."""
     pairs = zip(program.words, program.wheres, strict=True)
     return next((where for word, where in pairs if word.startswith("[[")), program.path)
 
 
 def _check_table(pods: Pods, program: Program, trials: list[tuple[str, ...]]) -> Iterator[Finding]:
-    if len(trials) != pods.in_all:
-        make = error if len(trials) < pods.in_all else warning
-        yield make(
-            pods.of_owner("completions"),
-            f"{pods.in_all} pods for a table of {len(trials)} trials: "
-            + ("some find none" if len(trials) < pods.in_all else "some are never tried"),
-            f"use {len(trials)}",
-        )
+    yield from _check_count(pods, len(trials), f"a table of {len(trials)} trials")
     workdirs = Counter(trainer_args.value(trial, "workdir") for trial in trials)
     for workdir, times in workdirs.items():
         if times > 1:
             yield error(
-                pods.at(table_place(program)),
+                pods.at(_table_place(program)),
                 f"{times} trials share the workdir {workdir!r}: they overwrite each other",
                 "give each trial a folder of its own",
             )
@@ -75,9 +69,9 @@ def _check_table(pods: Pods, program: Program, trials: list[tuple[str, ...]]) ->
 def _check_one_workdir(pods: Pods, program: Program) -> Iterator[Finding]:
     """Pods that are runs of their own must not write into one folder."""
     workdir = trainer_args.value(program.trainer_args or (), "workdir")
-    together = "TF_CONFIG" in str(program.container.get("env", "")) or pods.kind in ("TFJob",)
+    together = VARIABLE in variables(program.container) or pods.kind == "TFJob"
     several = pods.in_all * pods.copies > 1 and pods.kind != "TrainJob"
-    if workdir and several and not together and not varies(workdir):
+    if workdir and several and not together and not _varies(workdir):
         words = " ".join(program.words)
         if INDEX_VARIABLE not in words.replace(workdir, "") and not pods.is_sweep:
             return  # told elsewhere: these pods are to be one run, and have no TF_CONFIG
@@ -89,7 +83,7 @@ def _check_one_workdir(pods: Pods, program: Program) -> Iterator[Finding]:
         )
 
 
-def varies(text: str) -> bool:
+def _varies(text: str) -> bool:
     """Whether a text differs from pod to pod or from run to run."""
     return "$" in text or "`" in text
 
@@ -151,7 +145,7 @@ def _check_strategy(pods: Pods, program: Program) -> Iterator[Finding]:
             "--strategy=tpu and no TPU is asked for: the run finds none",
             "ask for google.com/tpu, or name the hosts in --tpu",
         )
-    described = pods.is_cluster and "TF_CONFIG" in str(program.container.get("env", ""))
+    described = pods.is_cluster and VARIABLE in variables(program.container)
     if described and strategy in ("cpu", "mirrored"):
         yield error(
             where,
@@ -168,7 +162,7 @@ def check_hosts(objects: Objects, pods: Pods) -> Iterator[Finding]:
         if "grpc://" not in text:
             continue
         where = pods.at(program.where("tpu"))
-        slices = [one for one in objects.pods if count(one, "google.com/tpu") and one.hosts]
+        slices = [one for one in objects.pods if count(one, RESOURCES["tpu"]) and one.hosts]
         if twice := [host for host, times in Counter(hosts).items() if times > 1]:
             yield error(where, f"--tpu names {twice[0]} twice", "name every host once")
         expected = [f"{host}.{one.subdomain}" for one in slices for host in one.hosts]
@@ -190,14 +184,21 @@ def _check_arrays(pods: Pods, program: Program) -> Iterator[Finding]:
         values = arrays.get(name)
         if values is None or INDEX_VARIABLE not in index or pods.kind != "Job":
             continue
-        if index.strip("${}") == INDEX_VARIABLE and len(values) != pods.in_all:
-            make = error if len(values) < pods.in_all else warning
-            yield make(
-                pods.of_owner("completions"),
-                f"{pods.in_all} pods for the {len(values)} values of {name}: "
-                + ("some get none" if len(values) < pods.in_all else "some are never tried"),
-                f"use {len(values)}",
-            )
+        if index.strip("${}") == INDEX_VARIABLE:
+            yield from _check_count(pods, len(values), f"the {len(values)} values of {name}")
+
+
+def _check_count(pods: Pods, size: int, entries: str) -> Iterator[Finding]:
+    """Every pod takes one of the entries of a list."""
+    if size == pods.in_all:
+        return
+    few = size < pods.in_all
+    make = error if few else warning
+    yield make(
+        pods.of_owner("completions"),
+        f"{pods.in_all} pods for {entries}: some {'get none' if few else 'are never tried'}",
+        f"use {size}",
+    )
 
 
 def check_sharing(objects: Objects) -> Iterator[Finding]:
@@ -206,7 +207,7 @@ def check_sharing(objects: Objects) -> Iterator[Finding]:
     for pods in objects.pods:
         for program in pods.trainers:
             workdir = trainer_args.value(program.trainer_args or (), "workdir")
-            if workdir and not varies(workdir):
+            if workdir and not _varies(workdir):
                 yield from _check_overlap(pods, program, workdir)
                 if not table_of(program):
                     users.setdefault(workdir.rstrip("/"), []).append(pods)

@@ -29,10 +29,8 @@ def known_names(pods: Pods, container: Document) -> set[str] | None:
     """The variables that the kubelet knows; None where a source outside the files adds some."""
     if mappings(container, "envFrom") or not pods.is_plain:
         return None
-    names = {str(variable.get("name")) for variable in mappings(container, "env")}
-    if pods.is_indexed:
-        names.add(INDEX_VARIABLE)  # the Job controller adds it
-    return names
+    # The Job controller adds the index.
+    return commands.variables(container) | ({INDEX_VARIABLE} if pods.is_indexed else set())
 
 
 def check_variables(pods: Pods) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from launch.lint.finding import Finding, error, style, warning
 from launch.lint.pods import Pods
 from launch.lint.slips import did_you_mean, is_slip
 from launch.lint.variables import known_names
-from launch.spec.documents import Document, mappings
+from launch.spec.documents import Document
 
 _TWO_FLAGS = re.compile(r"--?[A-Za-z][\w.-]*(=[^-\s]\S*|\s+[^-\s]\S*)?\s+--?[A-Za-z].*", re.DOTALL)
 _FLAG_AND_VALUE = re.compile(r"--[A-Za-z][\w.-]*\s+[^-\s].*", re.DOTALL)
@@ -145,8 +145,8 @@ def _check_program_name(pods: Pods, program: Program) -> Iterator[Finding]:
 def _check_index(pods: Pods, program: Program) -> Iterator[Finding]:
     """Only an Indexed Job tells its pods their place."""
     text = " ".join(program.words) + program.script
-    named = [variable.get("name") for variable in mappings(program.container, "env")]
-    untold = pods.kind == "Job" and not pods.is_indexed and INDEX_VARIABLE not in named
+    named = INDEX_VARIABLE in commands.variables(program.container)
+    untold = pods.kind == "Job" and not pods.is_indexed and not named
     if untold and INDEX_VARIABLE in text:
         yield error(
             pods.of_owner("completionMode"),

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import os
-import re
 from pathlib import Path
 
 from launch.spec import trainer_args
@@ -11,8 +10,6 @@ from launch.spec.feasibility import check
 from launch.spec.job import JobSpec
 from launch.spec.labels import CODE_DIR
 from launch.spec.user_input import bad_flag
-
-_PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)", re.MULTILINE)
 
 
 def prepare(spec: JobSpec, root: Path) -> JobSpec:
@@ -51,7 +48,7 @@ def prepare(spec: JobSpec, root: Path) -> JobSpec:
 
 def _check_packages(spec: JobSpec) -> None:
     """Refuses packages that this environment lacks: nothing is installed behind a user's back."""
-    for name, version in _PINNED.findall("\n".join(file.text for file in spec.requirements)):
+    for name, version in (pin for file in spec.requirements for pin in file.pins):
         try:
             there = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

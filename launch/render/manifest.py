@@ -77,11 +77,9 @@ def _is_compiled(spec: JobSpec) -> bool:
 
 def _workload(spec: JobSpec) -> list[Document]:
     """The Job or JobSet, after the Service that it needs."""
+    command = (*spec.command, *placement.trainer_flags(spec), *spec.args)
     if spec.multi_host_tpu:
-        flags = (*placement.stage_budget(spec), *placement.metrics_flag(spec))
-        return [workload.jobset_of_tpu_slice(spec, (*spec.command, *flags, *spec.args))]
-    flags = (*placement.trainer_flags(spec), *placement.metrics_flag(spec))
-    command = (*spec.command, *flags, *spec.args)
+        return [workload.jobset_of_tpu_slice(spec, command)]
     if spec.trials:
         return [workload.job(spec, template(spec, _trial_command(spec, command), {}))]
     env = worker_env(workload.worker_addresses(spec), f"$({INDEX_VARIABLE})")

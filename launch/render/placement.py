@@ -1,16 +1,15 @@
 """What follows from a spec's accelerator: node labels, tolerations, quantities, trainer flags."""
 
 from launch.spec import trainer_args
-from launch.spec.documents import Document
+from launch.spec.documents import Document, without_empty
 from launch.spec.job import JobSpec
 from launch.spec.labels import ARCH, GPU_NODE, RESOURCES, SPOT, TOPOLOGY, TPU_NODE
 
 
 def node_selector(spec: JobSpec) -> dict[str, str]:
     """The labels that a node must have."""
-    labels: dict[str, str] = {
-        ARCH: spec.arch
-    }  # an image for another processor fails with "exec format error"
+    # An image for another processor fails with "exec format error".
+    labels: dict[str, str] = {ARCH: spec.arch}
     if spec.slice:
         labels[TPU_NODE] = spec.device.gke_label
         labels[TOPOLOGY] = spec.slice.topology
@@ -24,7 +23,7 @@ def node_selector(spec: JobSpec) -> dict[str, str]:
 def tolerations(spec: JobSpec) -> list[dict[str, str]]:
     """The taints of accelerator and spot nodes that the pod accepts."""
     accepted = [
-        _without_empty(
+        without_empty(
             {
                 "key": taint.key,
                 "operator": "Equal" if taint.value else "Exists",
@@ -64,10 +63,10 @@ def resources(spec: JobSpec) -> Document:
 
 def trainer_flags(spec: JobSpec) -> tuple[str, ...]:
     """What the trainer is told of its place; the user's own arguments win."""
-    return (*_strategy(spec), *stage_budget(spec))
+    return (*_strategy(spec), *_stage_budget(spec), *_metrics_port(spec))
 
 
-def stage_budget(spec: JobSpec) -> tuple[str, ...]:
+def _stage_budget(spec: JobSpec) -> tuple[str, ...]:
     """Copies of remote data take half of /tmp at most; checkpoints and indexes are there too.
 
     The trainer would go by what the node's disk has free, and be evicted at the volume's limit.
@@ -79,8 +78,8 @@ def stage_budget(spec: JobSpec) -> tuple[str, ...]:
 
 def _strategy(spec: JobSpec) -> tuple[str, ...]:
     """The strategy, so that a missing accelerator is an error and never a CPU run."""
-    if trainer_args.value(spec.args, "strategy") is not None:
-        return ()
+    if spec.multi_host_tpu or trainer_args.value(spec.args, "strategy") is not None:
+        return ()  # the coordinator of several hosts is told with their names
     if spec.device.kind == "tpu":
         return ("--strategy=tpu", "--tpu=local")
     if spec.workers > 1:
@@ -88,7 +87,7 @@ def _strategy(spec: JobSpec) -> tuple[str, ...]:
     return ("--strategy=mirrored",) if spec.kind == "gpu" else ("--strategy=cpu",)
 
 
-def metrics_flag(spec: JobSpec) -> tuple[str, ...]:
+def _metrics_port(spec: JobSpec) -> tuple[str, ...]:
     """The trainer's port of metrics: the one that the PodMonitor scrapes."""
     if not spec.pod_monitor or trainer_args.value(spec.args, "metrics_port") is not None:
         return ()
@@ -98,7 +97,3 @@ def metrics_flag(spec: JobSpec) -> tuple[str, ...]:
 def shared_memory_gib(spec: JobSpec) -> int:
     """Size of /dev/shm, GiB, or 0 for the runtime's 64 MiB: NCCL between GPUs needs more."""
     return min(4 * spec.devices, 16) if spec.kind == "gpu" and spec.devices > 1 else 0
-
-
-def _without_empty(fields: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in fields.items() if value}

@@ -4,7 +4,7 @@ from launch.code.volume import fetch_container, install_container, volume
 from launch.render import environment, placement
 from launch.render.environment import literal
 from launch.spec import labels
-from launch.spec.documents import Document
+from launch.spec.documents import Document, without_empty
 from launch.spec.job import JobSpec
 from launch.spec.parts import Mount
 
@@ -44,12 +44,12 @@ def template(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> Do
     if spec.privileged == "rdma":
         pod |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
     metadata = {"labels": labels.of_job(spec), "annotations": _annotations(spec)}
-    return {"metadata": _without_empty(metadata), "spec": _without_empty(pod)}
+    return {"metadata": without_empty(metadata), "spec": without_empty(pod)}
 
 
 def _container(spec: JobSpec, command: tuple[str, ...], env: dict[str, str]) -> Document:
     program = 3 if command[1:2] in (("-m",), ("-c",)) else 1
-    return _without_empty(
+    return without_empty(
         {
             "name": labels.CONTAINER,
             "image": spec.image,
@@ -106,6 +106,8 @@ def _init_containers(spec: JobSpec) -> list[Document]:
     return [
         {
             **container,
+            "command": [literal(word) for word in container["command"]],
+            "args": [literal(word) for word in container["args"]],
             "env": environment.of_preparation(spec),
             "securityContext": _container_security(spec),
             "resources": {key: dict(quantities) for key in ("requests", "limits")},
@@ -153,7 +155,3 @@ def _mounted(name: str, place: Mount) -> Document:
             "volumeAttributes": {"bucketName": place.source, "mountOptions": "implicit-dirs"},
         },
     }
-
-
-def _without_empty(fields: Document) -> Document:
-    return {key: value for key, value in fields.items() if value not in ("", [], {})}

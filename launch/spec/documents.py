@@ -85,6 +85,11 @@ def whole(value: object, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
+def without_empty(fields: Document) -> Document:
+    """The fields that say something: no empty text, list or object."""
+    return {key: value for key, value in fields.items() if value not in ("", [], {})}
+
+
 def title(document: Document) -> str:
     """Kind and name of a document."""
     return f"{document.get('kind', 'no kind')}/{mapping(document, 'metadata').get('name', '')}"

@@ -26,7 +26,7 @@ def doubt(args: Sequence[str], modified: Callable[[str], float], since: float) -
     """
     workdir = trainer_args.value(args, "workdir")
     names = {arg.lstrip("-").partition("=")[0] for arg in args if arg.startswith("-")}
-    if not workdir or not args[0].startswith("-") or names & _NO_RUN:
+    if not workdir or not trainer_args.is_run(args) or names & _NO_RUN:
         return ""
     path = f"{workdir.rstrip('/')}/summary.json"
     try:

@@ -72,6 +72,12 @@ class Requirements:
 
     text: str
 
+    @property
+    def pins(self) -> list[tuple[str, str]]:
+        """Name and version of each package."""
+        found = map(_PINNED.match, _lines(self.text))
+        return [(pin["name"], pin["version"]) for pin in found if pin]
+
 
 @dataclasses.dataclass(frozen=True)
 class CodeBundle:
@@ -159,21 +165,29 @@ def read_resource(flag: str, text: str) -> Resource:
 
 
 _MAX_REQUIREMENTS_BYTES = 100_000  # one argument of a Linux process holds 128 KiB
-_PINNED = re.compile(r"[A-Za-z0-9._-]+(\[[^\]]*\])?==\S+.*--hash=sha256:[0-9a-f]{64}")
+_PINNED = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)(\[[^\]]*\])?==(?P<version>[^\s;]+).*--hash=sha256:[0-9a-f]{64}"
+)
 
 
 def read_requirements(flag: str, text: str) -> Requirements:
     """A requirements file; every package in it has one version and its hashes."""
     content = read_text(Path(text), f"--{flag}={text}")
-    for line in content.replace("\\\n", " ").splitlines():
-        if line.strip() and not line.lstrip().startswith("#") and not _PINNED.match(line.strip()):
+    for line in _lines(content):
+        if not _PINNED.match(line):
             raise bad_flag(
-                f"--{flag}={text}: {line.strip()[:80]!r} is no NAME==VERSION with "
+                f"--{flag}={text}: {line[:80]!r} is no NAME==VERSION with "
                 "--hash=sha256:...; `pip-compile --generate-hashes` writes such a file"
             )
     if len(content.encode()) > _MAX_REQUIREMENTS_BYTES:
         raise bad_flag(f"--{flag}={text} is too long for a pod; build an image with its packages")
     return Requirements(content)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a requirements file that ask for a package, each in one piece."""
+    lines = map(str.strip, text.replace("\\\n", " ").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _split(flag: str, text: str, separator: str, form: str) -> tuple[str, str]:

@@ -35,6 +35,11 @@ def _taken(args: Sequence[str], flag: str) -> tuple[list[str], str | None]:
     return kept, found
 
 
+def is_run(args: Sequence[str]) -> bool:
+    """Whether the arguments start a run: those that begin with a verb do something else."""
+    return not args or args[0].startswith("-")
+
+
 def whole_number(args: Sequence[str], flag: str) -> int | None:
     """The value of a flag as a number, or None where it is absent; the trainer judges the rest."""
     text = value(args, flag)

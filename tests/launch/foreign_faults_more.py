@@ -254,7 +254,6 @@ MORE = {
         ("torchrun", "Job", "spec", also(suspend=True), "suspend"),
         ("kueue_sample", "Job", "metadata.labels", {"a": "b"}, "suspend"),
         ("torchrun", "Job", "spec.parallelism", 0, "parallelism"),
-        ("jobset_sample", "JobSet", "spec.network", None, "network"),
     ],
     "an image": [
         ("kustomize", "Job", f"{BOX}.image", "gcr.io/example/resnet", "may change"),
@@ -291,4 +290,3 @@ MORE = {
         ("plain_trainer", "Job", f"{BOX}.env", lambda env: env[::-1], "JOB_COMPLETION_INDEX"),
     ],
 }
-MORE["a job that never starts"].pop()

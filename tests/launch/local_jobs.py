@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from common import processes
 from launch.local.backend import LocalBackend
 
 
@@ -24,10 +25,7 @@ def until_running(backend: LocalBackend, name: str, count: int) -> None:
 
 def is_over(pid: int) -> bool:
     """Whether a process has ended; its parent may not have asked for it yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    return processes.state(pid) in ("Z", "")
 
 
 def until_over(pid: int) -> None:

@@ -1,5 +1,6 @@
 """One order of causes: every exit code and every reason of Kubernetes, beside a survivor's 201."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -37,10 +38,8 @@ OF_CODES = {
 CONDITION, STATUS, ENDED, WAITING = "a condition", "the status", "an end", "waiting"
 _IMAGES = "ErrImagePull ImagePullBackOff ErrImageNeverPull ImageInspectError RegistryUnavailable"
 OF_REASONS = {
-    **dict.fromkeys(
-        itertools.product(["EvictionByEvictionAPI", "PreemptionByScheduler"], [CONDITION]),
-        Cause.EVICTION,
-    ),
+    ("EvictionByEvictionAPI", CONDITION): Cause.EVICTION,
+    ("PreemptionByScheduler", CONDITION): Cause.EVICTION,
     ("TerminationByKubelet", CONDITION): Cause.EVICTION,
     ("DeletionByTaintManager", CONDITION): Cause.NODE,
     ("DeletionByPodGC", CONDITION): Cause.NODE,
@@ -73,7 +72,7 @@ OF_REASONS = {
 # Said by events of pods that wait, and shown as they are; the pod's status has no word of them.
 _MOUNTS = "FailedMount FailedAttachVolume FailedMapVolume FailedBinding ProvisioningFailed"
 _OTHERS = "FailedCreatePodSandBox NetworkNotReady NodeNotReady DeadlineExceeded"
-OF_EVENTS = {*_MOUNTS.split(" "), *_OTHERS.split(" ")}
+OF_EVENTS = {*_MOUNTS.split(), *_OTHERS.split()}
 
 
 def with_reason(reason: str, place: str) -> dict:
@@ -188,7 +187,7 @@ def test_what_the_cluster_took_away_is_counted_apart(cluster_backend, api):
 
 def test_a_page_shows_ten_attempts_and_how_many_are_left_out():
     one = diagnose({"kind": "Job", "metadata": {"name": "j"}, "spec": {}}, [])
-    many = type(one)(**{**one.__dict__, "earlier": tuple(f"line {i}" for i in range(13))})
+    many = dataclasses.replace(one, earlier=tuple(f"line {i}" for i in range(13)))
     page = describe(many)
     assert "attempts before, 3 older left out" in page
     assert "line 2\n" not in page

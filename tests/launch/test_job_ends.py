@@ -1,5 +1,6 @@
 """An exit code of 0 is no success by itself: the run's summary says whether it came to its end."""
 
+import dataclasses
 import os
 import socket
 import sys
@@ -91,6 +92,22 @@ def test_where_the_summary_is_out_of_reach_the_job_has_the_word_and_it_is_said(
     found = completed(cluster_backend, api, "nowhere://bucket/run")
     assert found.phase == "succeeded"
     assert "the summary cannot be read from here" in found.detail
+
+
+def test_a_complete_sweep_is_judged_by_the_summaries_of_its_trials(cluster_backend, api, tmp_path):
+    cluster_backend.submit(dataclasses.replace(spec("sweep"), name="cpu-smoke"))
+    job = api.objects[f"{JOBS}/cpu-smoke"]
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    container["args"] = [a.replace("gs://BUCKET", f"file://{tmp_path}") for a in container["args"]]
+    job["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    finish(api, "Complete")
+    for index in range(3):
+        found = cluster_backend.report("cpu-smoke")
+        assert found.phase == "failed"
+        assert f"trial-{index}/summary.json was not written" in found.detail
+        (tmp_path / "sweep" / f"trial-{index}").mkdir(parents=True)
+        (tmp_path / "sweep" / f"trial-{index}" / "summary.json").write_text("{}")
+    assert cluster_backend.report("cpu-smoke").phase == "succeeded"
 
 
 def test_a_pod_that_ended_with_0_is_why_its_peers_waited_in_vain():

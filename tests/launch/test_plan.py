@@ -46,10 +46,8 @@ def test_the_figures_of_a_run_come_from_all_its_attempts(tmp_path):
     assert (found.secs_per_step, found.start_secs, found.goodput) == (0.5, 30.0, 0.8)
     assert found.hours == pytest.approx(1 + 30 / 3600)
     leave_figures(tmp_path / "half", done=False)
-    assert (of_run(f"{tmp_path}/half", read).steps, of_run(f"{tmp_path}/half", read).hours) == (
-        0,
-        0,
-    )
+    half = of_run(f"{tmp_path}/half", read)
+    assert (half.steps, half.hours) == (0, 0)
     assert of_run(f"{tmp_path}/none", read) is None
     (tmp_path / "w" / "goodput.json").write_text("[]")
     assert of_run(f"{tmp_path}/w", read) is None

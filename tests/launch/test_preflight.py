@@ -79,6 +79,5 @@ def test_a_bad_config_leaves_no_job_behind(verb, tmp_path, capsys, monkeypatch):
     assert main([*argv, *trainer]) == 78
     assert "config.epochs=-1.0" in capsys.readouterr().err
     assert not (tmp_path / "state").exists()
-    dry = ["--dry_run=client"] if verb == "submit" else []
-    if dry:
-        assert main([*argv, *dry, "--nocheck", *trainer]) == 0
+    if verb == "submit":
+        assert main([*argv, "--dry_run=client", "--nocheck", *trainer]) == 0
