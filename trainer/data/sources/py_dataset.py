@@ -157,6 +157,7 @@ class BatchExamples:
 
     def check(self, served: Served) -> None:
         """See `source.Examples`: batches are checked as they are read."""
+        self.read(served)
 
     def close(self) -> None:
         """See `source.Examples`."""
