@@ -99,19 +99,11 @@ def _features(
         }
         for split, arrays in whole.items()
     }
-    first, *others = found.items()
-    for name, other in others:
-        if other != first[1]:
-            raise RunError(
-                ExitCode.BAD_CONFIG,
-                f"config.dataset.name: splits {first[0]!r} and {name!r} have different features: "
-                f"{first[1]} and {other}",
-            )
     return {
         name: dataclasses.replace(feature, num_classes=_num_classes(whole, name, config))
         if labels.is_class(name, feature, config)
         else feature
-        for name, feature in first[1].items()
+        for name, feature in splits.shared_features(found).items()
     }
 
 
