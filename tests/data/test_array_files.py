@@ -127,6 +127,11 @@ def test_frames_of_pandas_are_read(monkeypatch):
         arrays_of(monkeypatch, frame)
 
 
+def test_text_keeps_its_zeros(monkeypatch):
+    info = arrays_of(monkeypatch, {"x": [b"a\0", b"bcd", b"", b"\0"], "label": CLASSES})
+    assert info.train.rows()["x"].tolist() == [b"a\0", b"bcd", b"", b"\0"]
+
+
 def test_a_damaged_array_record_is_named(tmp_path, load, refused):
     path = tmp_path / "train-0.array_record"
     write_array_record(path, (example(image=png(i), label=i % 5) for i in range(6)))
