@@ -11,6 +11,7 @@ import numpy as np
 
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
+from trainer.data.records.columns import objects
 from trainer.data.records.writing import Block
 from trainer.data.sources import labels, roles
 from trainer.data.sources.arrays import native
@@ -181,9 +182,7 @@ def _strings(array: np.ndarray, where: str) -> np.ndarray:
             f"holds a {type(wrong[0]).__name__}: lists of different lengths, or an object; give an "
             "array of one shape, padded",
         )
-    out = np.empty(len(values), object)
-    out[:] = values
-    return out.reshape(array.shape)
+    return objects(values).reshape(array.shape)
 
 
 def _settled(name: str, array: np.ndarray, config: DatasetConfig) -> np.ndarray:

@@ -208,6 +208,4 @@ def _place(name: str, row: int) -> str:
 
 
 def _objects(texts: Sequence[str]) -> np.ndarray:
-    found = np.empty(len(texts), object)
-    found[:] = [os.fsencode(text) for text in texts]
-    return found
+    return columns.objects([os.fsencode(text) for text in texts])
