@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from array_record.python.array_record_module import ArrayRecordWriter
 
 from common.exit_codes import RunError
 from tests.data.foreign import arrays_of
 from tests.data.shards import FEATURES, example, png
+from tests.data.written import write_array_record
 
 CLASSES = np.arange(4) % 3
 
@@ -127,12 +127,14 @@ def test_frames_of_pandas_are_read(monkeypatch):
         arrays_of(monkeypatch, frame)
 
 
+def test_text_keeps_its_zeros(monkeypatch):
+    info = arrays_of(monkeypatch, {"x": [b"a\0", b"bcd", b"", b"\0"], "label": CLASSES})
+    assert info.train.rows()["x"].tolist() == [b"a\0", b"bcd", b"", b"\0"]
+
+
 def test_a_damaged_array_record_is_named(tmp_path, load, refused):
     path = tmp_path / "train-0.array_record"
-    writer = ArrayRecordWriter(str(path), "group_size:1")
-    for i in range(6):
-        writer.write(example(image=png(i), label=i % 5))
-    writer.close()
+    write_array_record(path, (example(image=png(i), label=i % 5) for i in range(6)))
     args = {"features": FEATURES}
     name = "{split}-*.array_record"
     assert load(name, args=args)[1]["image"][:, 0, 0, 0].tolist() == list(range(6))

@@ -112,12 +112,16 @@ def tfrecords(folder, examples, split="train"):
     return config_of(folder / "{split}-*.tfrecord", args={"features": raw_spec(examples)})
 
 
+def write_array_record(path, records):
+    writer = ArrayRecordWriter(str(path), "group_size:1")
+    for record in records:
+        writer.write(record)
+    writer.close()
+
+
 def array_records(folder, examples, split="train"):
     for number, rows in parts(examples):
-        writer = ArrayRecordWriter(str(folder / f"{split}-{number}.array_record"), "group_size:1")
-        for record in records_of(rows):
-            writer.write(record)
-        writer.close()
+        write_array_record(folder / f"{split}-{number}.array_record", records_of(rows))
     return config_of(folder / "{split}-*.array_record", args={"features": raw_spec(examples)})
 
 
@@ -195,11 +199,7 @@ def image_tfrecords(folder, examples, split="train"):
 
 def image_array_records(folder, examples, split="train"):
     for number, rows in parts(examples):
-        name = str(folder / f"{split}-{number}.array_record")
-        writer = ArrayRecordWriter(name, "group_size:1")
-        for record in image_records(rows):
-            writer.write(record)
-        writer.close()
+        write_array_record(folder / f"{split}-{number}.array_record", image_records(rows))
     return config_of(folder / "{split}-*.array_record", args={"features": image_spec(examples)})
 
 

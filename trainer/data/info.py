@@ -26,6 +26,7 @@ Arrays: TypeAlias = "Mapping[str, np.ndarray]"
 ORDER_VERSION = 2
 """Raised whenever the same config would serve its examples in another order."""
 
+PIXEL_DTYPES = ("uint8", "uint16")
 _HASHED_BYTES = 16 << 20
 _MOST_NAMED = 4096
 _WIDTHS = {"uint8": 1, "bool": 1, "int8": 1, "bfloat16": 2, "float16": 2, "uint16": 2, "int16": 2}
@@ -64,7 +65,7 @@ class Feature:
     @property
     def is_pixels(self) -> bool:
         """Whether the values have the form of an image: [height, width, channels] of bytes."""
-        return self.dtype in ("uint8", "uint16") and len(self.shape) == 3
+        return self.dtype in PIXEL_DTYPES and len(self.shape) == 3
 
     @property
     def is_image(self) -> bool:

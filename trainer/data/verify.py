@@ -118,7 +118,6 @@ def _reason(examples: Examples, ids: np.ndarray, visit: int) -> str:
     """Return what the first bad one of some examples is told by; "": all are good."""
     served = Served(ids, np.full(len(ids), visit), np.full(len(ids), visit))
     try:
-        examples.read(served)
         examples.check(served)
     except RunError as error:
         if error.code is not ExitCode.BAD_DATA:

@@ -43,12 +43,19 @@ def write(folder: Path, batches: Iterable[Batch], facts: Mapping[str, Any]) -> N
             columns = _write(partial, batches)
             meta = {"columns": columns, "facts": dict(facts)}
             (partial / _META).write_text(json.dumps(meta))
-            with contextlib.suppress(FileExistsError, OSError):
+            with contextlib.suppress(OSError):  # another process was first
                 partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         if not folder.exists():
             raise FileNotFoundError(folder)
+
+
+def objects(values: Sequence[bytes]) -> np.ndarray:
+    """Return object[n] of bytes; NumPy on its own would make them of one width, without zeros."""
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

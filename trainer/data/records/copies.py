@@ -4,18 +4,16 @@ A copy goes by the content of its file and by what was asked of it: a file that 
 meets the copy of what it was, and one that was moved finds its own.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common import files
 from trainer import storage
 from trainer.data.info import Shard
 from trainer.data.records.files import Stage, file_bytes, open_shards
-from trainer.data.records.indexes import content_of
+from trainer.data.records.indexes import content_of, keep
 from trainer.data.records.staging import stat_shard
 from trainer.storage.checksum import file_sum
 from trainer.storage.failures import local_read
@@ -85,11 +83,8 @@ def _read_sum(shard: Shard, path: Path, folder: Path) -> Shard:
     with local_read(shard.url):
         found = file_sum(path)
     if before and before == content_of(shard.url) and not storage.is_remote(shard.url):
-        place = _place(shard.url, folder)
-        with contextlib.suppress(OSError):  # it only saves time
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with files.replaced(place, contended=True) as partial:
-                partial.write_text(json.dumps({"content": before, "crc32c": found.crc32c}))
+        kept = {"content": before, "crc32c": found.crc32c}
+        keep(_place(shard.url, folder), json.dumps(kept).encode())
     return dataclasses.replace(shard, num_bytes=found.size, crc32c=found.crc32c or 0)
 
 

@@ -145,10 +145,15 @@ def _keep(index: Index, place: Path, content: list[Any]) -> None:
         "file_crc32c": index.crc32c,
         "crc32c": google_crc32c.value(body),
     }
+    keep(place, json.dumps(fields).encode() + b"\n" + body)
+
+
+def keep(place: Path, data: bytes) -> None:
+    """Keep what only saves time when it is found again: a disk that fails is no reason to end."""
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
         with files.replaced(place, contended=True) as partial:
-            partial.write_bytes(json.dumps(fields).encode() + b"\n" + body)
+            partial.write_bytes(data)
 
 
 def _place(url: str, folder: Path, skip_bad: bool) -> Path:

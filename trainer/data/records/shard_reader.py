@@ -81,7 +81,7 @@ class ShardReader(abc.ABC):
     def _read(self, served: Served) -> list[np.ndarray]:
         """Read what is asked for, shard by shard; those before the first visits are closed."""
         ids, visits, first_visits = served
-        columns = [_empty(len(ids), feature) for feature in self.stored.values()]
+        columns = [empty(len(ids), feature) for feature in self.stored.values()]
         numbers = self._numbers(ids)
         # Cut where shards can be closed: open together are those of one window, not of one call.
         for part in np.split(np.arange(len(ids)), np.flatnonzero(np.diff(first_visits)) + 1):
@@ -105,7 +105,8 @@ class ShardReader(abc.ABC):
         return self._open[visit]
 
 
-def _empty(count: int, feature: Feature) -> np.ndarray:
+def empty(count: int, feature: Feature) -> np.ndarray:
+    """Return [count, ...] for values of a feature; text is bytes objects."""
     dtype = object if feature.dtype == "string" else feature.dtype
     return np.empty([count, *(d or 0 for d in feature.shape)], dtype)
 

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from common.exit_codes import RunError
 from trainer.data import sources
-from trainer.data.info import DatasetInfo, Feature, Split
+from trainer.data.info import DatasetInfo, Split
 from trainer.data.records.files import Stage
 from trainer.data.records.read_plan import ReadPlan, Served
+from trainer.data.records.shard_reader import empty
 from trainer.data.serving.order import Order, SequentialOrder
 from trainer.data.sources.source import Examples
 
@@ -125,7 +126,7 @@ def load_first(plan: ReadPlan, order: Order, count: int) -> dict[str, np.ndarray
         # The last block is filled up with the last example.
         return tuple(order.serve(tf.minimum(start + tf.range(size, dtype=tf.int64), count - 1)))
 
-    found = {name: _empty(count, feature) for name, feature in plan.features.items()}
+    found = {name: empty(count, feature) for name, feature in plan.features.items()}
     start = 0
     with contextlib.closing(reader):
         try:
@@ -136,9 +137,3 @@ def load_first(plan: ReadPlan, order: Order, count: int) -> dict[str, np.ndarray
         except tf.errors.OpError as error:
             raise reader.cause(error, [Served(*serve(tf.constant(start, tf.int64)))]) from None
     return found
-
-
-def _empty(count: int, feature: Feature) -> np.ndarray:
-    is_text = feature.dtype == "string"
-    dtype = object if is_text else tf.as_dtype(feature.dtype).as_numpy_dtype
-    return np.empty([count, *(d or 0 for d in feature.shape)], dtype)

@@ -99,19 +99,11 @@ def _features(
         }
         for split, arrays in whole.items()
     }
-    first, *others = found.items()
-    for name, other in others:
-        if other != first[1]:
-            raise RunError(
-                ExitCode.BAD_CONFIG,
-                f"config.dataset.name: splits {first[0]!r} and {name!r} have different features: "
-                f"{first[1]} and {other}",
-            )
     return {
         name: dataclasses.replace(feature, num_classes=_num_classes(whole, name, config))
         if labels.is_class(name, feature, config)
         else feature
-        for name, feature in first[1].items()
+        for name, feature in splits.shared_features(found).items()
     }
 
 
@@ -125,10 +117,7 @@ def check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarra
         arrays = frames.to_arrays(arrays, where)
     if not isinstance(arrays, Mapping) or not arrays:
         raise RunError(ExitCode.BAD_CONFIG, f"{where}: no mapping of feature to array")
-    checked = {
-        name: plain(np.asanyarray(values), f"{where}, feature {name!r}")
-        for name, values in arrays.items()
-    }
+    checked = {name: plain(values, f"{where}, feature {name!r}") for name, values in arrays.items()}
     if len({len(array) for array in checked.values()}) > 1:
         lengths = {name: len(array) for name, array in checked.items()}
         raise RunError(ExitCode.BAD_CONFIG, f"{where}: features of different length: {lengths}")
@@ -140,13 +129,14 @@ def check(arrays: Any, where: str, config: DatasetConfig) -> dict[str, np.ndarra
     }
 
 
-def plain(array: np.ndarray, where: str) -> np.ndarray:
+def plain(values: Any, where: str) -> np.ndarray:
     """Return an array as TensorFlow takes it.
 
     Raises:
         RunError: BAD_CONFIG where it holds no numbers, BAD_DATA where some are masked.
     """
-    if array.dtype.kind in "OSU":
+    array = native(values, where)
+    if array.dtype == object:
         return _texts(array, where)
     if array.dtype.kind not in _KINDS or array.ndim == 0 or array.dtype.itemsize > _MOST_BYTES:
         raise RunError(
@@ -154,14 +144,25 @@ def plain(array: np.ndarray, where: str) -> np.ndarray:
             f"{where}: {array.dtype}{list(array.shape)} is not an array of numbers with one row an "
             "example",
         )
-    if isinstance(array, np.ma.MaskedArray):
-        if np.ma.is_masked(array):
-            count = int(np.ma.getmaskarray(array).sum())
-            raise RunError(
-                ExitCode.BAD_DATA,
-                f"{where}: {count} values are masked; fill them, or leave their examples out",
-            )
-        array = array.data
+    return array
+
+
+def native(values: Any, where: str) -> np.ndarray:
+    """Return an array in the byte order of this machine; text is objects.
+
+    Raises:
+        RunError: BAD_DATA where some values are masked.
+        ValueError: for lists of different lengths.
+    """
+    if np.ma.is_masked(values):
+        count = int(np.ma.getmaskarray(values).sum())
+        raise RunError(
+            ExitCode.BAD_DATA,
+            f"{where}: {count} values are masked; fill them, or leave their examples out",
+        )
+    array = np.asarray(values)
+    if array.dtype.kind in "SU":
+        return np.asarray(values, object)  # fixed widths lose zeros at the end
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.exit_codes import ExitCode, RunError
+from trainer.data.records.columns import objects
 from trainer.data.sources import feature_spec
 
 if TYPE_CHECKING:
@@ -80,9 +81,9 @@ def _values(column: "pa.Array", fields: Mapping[str, Any], where: Where) -> np.n
         column = _plain(column.field("bytes"), lambda row: f"{where(row)}: the file of the image")
         fields, kind = {"encoding": "image", **fields}, column.type
     if types.is_string(kind) or types.is_large_string(kind) or kind == pa.string_view():
-        return _objects(column.cast(pa.large_string()).cast(pa.large_binary()))
+        return objects(column.cast(pa.large_string()).cast(pa.large_binary()).to_pylist())
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return _bytes(_objects(column.cast(pa.large_binary())), fields, where)
+        return _bytes(objects(column.cast(pa.large_binary()).to_pylist()), fields, where)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
         return column.to_numpy(zero_copy_only=False)
     if _is_list(kind):
@@ -190,9 +191,3 @@ def _cast(values: np.ndarray, dtype: np.dtype, where: Where) -> np.ndarray:
             ExitCode.BAD_DATA, f"{where(int(place[0]))} is {values[place]}, which no {dtype} holds"
         )
     return cast
-
-
-def _objects(column: "pa.Array") -> np.ndarray:
-    found = np.empty(len(column), object)
-    found[:] = column.to_pylist()
-    return found

@@ -11,8 +11,10 @@ import numpy as np
 
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
+from trainer.data.records.columns import objects
 from trainer.data.records.writing import Block
 from trainer.data.sources import labels, roles
+from trainer.data.sources.arrays import native
 
 Leaves = dict[str, Any]
 
@@ -162,18 +164,14 @@ def _final_names(arrays: Block) -> dict[str, str]:
 def array(leaf: Any, where: str) -> np.ndarray:
     """Return a leaf as an array of numbers, or of bytes objects for strings."""
     try:
-        array = np.asarray(leaf)
+        array = native(leaf, where)
     except ValueError as error:  # lists of different lengths
         raise _refusal(where, f"{error}; give an array of one shape, padded") from error
-    if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf):
-        raise RunError(ExitCode.BAD_DATA, f"{where}: some values are masked; fill them")
-    if array.dtype.kind in "SU":
-        array = np.asarray(leaf, object)  # fixed widths lose zeros at the end
     if array.dtype == object:
         return _strings(array, where)
     if array.dtype.name not in _DTYPES:
         raise _refusal(where, f"{array.dtype} is not read; cast it to one of {', '.join(_DTYPES)}")
-    return array.astype(array.dtype.newbyteorder("=")) if not array.dtype.isnative else array
+    return array
 
 
 def _strings(array: np.ndarray, where: str) -> np.ndarray:
@@ -184,9 +182,7 @@ def _strings(array: np.ndarray, where: str) -> np.ndarray:
             f"holds a {type(wrong[0]).__name__}: lists of different lengths, or an object; give an "
             "array of one shape, padded",
         )
-    out = np.empty(len(values), object)
-    out[:] = values
-    return out.reshape(array.shape)
+    return objects(values).reshape(array.shape)
 
 
 def _settled(name: str, array: np.ndarray, config: DatasetConfig) -> np.ndarray:

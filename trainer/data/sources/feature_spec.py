@@ -22,7 +22,6 @@ _DTYPES = (
     *("float32", "float64", "int64", "int32", "uint8", "bool", "string", "float16"),
     *("uint16", "int16", "int8", "uint32", "uint64"),
 )
-_IMAGE_DTYPES = ("uint8", "uint16")
 _AN_IMAGE = "dtype uint8 or uint16 and shape [height, width, channels] for an image"
 _LABEL_DTYPES = ("int64", "int32", "uint8")
 _ENCODINGS = ("", "image", "raw")
@@ -97,7 +96,7 @@ def parse(name: str, fields: Any) -> Feature:
         raise bad(f"{name}.dtype", feature.dtype, "one of " + ", ".join(_DTYPES))
     if feature.encoding not in _ENCODINGS:
         raise bad(f"{name}.encoding", feature.encoding, "image, raw or empty")
-    if feature.encoding == "image" and (feature.dtype not in _IMAGE_DTYPES or len(shape) != 3):
+    if feature.encoding == "image" and not feature.is_pixels:
         raise bad(name, fields, _AN_IMAGE)
     if feature.encoding == "raw" and feature.dtype == "string":
         raise bad(f"{name}.dtype", "string", "numbers of a fixed size for raw bytes")

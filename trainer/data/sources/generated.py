@@ -25,7 +25,10 @@ class Pipeline:
     def __init__(self, value: Any, config: DatasetConfig, where: str) -> None:
         self._label, self._where = elements.label_name(config), where
         self._elements = iter(value() if callable(value) else value)
-        first = [elements.flat(element, self._label, where) for element in self._take(1)]
+        first = [
+            elements.flat(element, self._label, where)
+            for element in itertools.islice(self._elements, 1)
+        ]
         if not first:
             raise RunError(ExitCode.BAD_DATA, f"{where}: the generator yields nothing")
         self._first = first[0]
@@ -41,6 +44,3 @@ class Pipeline:
     def constants(self) -> Iterator[str]:
         """Yield nothing: what Python opens is seen otherwise."""
         yield from ()
-
-    def _take(self, count: int) -> Iterator[Any]:
-        return itertools.islice(self._elements, count)

@@ -6,7 +6,6 @@ Pairs of images and masks lie in folders of their own, under names that are the 
 extension: `args={"pairs": {"image": "photos", "mask": "masks"}}`.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -17,7 +16,6 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from common import files
 from common.exit_codes import ExitCode, RunError
 from trainer import storage
 from trainer.config import DatasetConfig
@@ -25,7 +23,7 @@ from trainer.data.info import DatasetInfo, Feature, Shard
 from trainer.data.records import columns, copies
 from trainer.data.records.column_reader import ColumnReader, OpenColumns, check_same
 from trainer.data.records.files import Stage
-from trainer.data.records.indexes import content_of
+from trainer.data.records.indexes import content_of, keep
 from trainer.data.records.read_plan import ReadPlan
 from trainer.data.sources import facts, image_kinds, splits, tables
 from trainer.data.sources.folder_files import Row, by_class, in_pairs
@@ -146,10 +144,7 @@ def _copy(
         columns.write(copy, batches, gathered.found)
     if stamps and stamps == _stamps(whole, rows):
         kept = {"stamps": stamps, "shard": dataclasses.astuple(shard)}
-        with contextlib.suppress(OSError):  # it only saves time
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with files.replaced(place, contended=True) as partial:
-                partial.write_text(json.dumps(kept))
+        keep(place, json.dumps(kept).encode())
     return shard, copy
 
 
@@ -213,6 +208,4 @@ def _place(name: str, row: int) -> str:
 
 
 def _objects(texts: Sequence[str]) -> np.ndarray:
-    found = np.empty(len(texts), object)
-    found[:] = [os.fsencode(text) for text in texts]
-    return found
+    return columns.objects([os.fsencode(text) for text in texts])

@@ -148,15 +148,7 @@ class Keeper:
         return labels.is_class(label, feature, self._config)
 
     def _describe(self, found: Mapping[str, Kept]) -> DatasetInfo:
-        features: dict[str, Feature] = {}
-        for split, one in found.items():
-            features = features or dict(one.features)
-            if one.features != features:
-                raise RunError(
-                    ExitCode.BAD_CONFIG,
-                    f"config.dataset.name: splits {next(iter(found))!r} and {split!r} have "
-                    f"different features: {features} and {dict(one.features)}",
-                )
+        features = splits.shared_features({split: one.features for split, one in found.items()})
         config, label = self._config, elements.label_name(self._config)
         extents = {split: Extent(*one.notes["extent"]) for split, one in found.items()}
         if label in features and self._is_class(label, features[label]):

@@ -16,6 +16,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
 from trainer.data.info import DatasetInfo, Feature, Shard
 from trainer.data.records.read_plan import ReadPlan, Served
+from trainer.data.records.shard_reader import empty
 from trainer.data.records.writing import Block
 from trainer.data.sources import elements, labels, splits
 
@@ -98,10 +99,10 @@ class Batches:
         first, again = self.read(0), self.read(0)
         elements.refuse_another(dict(first), dict(again), f"{self._where}, batch 0")
         size, last = _size(first), self.num_batches - 1
-        sizes = [size] * last + [_size(self.read(last))]
-        if sizes[last] > size:
-            last_batch = self.read(last)
+        last_batch = self.read(last)
+        if _size(last_batch) > size:
             raise self.refusal(ExitCode.BAD_DATA, _of_another_size(last, last_batch, size))
+        sizes = [size] * last + [_size(last_batch)]
         extent = labels.Extent(0, 0, 0, 0)
         spread = np.linspace(0, last, _SAMPLED).astype(int).tolist()
         shards = {n: Shard(_name(split, n), sizes[n]) for n in range(self.num_batches)}
@@ -141,7 +142,7 @@ class BatchExamples:
     def read(self, served: Served) -> list[np.ndarray]:
         """See `source.Examples`."""
         numbers, rows = np.divmod(self._places(served.ids), self._sizes[0])
-        found = {name: _empty(len(rows), f) for name, f in self.stored.items()}
+        found = {name: empty(len(rows), f) for name, f in self.stored.items()}
         for number in np.unique(numbers).tolist():
             with self._lock:
                 batch = self._batch(number)
@@ -157,6 +158,7 @@ class BatchExamples:
 
     def check(self, served: Served) -> None:
         """See `source.Examples`: batches are checked as they are read."""
+        self.read(served)
 
     def close(self) -> None:
         """See `source.Examples`."""
@@ -231,8 +233,3 @@ def _sum(batch: Block) -> tuple[int, int]:
     data = [repr(a.tolist()).encode() if a.dtype == object else a.tobytes() for a in arrays]
     joined = b"".join(data)
     return len(joined), int(google_crc32c.value(joined))
-
-
-def _empty(count: int, feature: Feature) -> np.ndarray:
-    dtype = object if feature.dtype == "string" else feature.dtype
-    return np.empty([count, *(d or 0 for d in feature.shape)], dtype)

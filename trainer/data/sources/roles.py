@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig, TrainConfig
-from trainer.data.info import Feature
+from trainer.data.info import PIXEL_DTYPES, Feature
 
 ROLES = ("image", "label", "mask", "target", "input", "weight", "text", "id", "length")
 _FIELD = "config.dataset.roles"
@@ -21,7 +21,6 @@ _FIELD = "config.dataset.roles"
 _OF_NUMBERS = ("mse", "mae", "huber")
 _IMAGE_WORDS = ("image", "img", "photo", "picture")
 _MASK_WORDS = ("mask", "segmentation")
-_PIXELS = ("uint8", "uint16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,5 +129,5 @@ def _check_image(name: str, feature: Feature) -> None:
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"{_FIELD}.{name}='image': {feature.dtype}{list(feature.shape)} is no image; an image "
-            f"is {' or '.join(_PIXELS)} [height, width, channels]",
+            f"is {' or '.join(PIXEL_DTYPES)} [height, width, channels]",
         )

@@ -67,7 +67,7 @@ class Examples(Protocol):
         """Return feature -> [size, ...] of elements that hold [size, ...] of each of `stored`."""
 
     def check(self, served: Served) -> None:
-        """Find the example that `decode` fails on.
+        """Read examples and find the one that cannot be, or that `decode` fails on.
 
         Raises:
             RunError: BAD_DATA naming its place and the feature.

@@ -56,6 +56,23 @@ def list_files(pattern: str) -> tuple[Shard, ...]:
     return found
 
 
+def shared_features(found: Mapping[str, Mapping[str, Feature]]) -> dict[str, Feature]:
+    """Return the features of every split, by its name, which have to be those of all.
+
+    Raises:
+        RunError: BAD_CONFIG naming two splits that differ.
+    """
+    first = dict(next(iter(found.values()), {}))
+    for split, features in found.items():
+        if features != first:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"config.dataset.name: splits {next(iter(found))!r} and {split!r} have different "
+                f"features: {first} and {dict(features)}",
+            )
+    return first
+
+
 def choose(
     config: DatasetConfig,
     source: str,

@@ -9,11 +9,10 @@ from typing import Any
 
 from common import spelling
 from common.exit_codes import ExitCode, RunError
-from trainer.data.info import Feature
+from trainer.data.info import PIXEL_DTYPES, Feature
 from trainer.data.sources import feature_spec
 
 Spec = Mapping[str, Any]
-_IMAGE_DTYPES = ("uint8", "uint16")
 
 
 def read(tree: Spec, folder: str, args: Mapping[str, Any]) -> dict[str, Feature]:
@@ -104,11 +103,11 @@ def _kind(spec: Spec) -> str:
 
 def _image(name: str, image: Spec, folder: str) -> Feature:
     dtype = image.get("dtype", "uint8")
-    if dtype not in _IMAGE_DTYPES:  # decoding would give other numbers than were stored
+    if dtype not in PIXEL_DTYPES:  # decoding would give other numbers than were stored
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"{folder}: feature {name!r} is an Image of {dtype}; allowed: "
-            f"{', '.join(_IMAGE_DTYPES)}",
+            f"{', '.join(PIXEL_DTYPES)}",
         )
     return Feature(_shape(image), dtype, encoding="image")
 

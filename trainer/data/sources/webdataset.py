@@ -223,9 +223,7 @@ def _value(member: Member, url: str) -> Any:
 
 def _stack(values: list[Any], picked: list[Member], url: str) -> np.ndarray:
     if isinstance(values[0], bytes):
-        texts = np.empty(len(values), object)
-        texts[:] = values
-        return texts
+        return columns.objects(values)
     for value, member in zip(values, picked, strict=True):
         if value.dtype != values[0].dtype or value.shape != values[0].shape:
             raise RunError(
