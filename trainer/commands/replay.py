@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,11 +51,11 @@ class Recorded:
         """The last step of which anything is recorded."""
         return max([0, *self.checkpoints, *(line["step"] for line in self.lines)])
 
-    @property
+    @functools.cached_property
     def newest_meta(self) -> checkpoint.Meta | None:
         """What the newest checkpoint says of its config, code, data and kernels."""
-        steps = sorted(self.checkpoints)
-        return checkpoint.read(self.checkpoints[steps[-1]])[1] if steps else None
+        newest = max(self.checkpoints, default=None)
+        return None if newest is None else checkpoint.read(self.checkpoints[newest])[1]
 
 
 def read(folder: Workdir, copies: Path, experiment: str) -> Recorded:
