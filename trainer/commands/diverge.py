@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.listing import listed
 from trainer.commands import Parser
+from trainer.report.run_files import by_step
 from trainer.runtime import quiet
 
 if TYPE_CHECKING:
@@ -93,10 +94,7 @@ def _files(one: Any, two: Any) -> str:
 
 def compared(one: Sequence["Line"], two: Sequence["Line"]) -> Parting:
     """Compare two logs at the steps and names that both have."""
-    logs: list[dict[int, dict[str, Any]]] = [{}, {}]
-    for log, lines in zip(logs, (one, two), strict=True):
-        for line in lines:
-            log.setdefault(line["step"], {}).update(line)
+    logs = by_step(one), by_step(two)
     equal = 0
     for step in sorted(logs[0].keys() & logs[1].keys()):
         a, b = logs[0][step], logs[1][step]

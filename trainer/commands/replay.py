@@ -19,7 +19,7 @@ from trainer.config import TrainConfig
 from trainer.config.conversion import to_plain
 from trainer.monitoring.phases import unwatched
 from trainer.monitoring.stop import StopSignal
-from trainer.report.run_files import read_lines
+from trainer.report.run_files import read_lines, read_summary
 from trainer.run import loop
 from trainer.run.request import Request, make_request
 from trainer.run.workdir import Workdir
@@ -75,8 +75,7 @@ def read(folder: Workdir, copies: Path, experiment: str) -> Recorded:
     store = checkpoint.Store(here, folder.checkpoints_url)
     try:
         lines = comparable(folder.path / "metrics.jsonl")
-        path = folder.path / "summary.json"
-        summary = dict(json.loads(path.read_text())) if path.is_file() else {}
+        summary = read_summary(folder.path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             ExitCode.BAD_DATA, f"{folder.shown} cannot be read: {error}; restore its files"
