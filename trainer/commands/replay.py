@@ -55,7 +55,7 @@ class Recorded:
     def newest_meta(self) -> checkpoint.Meta | None:
         """What the newest checkpoint says of its config, code, data and kernels."""
         newest = max(self.checkpoints, default=None)
-        return None if newest is None else checkpoint.read(self.checkpoints[newest])[1]
+        return None if newest is None else checkpoint.read_meta(self.checkpoints[newest])
 
 
 def read(folder: Workdir, copies: Path, experiment: str) -> Recorded:

@@ -28,20 +28,14 @@ def read(folder: Workdir, which: str, flag: str) -> tuple[dict[str, Any], checkp
         if path is None:
             raise RunError(code, f"{folder.shown} holds no checkpoint yet; train at least one step")
         if which != "newest":
-            step = (_best_step(path) or -1) if which == "best" else int(which)
+            best = checkpoint.read_meta(path).progress.get("best_step") or -1  # 0: none is kept
+            step = best if which == "best" else int(which)
             path = store.newest_valid(lambda found: found == step)[0]
         if path is None:
             steps = ", ".join(map(str, store.steps()))
             why = "; a best one is kept with config.keep_best_metric" * (which == "best")
             raise RunError(code, f"{flag}={which}: {folder.shown} holds steps {steps}{why}")
         return checkpoint.read(path)
-
-
-def _best_step(newest: Path) -> int:
-    """Return the step of the best checkpoint; 0: none is kept."""
-    _, meta = checkpoint.read(newest)
-    step: int = meta.progress.get("best_step", 0)
-    return step
 
 
 def check(which: str, flag: str) -> str:
