@@ -1,6 +1,6 @@
 """Checkpoints: what is visible is whole, what is damaged is named, what differs is refused."""
 
-from trainer.checkpoint.folder import damage, read, write
+from trainer.checkpoint.folder import damage, read, read_meta, write
 from trainer.checkpoint.saver import Saver
 from trainer.checkpoint.state import Meta, State, digest, evaluated, form, match
 from trainer.checkpoint.store import Store
@@ -16,5 +16,6 @@ __all__ = [
     "form",
     "match",
     "read",
+    "read_meta",
     "write",
 ]

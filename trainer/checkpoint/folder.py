@@ -63,7 +63,12 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], Meta]:
     """Return state and meta of a checkpoint; nothing in it is executed."""
     with np.load(path / "state.npz", allow_pickle=False) as arrays:
         state = {_unescape(name): arrays[name] for name in arrays.files}
-    return state, Meta.from_json((path / "meta.json").read_text())
+    return state, read_meta(path)
+
+
+def read_meta(path: Path) -> Meta:
+    """Return the meta of a checkpoint; its state, which may be large, is not read."""
+    return Meta.from_json((path / "meta.json").read_text())
 
 
 def damage(path: Path) -> str | None:
@@ -73,7 +78,7 @@ def damage(path: Path) -> str | None:
         for name in _FILES:
             if _identity(path / name) != marker[name]:
                 return f"{name} is not what was committed"
-        if name_of(Meta.from_json((path / "meta.json").read_text()).step) != path.name:
+        if name_of(read_meta(path).step) != path.name:
             return "meta.json is of another step"
         with np.load(path / "state.npz", allow_pickle=False) as arrays:
             for name in arrays.files:

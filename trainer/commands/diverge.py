@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.listing import listed
 from trainer.commands import Parser
+from trainer.report.run_files import by_step
 from trainer.runtime import quiet
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def main(args: Sequence[str]) -> None:
         for line in reasons(both):
             print(line)
         recorded = compared(both[0].lines, both[1].lines)
-        print(_told("recorded", recorded, _names(both)))
+        print(_told("recorded", recorded, both))
         if not flags.no_replay:
             for line in _replayed(both, recorded, Path(copies)):
                 print(line)
@@ -93,10 +94,7 @@ def _files(one: Any, two: Any) -> str:
 
 def compared(one: Sequence["Line"], two: Sequence["Line"]) -> Parting:
     """Compare two logs at the steps and names that both have."""
-    logs: list[dict[int, dict[str, Any]]] = [{}, {}]
-    for log, lines in zip(logs, (one, two), strict=True):
-        for line in lines:
-            log.setdefault(line["step"], {}).update(line)
+    logs = by_step(one), by_step(two)
     equal = 0
     for step in sorted(logs[0].keys() & logs[1].keys()):
         a, b = logs[0][step], logs[1][step]
@@ -110,12 +108,12 @@ def compared(one: Sequence["Line"], two: Sequence["Line"]) -> Parting:
     return Parting(equal, None)
 
 
-def _told(kind: str, parting: Parting, names: Sequence[str]) -> str:
+def _told(kind: str, parting: Parting, both: Sequence["Recorded"]) -> str:
     from trainer.commands.verify import differing
 
     if parting.step is None:
         return f"{kind}: equal wherever both say something, up to step {parting.equal}"
-    variables = differing(*parting.digests, names) if parting.digests else []
+    variables = differing(*parting.digests, _names(both)) if parting.digests else []
     named = f"; variables: {listed(variables, _SHOWN)}" if variables else ""
     return (
         f"{kind}: equal at step {parting.equal}, different at step {parting.step}: "
@@ -152,7 +150,7 @@ def _replayed(both: Sequence["Recorded"], recorded: Parting, copies: Path) -> It
         yield f"replayed here: equal at every step from {start} to {end}"
         yield from _not_reproduced(both, logs)
         return
-    yield _told("replayed here", parting, _names(both))
+    yield _told("replayed here", parting, both)
     states = [
         _state_before(one, request, start, parting.step, copies / f"before_{i}")
         for i, (one, request) in enumerate(zip(both, requests, strict=True))
@@ -168,8 +166,9 @@ def _shared(both: Sequence["Recorded"], equal: int) -> int:
     def digest(recorded: "Recorded", step: int) -> str:
         return checkpoint.digest(checkpoint.read(recorded.checkpoints[step])[0], step)
 
-    steps = [s for s in both[0].checkpoints.keys() & both[1].checkpoints.keys() if s <= equal]
-    return max((s for s in steps if digest(both[0], s) == digest(both[1], s)), default=0)
+    steps = both[0].checkpoints.keys() & both[1].checkpoints.keys()
+    newest_first = sorted((step for step in steps if step <= equal), reverse=True)
+    return next((s for s in newest_first if digest(both[0], s) == digest(both[1], s)), 0)
 
 
 def _not_reproduced(both: Sequence["Recorded"], logs: Sequence[Sequence["Line"]]) -> Iterator[str]:
@@ -177,7 +176,7 @@ def _not_reproduced(both: Sequence["Recorded"], logs: Sequence[Sequence["Line"]]
     for one, log in zip(both, logs, strict=True):
         own = compared(one.lines, log)
         if own.step is not None:
-            yield _told(f"{one.where} and its replay", own, _names(both))
+            yield _told(f"{one.where} and its replay", own, both)
             yield f"so code, kernels or hardware of {one.where} explain it, as the lines above say"
 
 

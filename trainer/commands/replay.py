@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from trainer.config import TrainConfig
 from trainer.config.conversion import to_plain
 from trainer.monitoring.phases import unwatched
 from trainer.monitoring.stop import StopSignal
-from trainer.report.run_files import read_lines
+from trainer.report.run_files import read_lines, read_summary
 from trainer.run import loop
 from trainer.run.request import Request, make_request
 from trainer.run.workdir import Workdir
@@ -50,11 +51,11 @@ class Recorded:
         """The last step of which anything is recorded."""
         return max([0, *self.checkpoints, *(line["step"] for line in self.lines)])
 
-    @property
+    @functools.cached_property
     def newest_meta(self) -> checkpoint.Meta | None:
         """What the newest checkpoint says of its config, code, data and kernels."""
-        steps = sorted(self.checkpoints)
-        return checkpoint.read(self.checkpoints[steps[-1]])[1] if steps else None
+        newest = max(self.checkpoints, default=None)
+        return None if newest is None else checkpoint.read_meta(self.checkpoints[newest])
 
 
 def read(folder: Workdir, copies: Path, experiment: str) -> Recorded:
@@ -74,8 +75,7 @@ def read(folder: Workdir, copies: Path, experiment: str) -> Recorded:
     store = checkpoint.Store(here, folder.checkpoints_url)
     try:
         lines = comparable(folder.path / "metrics.jsonl")
-        path = folder.path / "summary.json"
-        summary = dict(json.loads(path.read_text())) if path.is_file() else {}
+        summary = read_summary(folder.path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             ExitCode.BAD_DATA, f"{folder.shown} cannot be read: {error}; restore its files"

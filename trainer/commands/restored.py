@@ -77,7 +77,7 @@ def read(
         config = read_config(folder)
         if experiment is not None:
             custom_code.check(config, where, experiment)
-        return config, *chosen.read(folder, chosen.check(which, "--checkpoint"), "--checkpoint")
+        return config, *chosen.read(folder, which, "--checkpoint")
 
 
 def write(task: Task, state: checkpoint.State, where: str) -> None:

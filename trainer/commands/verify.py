@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from common.exit_codes import ExitCode, RunError
 from common.listing import listed
 from trainer.commands import Parser
+from trainer.report.run_files import by_step
 from trainer.runtime import quiet
 
 if TYPE_CHECKING:
@@ -198,19 +199,11 @@ def _lines(recorded: "Recorded", made: Path, start: int, end: int) -> Iterator[D
     from trainer.commands.replay import comparable
 
     logs = (recorded.lines, comparable(made / "metrics.jsonl"))
-    old, new = (_by_step(lines, start, end) for lines in logs)
+    old, new = (by_step(x for x in lines if start < x["step"] <= end) for lines in logs)
     for step in sorted(old.keys() & new.keys()):
         for name in old[step].keys() & new[step].keys():
             if (before := old[step][name]) != (now := new[step][name]):
                 yield Difference(step, f"{name} {_short(before)} -> {_short(now)}")
-
-
-def _by_step(lines: Iterable[dict[str, Any]], start: int, end: int) -> dict[int, dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        if start < line["step"] <= end:
-            found.setdefault(line["step"], {}).update(line)
-    return found
 
 
 def _state(recorded: "Recorded", made: Path, end: int) -> Iterator[Difference]:

@@ -99,16 +99,16 @@ def _rules(config: "TrainConfig") -> Iterator[Rule]:
     factor = config.plateau.factor
     yield "plateau.factor", factor, 0 < factor < 1, "be between 0 and 1"
     yield from _stop_rules(config.stop)
-    checkpoint = config.init.checkpoint
-    yield (
-        "init.checkpoint",
-        checkpoint,
-        checkpoint in ("newest", "best") or checkpoint.isdecimal(),
-        "be newest, best or a step",
-    )
+    which = config.init.checkpoint
+    yield "init.checkpoint", which, names_checkpoint(which), "be newest, best or a step"
     for name in ("holdout", "shuffle_window"):
         value = getattr(config.dataset, name)
         yield f"dataset.{name}", value, value >= 0, "not be negative"
+
+
+def names_checkpoint(which: str) -> bool:
+    """Whether it is `newest`, `best` or a step."""
+    return which in ("newest", "best") or which.isdecimal()
 
 
 def _stop_rules(stop: "StopConfig") -> Iterator[Rule]:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,18 @@ def read_run(folder: Path) -> RunFiles:
     try:
         config = dict(json.loads((folder / "config.json").read_text()))
         parent = Parent.from_plain(config.pop("parent")) if "parent" in config else None
-        summary_file = folder / "summary.json"
-        summary = dict(json.loads(summary_file.read_text())) if summary_file.is_file() else {}
-        lines = read_lines(folder / "metrics.jsonl")
-        return RunFiles(folder.resolve().name, config, summary, _curves(lines), parent)
+        curves = _curves(read_lines(folder / "metrics.jsonl"))
+        return RunFiles(folder.resolve().name, config, read_summary(folder), curves, parent)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             ExitCode.BAD_DATA, f"{folder} cannot be read: {error}; restore its files"
         ) from error
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return the summary of a run; empty where it has not ended."""
+    path = folder / "summary.json"
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -70,6 +75,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in lines]
     with contextlib.suppress(ValueError):
         found.append(json.loads(last))
+    return found
+
+
+def by_step(lines: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Return step -> all that the lines say of it."""
+    found: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        found.setdefault(line["step"], {}).update(line)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from common.exit_codes import ExitCode, RunError
 from trainer import checkpoint
+from trainer.config import checks
 from trainer.run.workdir import Workdir
 
 
@@ -18,9 +19,12 @@ def read(folder: Workdir, which: str, flag: str) -> tuple[dict[str, Any], checkp
         flag: or field, by which it was asked for, for the message.
 
     Raises:
-        RunError: BAD_FLAG or BAD_CONFIG where there is none, BAD_DATA where none is whole.
+        RunError: BAD_FLAG or BAD_CONFIG where it names none, or there is none; BAD_DATA where none
+            is whole.
     """
     code = ExitCode.BAD_CONFIG if flag.startswith("config.") else ExitCode.BAD_FLAG
+    if not checks.names_checkpoint(which):
+        raise RunError(code, f"{flag}={which!r} is neither newest, best nor a step")
     with tempfile.TemporaryDirectory(prefix="lockstep-") as copies:
         here = Path(copies) if folder.url else folder.path / "checkpoints"
         store = checkpoint.Store(here, folder.checkpoints_url)
@@ -28,28 +32,11 @@ def read(folder: Workdir, which: str, flag: str) -> tuple[dict[str, Any], checkp
         if path is None:
             raise RunError(code, f"{folder.shown} holds no checkpoint yet; train at least one step")
         if which != "newest":
-            step = (_best_step(path) or -1) if which == "best" else int(which)
+            best = checkpoint.read_meta(path).progress.get("best_step") or -1  # 0: none is kept
+            step = best if which == "best" else int(which)
             path = store.newest_valid(lambda found: found == step)[0]
         if path is None:
             steps = ", ".join(map(str, store.steps()))
             why = "; a best one is kept with config.keep_best_metric" * (which == "best")
             raise RunError(code, f"{flag}={which}: {folder.shown} holds steps {steps}{why}")
         return checkpoint.read(path)
-
-
-def _best_step(newest: Path) -> int:
-    """Return the step of the best checkpoint; 0: none is kept."""
-    _, meta = checkpoint.read(newest)
-    step: int = meta.progress.get("best_step", 0)
-    return step
-
-
-def check(which: str, flag: str) -> str:
-    """Return what was asked for, if it can be.
-
-    Raises:
-        RunError: BAD_FLAG where it is neither `newest`, `best` nor a step.
-    """
-    if which not in ("newest", "best") and not which.isdecimal():
-        raise RunError(ExitCode.BAD_FLAG, f"{flag}={which!r} is neither newest, best nor a step")
-    return which

@@ -1,10 +1,9 @@
 """A run as a Python object: what it reached, its numbers, its checkpoints and its model."""
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.report.run_files import by_step, read_lines, read_summary
 from trainer.run import workdir
 
 if TYPE_CHECKING:
@@ -34,17 +33,13 @@ class Run:
         Returns:
             A pandas `DataFrame` with the steps as its index; without pandas a list of dictionaries.
         """
-        rows: dict[int, dict[str, Any]] = {}
         with workdir.opened(self.workdir) as folder:
-            path = folder.path / "metrics.jsonl"
-            for line in path.read_text().splitlines() if path.is_file() else ():
-                values = json.loads(line)
-                rows.setdefault(values["step"], {}).update(values)
+            rows = list(by_step(read_lines(folder.path / "metrics.jsonl")).values())
         try:
             import pandas
         except ImportError:
-            return list(rows.values())
-        return pandas.DataFrame(list(rows.values())).set_index("step")
+            return rows
+        return pandas.DataFrame(rows).set_index("step")
 
     def checkpoints(self) -> list[int]:
         """Return the steps of the checkpoints, the oldest first."""
@@ -83,6 +78,4 @@ def open_run(where: str, experiment: str = "") -> Run:
 
     with workdir.opened(where) as folder:
         read_config(folder)
-        path = Path(folder.path) / "summary.json"
-        summary = json.loads(path.read_text()) if path.is_file() else {}
-    return Run(where, summary, experiment)
+        return Run(where, read_summary(folder.path), experiment)
