@@ -16,6 +16,7 @@ from trainer.data.augment import geometric, preprocess
 from trainer.data.augment.hashing import uniform
 from trainer.data.info import Feature
 from trainer.data.records import decode
+from trainer.losses.from_keras import PerExample
 from trainer.tasks.supervised import Supervised
 
 CROSS_ENTROPY = "sparse_categorical_crossentropy"
@@ -71,8 +72,14 @@ def test_a_custom_change_moves_the_masks_and_brings_in_what_is_ignored(said, ign
     assert (mask[outside] == (ignore or 0)).all()
 
 
-def test_it_counts_in_no_metric():
-    loss = functools.partial(keras.losses.sparse_categorical_crossentropy, ignore_class=255)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        functools.partial(keras.losses.sparse_categorical_crossentropy, ignore_class=255),
+        PerExample(keras.losses.SparseCategoricalCrossentropy(ignore_class=255)),
+    ],
+)
+def test_it_counts_in_no_metric(loss):
     counted = functools.partial(Supervised._counted, types.SimpleNamespace(loss=loss))
     weights = tf.constant([1.0, 0.0])
     masks = tf.constant([[[[1], [255]]], [[[2], [2]]]], tf.uint8)

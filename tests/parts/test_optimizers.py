@@ -75,17 +75,18 @@ def test_update_compiles_under_xla(name):
 @pytest.mark.parametrize(
     ("argument", "use"),
     [
-        ("clipnorm", "optimizer.clip_norm"),
-        ("global_clipnorm", "optimizer.clip_norm"),
-        ("clipvalue", "optimizer.clip_norm"),
+        ("clipnorm", "config.optimizers.critic.clip_norm"),
+        ("global_clipnorm", "critic.clip_norm"),
+        ("clipvalue", "critic.clip_norm"),
         ("gradient_accumulation_steps", "virtual_replicas"),
         ("loss_scale_factor", "precision"),
         ("use_ema", "config.ema_decay"),
     ],
 )
 def test_arguments_that_act_per_replica_are_refused(argument, use):
+    made = keras.optimizers.Adam(RATES, **{argument: 2})
     with pytest.raises(RunError) as caught:
-        refuse_unusable(keras.optimizers.Adam(RATES, **{argument: 2}), RATES, "config.optimizer")
+        refuse_unusable(made, RATES, "config.optimizers.critic")
     assert caught.value.code is ExitCode.BAD_CONFIG
     assert argument in caught.value.reason
     assert use in caught.value.reason

@@ -1,12 +1,11 @@
 """What all workers decide alike at a boundary, though each has seen something else."""
 
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
 from common.cluster_description import Cluster
 from common.exit_codes import ExitCode, RunError
+from trainer.engine.gathering import from_replicas
 
 
 class Consensus:
@@ -19,7 +18,7 @@ class Consensus:
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._gather = _make_gather(strategy)
+        self._gather = from_replicas(strategy, lambda mine: mine)
 
     def at_boundary(self, *, stop: int, secs_per_step: float) -> tuple[int, float]:
         """Return the most that any worker was asked for, and the mean time of a step."""
@@ -52,17 +51,4 @@ class Consensus:
 
     def _of_all(self, values: list[float]) -> np.ndarray:
         """Return what each replica was given, float64[R, n]: the same on every worker."""
-        gathered: np.ndarray = self._gather(tf.constant(values, tf.float64)).numpy()
-        return gathered
-
-
-def _make_gather(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
-    def on_replica(mine: tf.Tensor) -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
-        return context.all_gather(mine[tf.newaxis], axis=0)
-
-    @tf.function(autograph=False)
-    def gather(mine: tf.Tensor) -> tf.Tensor:
-        return strategy.experimental_local_results(strategy.run(on_replica, args=(mine,)))[0]
-
-    return gather
+        return self._gather(tf.constant(values, tf.float64))

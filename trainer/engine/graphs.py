@@ -1,7 +1,7 @@
 """A traced graph: its operations, those of the functions it calls, and the lines they are from."""
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -49,15 +49,16 @@ def _functions(op: tf.Operation) -> list[str]:
 
 def users_line(op: tf.Operation) -> str:
     """Return the innermost line of the user's, "file.py:12"; where there is none, as `made_by`."""
-    for frame in reversed(op.traceback or ()):
-        if user_code.is_users(frame.filename):
-            return f"{frame.filename}:{frame.lineno}"
-    return made_by(op)
+    return _line(op, user_code.is_users) or made_by(op)
 
 
 def made_by(op: tf.Operation) -> str:
     """Return the innermost line outside the libraries and the engine: "file.py:12"."""
+    return _line(op, lambda file: not file.startswith(_LIBRARIES)) or "TensorFlow"
+
+
+def _line(op: tf.Operation, is_meant: Callable[[str], bool]) -> str:
     for frame in reversed(op.traceback or ()):  # of some captures there is none
-        if not frame.filename.startswith(_LIBRARIES):
+        if is_meant(frame.filename):
             return f"{frame.filename}:{frame.lineno}"
-    return "TensorFlow"
+    return ""

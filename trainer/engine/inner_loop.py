@@ -95,15 +95,12 @@ class InnerLoop:
         prepared = self._pipeline.prepare(step, 1)
 
         @tf.function(autograph=False)
-        def select() -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        def made() -> dict[str, Any]:
             selected = self._pipeline.select(prepared, tf.constant(0))
-            first = tf.constant(0, tf.int64)
-            batch, weights = self._pipeline.batch(selected, first, self._num_microbatches)
-            positions = self._positions(tf.constant(step, tf.int64), first, weights.shape)
-            return self._preprocess(batch, positions), weights
+            numbers = (tf.constant(0, tf.int64), tf.constant(step, tf.int64))
+            return vars(self._of_replica(selected, *numbers))
 
-        batch, weights = select()
-        return Microbatches(batch, weights, tf.constant(0, tf.int64), tf.constant(step, tf.int64))
+        return Microbatches(**made())
 
     def trace_anew(self) -> tf.Graph:
         """Return the graph of a call, traced again; nothing is run."""
@@ -148,9 +145,12 @@ class InnerLoop:
     def _on_replica(self, selected: Any, step: tf.Tensor) -> Sums:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         first = tf.cast(replica, tf.int64) * self._num_microbatches
+        return self._step_fn(self._of_replica(selected, first, step))
+
+    def _of_replica(self, selected: Any, first: tf.Tensor, step: tf.Tensor) -> Microbatches:
         batch, weights = self._pipeline.batch(selected, first, self._num_microbatches)
         batch = self._preprocess(batch, self._positions(step, first, weights.shape))
-        return self._step_fn(Microbatches(batch, weights, first, step))
+        return Microbatches(batch, weights, first, step)
 
     def _positions(
         self, step: tf.Tensor, first_microbatch: tf.Tensor, shape: tf.TensorShape

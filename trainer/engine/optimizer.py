@@ -64,14 +64,14 @@ def set_groups(
         factors: id of a variable -> its rate, as a multiple of the optimizer's.
         decays: id of a variable -> its weight decay.
     """
-    rule = optimizer.update_step
+    rule, special = optimizer.update_step, factors.keys() | decays.keys()
 
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
         rule(gradient, variable, learning_rate * factors.get(id(variable), 1.0))
 
     def apply_weight_decay(variables: Sequence[keras.Variable]) -> None:
         for variable in variables:
-            if not {id(variable)} & {*factors, *decays}:
+            if id(variable) not in special:
                 type(optimizer)._apply_weight_decay(optimizer, [variable])
             elif share := decays.get(id(variable), _decay_of(optimizer, variable)):
                 rate = optimizer.learning_rate * factors.get(id(variable), 1.0)

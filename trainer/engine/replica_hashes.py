@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.engine.gathering import from_replicas
+
 _ROW = 1 << 14
 # Odd, so that a change of one element always changes the hash: an odd number divides no power of
 # two. A bit generator of NumPy gives the same numbers in every version.
@@ -46,32 +48,14 @@ def make_hashes(
     """
 
     def on_replica() -> tf.Tensor:
-        mine = tf.stack([hash_of(tf.convert_to_tensor(v.value)) for v in state.values()])
-        if strategy.num_replicas_in_sync == 1:
-            return mine[tf.newaxis]
-        return tf.distribute.get_replica_context().all_gather(mine[tf.newaxis], axis=0)
+        return tf.stack([hash_of(tf.convert_to_tensor(v.value)) for v in state.values()])
 
-    @tf.function(autograph=False)
-    def gather() -> tf.Tensor:
-        return strategy.experimental_local_results(strategy.run(on_replica))[0]
-
-    return lambda: gather().numpy()
+    return from_replicas(strategy, on_replica)
 
 
 def gathered(strategy: tf.distribute.Strategy, variable: keras.Variable) -> np.ndarray:
     """Return the copies of a variable on all replicas: [R, ...]; every worker has to call it."""
-
-    @tf.function(autograph=False)
-    def gather() -> tf.Tensor:
-        made = strategy.run(
-            lambda: tf.distribute.get_replica_context().all_gather(
-                tf.convert_to_tensor(variable.value)[tf.newaxis], axis=0
-            )
-        )
-        return strategy.experimental_local_results(made)[0]
-
-    copies: np.ndarray = gather().numpy()
-    return copies
+    return from_replicas(strategy, lambda: tf.convert_to_tensor(variable.value))()
 
 
 def _bits(value: tf.Tensor) -> tf.Tensor:

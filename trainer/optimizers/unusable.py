@@ -4,9 +4,7 @@ import keras
 
 from common.exit_codes import ExitCode, RunError
 
-_CLIP = (
-    "it would act on each replica before the gradients are added; set config.optimizer.clip_norm"
-)
+_CLIP = "it would act on each replica before the gradients are added; set {field}.clip_norm"
 _UNSAFE = {
     "clipnorm": _CLIP,
     "global_clipnorm": _CLIP,
@@ -16,7 +14,7 @@ _UNSAFE = {
     "use_ema": "the averages would not be left out with a step that is not finite; set "
     "config.ema_decay",
 }
-"""Attribute of an optimizer -> why it is refused, and what to set instead."""
+"""Attribute of an optimizer -> why it is refused, and what to set instead; `field` is its own."""
 
 
 def refuse_unusable(optimizer: object, rate: object, field: str) -> None:
@@ -30,11 +28,11 @@ def refuse_unusable(optimizer: object, rate: object, field: str) -> None:
     Raises:
         RunError: BAD_CONFIG naming what to write instead.
     """
-    if why := _reason(optimizer, rate):
+    if why := _reason(optimizer, rate, field):
         raise RunError(ExitCode.BAD_CONFIG, f"{field} is a {type(optimizer).__name__}, {why}")
 
 
-def _reason(optimizer: object, rate: object) -> str:
+def _reason(optimizer: object, rate: object, field: str) -> str:
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return "which is no keras.optimizers.Optimizer; return one"
     inner = [v for v in vars(optimizer).values() if isinstance(v, keras.optimizers.Optimizer)]
@@ -45,7 +43,7 @@ def _reason(optimizer: object, rate: object) -> str:
         )
     for name, advice in _UNSAFE.items():
         if value := getattr(optimizer, name, None):
-            return f"which has {name}={value!r}: {advice}"
+            return f"which has {name}={value!r}: {advice.format(field=field)}"
     if type(optimizer).apply_gradients is not keras.optimizers.Optimizer.apply_gradients:
         return (
             "whose apply_gradients no step calls; write it as apply(self, grads, "
@@ -53,8 +51,8 @@ def _reason(optimizer: object, rate: object) -> str:
         )
     if optimizer._learning_rate is not rate:
         return (
-            "which does not use the learning rate that it is given: neither "
-            "config.optimizer.learning_rate nor its schedule, and no plateau, would change "
-            "anything; pass it on to the base class as it is"
+            f"which does not use the learning rate that it is given: neither {field}.learning_rate "
+            "nor its schedule, and no plateau, would change anything; pass it on to the base class "
+            "as it is"
         )
     return ""

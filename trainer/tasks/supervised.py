@@ -97,7 +97,7 @@ class Supervised(Task):
 
     def _counted(self, labels: Any, weights: tf.Tensor) -> tf.Tensor:
         """Return what each label counts in the metrics: 0 where the loss ignores its class."""
-        ignore = getattr(self.loss, "keywords", {}).get("ignore_class")
+        ignore = _ignored_class(self.loss)
         if ignore is None or tf.nest.is_nested(labels):
             return weights
         if labels.shape.rank > 1 and labels.shape[-1] == 1:
@@ -112,6 +112,13 @@ class Supervised(Task):
             lambda x: masked(tf.cast(x, tf.float32), keras_mask(x)),
             self.model(inputs, training=training),
         )
+
+
+def _ignored_class(loss: Any) -> int | None:
+    """Return the class that a loss was told to ignore: by an argument, or as a class of Keras."""
+    made = getattr(loss, "loss", loss)
+    found: int | None = getattr(made, "ignore_class", None)
+    return getattr(made, "keywords", {}).get("ignore_class", found)
 
 
 def _num_outputs(label: Feature) -> int:
