@@ -72,7 +72,7 @@ def _list(pattern: str, retry: Retry) -> list[RemoteFile]:
     if not filesystems.is_remote(pattern):
         return _list_local(Path(root), _matcher(name) if magic else None)
     options: dict[str, Any] = {"detail": True}
-    if magic and filesystems.scheme_of(pattern) in ("gs", "gcs", "s3"):
+    if magic and filesystems.scheme_of(pattern) in ("gs", "gcs", "s3", "s3a"):
         # The store then filters: a bucket may hold millions of other objects.
         options["prefix"] = name[len(root) + 1 : magic.start()]
     found = retry.run(lambda: filesystem.find(root, **options), pattern, "listing")
