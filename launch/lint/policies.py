@@ -7,7 +7,7 @@ from launch.lint.clusters import works_together
 from launch.lint.finding import Finding, error, style, warning
 from launch.lint.objects import Objects, same_namespace
 from launch.lint.pods import Pods
-from launch.lint.selectors import matches, selected
+from launch.lint.selectors import matches, selects
 from launch.spec.documents import Document, mapping, mappings, sequence, title
 
 _SIDES = {"Ingress": "from", "Egress": "to"}
@@ -34,7 +34,7 @@ def check_policies(objects: Objects) -> Iterator[Finding]:
 def _selecting(objects: Objects, pods: Pods, side: str) -> list[Document]:
     """The policies that close one side of the pods."""
     found = objects.of_kind("NetworkPolicy", pods.namespace)
-    return [one for one in found if side in sides(one) and pods in selected(objects, one)]
+    return [one for one in found if side in sides(one) and selects(one, pods)]
 
 
 def sides(policy: Document) -> set[str]:
@@ -174,7 +174,7 @@ def _reaches_out(rule: Document) -> bool:
 
 def _check_isolation(objects: Objects, pods: Pods) -> Iterator[Finding]:
     found = objects.of_kind("NetworkPolicy", pods.namespace)
-    policies = [one for one in found if pods in selected(objects, one)]
+    policies = [one for one in found if selects(one, pods)]
     if not policies:
         yield style(
             pods.of_template("metadata.labels"),

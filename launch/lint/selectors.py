@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from launch.lint.finding import Finding, error, warning
-from launch.lint.objects import Objects, namespace_of
+from launch.lint.objects import Objects, namespace_of, same_namespace
 from launch.lint.pods import Pods
 from launch.lint.slips import did_you_mean
 from launch.spec.documents import Document, mapping, mappings, sequence, title
@@ -44,16 +44,18 @@ def selector_of(document: Document) -> Document:
     return {"matchLabels": found} if document.get("kind") == "Service" else found
 
 
-def selected(objects: Objects, document: Document) -> list[Pods]:
-    """The pods of the files that an object selects."""
+def selects(document: Document, pods: Pods) -> bool:
+    """Whether an object selects pods."""
     selector = selector_of(document)
     if document.get("kind") == "Service" and not selector["matchLabels"]:
-        return []
-    return [
-        pods
-        for pods in objects.in_namespace(namespace_of(document))
-        if matches(selector, pods.labels)
-    ]
+        return False
+    near = same_namespace(namespace_of(document), pods.namespace)
+    return near and matches(selector, pods.labels)
+
+
+def selected(objects: Objects, document: Document) -> list[Pods]:
+    """The pods of the files that an object selects."""
+    return [pods for pods in objects.all_pods if selects(document, pods)]
 
 
 def check_selectors(objects: Objects) -> Iterator[Finding]:
