@@ -24,6 +24,9 @@ from trainer.storage.failures import local_io
 BEAT_SECS = 10.0
 STALE_SECS = 60.0
 _POLLS_A_BEAT = 10
+# A process that was killed is seen at work until the kernel has taken it apart.
+_DYING_SECS = 3.0
+_DYING_POLL_SECS = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +138,12 @@ class WorkdirLock:
     def _await_silence(self, claim: _Claim) -> None:
         """Return when nothing was heard of the owner for long enough, or it has left."""
         if claim.owner is not None and is_at_work(claim.owner):
-            raise self._in_use(claim.owner)
+            until = time.monotonic() + _DYING_SECS
+            while not is_gone(claim.owner):
+                if time.monotonic() > until:
+                    raise self._in_use(claim.owner)
+                time.sleep(_DYING_POLL_SECS)
+            return
         print(
             f"--workdir={self._where}: waiting up to {self._stale_secs:.0f} s for a sign of life "
             f"of {claim.owner or 'its owner'}",
