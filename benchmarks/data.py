@@ -12,6 +12,9 @@ before and after: above 1, others have slowed what is measured here.
     images     images/s of JPEG images of 224 x 224 in batches of 32; `decode_only` is the decoder
                alone, in parallel: it keeps one pixel of each image
     kept       examples/s of a `tf.data.Dataset` that is kept as records, and of the pipeline itself
+    csv, parquet, arrow, npy, array_record, image_folder, webdataset
+               examples/s in exact order, and of the plain reader of the format's library; tables
+               are copied once before
     digits     examples/s of the embedded digits: streamed, resident, and `tfds.as_dataset`, which
                caches small data decoded, and with its cache off
     resume     seconds from nothing to the first batch, at step 0 and at step 10^9
@@ -23,6 +26,7 @@ before and after: above 1, others have slowed what is measured here.
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -35,7 +39,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from benchmarks import readers, sessions
+from benchmarks import foreign_readers, readers, sessions
 from benchmarks.made_data import (
     JPEGS,
     ROWS,
@@ -128,6 +132,21 @@ def kept_kinds(flags: argparse.Namespace, folder: pathlib.Path, *_: object) -> t
     return kinds, "pipeline"
 
 
+def foreign_kinds(
+    name: str, flags: argparse.Namespace, folder: pathlib.Path, *_: object
+) -> tuple[Kinds, str]:
+    is_images = name in foreign_readers.OF_IMAGES
+    count, batch = (flags.images, readers.IMAGES) if is_images else (flags.records, readers.BATCH)
+    config, plain = foreign_readers.SOURCES[name](folder / name, count)
+    stage = str(folder / "stage")
+    info = sources.describe(config, Stage(stage))
+    kinds: Kinds = {
+        "exact_global": lambda: readers.rate(readers.exact(info, 0, batch, folder=stage)),
+        "plain": lambda: readers.rate(plain()),
+    }
+    return kinds, "plain"
+
+
 def digit_kinds(*_: object) -> tuple[Kinds, str]:
     info = sources.describe(DatasetConfig())
     resident = input_pipeline.make_pipeline(
@@ -203,6 +222,7 @@ PARTS: dict[str, Callable[..., tuple[Kinds, str]]] = {
     "records": record_kinds,
     "images": image_kinds,
     "kept": kept_kinds,
+    **{name: functools.partial(foreign_kinds, name) for name in foreign_readers.SOURCES},
     "digits": digit_kinds,
     "resume": resume_kinds,
     "steps": step_kinds,

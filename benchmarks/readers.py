@@ -33,17 +33,22 @@ def rate(batches: Iterator[int]) -> float:
     return count / (ended - started)
 
 
-def exact(info: DatasetInfo, window: int, batch: int = BATCH, steps: int = 0) -> Iterator[int]:
+def exact(
+    info: DatasetInfo, window: int, batch: int = BATCH, steps: int = 0, folder: str = ""
+) -> Iterator[int]:
+    """Serve one pass, or so many steps; `folder` holds the copies of tables."""
     steps = steps or info.train.num_examples // batch
-    with contextlib.closing(make_stream(info, window, batch, steps)) as pipeline:
+    with contextlib.closing(make_stream(info, window, batch, steps, folder)) as pipeline:
         for examples, _ in pipeline.prepare(0, steps):
             yield int(examples["label"].shape[0])
 
 
-def make_stream(info: DatasetInfo, window: int, batch: int, steps: int) -> StreamPipeline:
+def make_stream(
+    info: DatasetInfo, window: int, batch: int, steps: int, folder: str = ""
+) -> StreamPipeline:
     order = training_order(info.train, seed=0, window=window)
     visits = order.reading_order(steps * batch)
-    reader = ExampleReader(ReadPlan(info, info.train, info.features, visits, Stage()))
+    reader = ExampleReader(ReadPlan(info, info.train, info.features, visits, Stage(folder)))
     return StreamPipeline(reader, Batches(order, batch, batch, range(batch)), steps)
 
 
