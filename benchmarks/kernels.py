@@ -1,0 +1,160 @@
+"""Which operations give other bits on another processor, and under which choice of kernels.
+
+    python -m benchmarks.kernels                # add this kind of processor to results/kernels.json
+    python -m benchmarks.kernels --differences  # what differs between the kinds in that file
+
+Each choice of kernels runs in a process of its own, as TensorFlow reads it at its start. `train`
+are 100 steps of the digits, by their digest: what matters in the end.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "kernels.json"
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+EIGEN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+XLA_AVX2 = {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
+CHOICES: dict[str, tuple[dict[str, str], str]] = {
+    "native": ({}, "graph"),
+    "oneDNN AVX2": (AVX2, "graph"),
+    "Eigen": (EIGEN, "graph"),
+    "Eigen AVX2": (EIGEN | AVX2, "graph"),
+    "XLA": (EIGEN, "xla_loop"),
+    "XLA AVX2": (EIGEN | AVX2 | XLA_AVX2, "xla_loop"),
+}
+TRAINED = {
+    "train cnn": (),
+    "train mlp": ("--config.model.name=mlp", "--config.model.args={}"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--differences", action="store_true")
+    parser.add_argument("--operations", choices=["graph", "xla_loop"])
+    flags = parser.parse_args()
+    if flags.operations:
+        print(json.dumps(hashes(compiled=flags.operations == "xla_loop")))
+        return
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if flags.differences:
+        print_differences(known)
+        return
+    from trainer.version import kind_of_cpu
+
+    known[kind_of_cpu()] = {name: measure(*choice) for name, choice in CHOICES.items()}
+    RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
+def measure(environment: dict[str, str], execution: str) -> dict[str, str]:
+    """Return operation -> hash, and the digests of short runs, under one choice of kernels."""
+    env = os.environ | environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-m", "benchmarks.kernels", f"--operations={execution}"]
+    asked = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    found: dict[str, str] = json.loads(asked.stdout)
+    for name, args in TRAINED.items():
+        with tempfile.TemporaryDirectory() as folder:
+            train = ["-m", "trainer", "--config=digits", "--config.train_steps=100", *args]
+            how = [f"--workdir={folder}", f"--config.execution={execution}"]
+            subprocess.run([sys.executable, *train, *how], env=env, capture_output=True, check=True)
+            summary = json.loads((pathlib.Path(folder) / "summary.json").read_text())
+            found[name] = summary["state_digest"]
+    return found
+
+
+def print_differences(known: dict[str, dict[str, dict[str, str]]]) -> None:
+    for choice in CHOICES:
+        tables = [table[choice] for table in known.values()]
+        names = [name for name in tables[0] if len({table.get(name) for table in tables}) > 1]
+        print(f"{choice}: {len(names)} of {len(tables[0])} differ: {', '.join(names) or 'none'}")
+
+
+def hashes(*, compiled: bool) -> dict[str, str]:
+    """Run each operation on fixed inputs, on one thread."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    found = {}
+    for name, (operation, *shapes) in operations().items():
+        rng = np.random.default_rng(0)
+        inputs = [tf.constant(rng.standard_normal(shape, dtype=np.float32)) for shape in shapes]
+        run = tf.function(operation, jit_compile=compiled or None, autograph=False)
+        try:
+            data = run(*inputs).numpy().tobytes()
+        except tf.errors.InvalidArgumentError:
+            found[name] = "none"  # XLA has no code for it
+            continue
+        found[name] = hashlib.sha256(data).hexdigest()[:12]
+    return found
+
+
+def operations() -> dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...], ...]]]:
+    """Return name -> function of float32 tensors and the shapes of these."""
+    import tensorflow as tf
+
+    nn, row, image = tf.nn, (1000,), (16, 8, 8, 32)
+    found: dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...], ...]]] = {
+        **{
+            name: (lambda x, name=name: getattr(tf.math, name)(tf.abs(x) + 0.1), row)
+            for name in ("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "rsqrt", "sin")
+        },
+        "divide": (tf.divide, row, row),
+        "power": (lambda x: tf.abs(x) ** 0.37, row),
+        "softmax of 10": (nn.softmax, (64, 10)),
+        "softmax of 1000": (nn.softmax, (64, 1000)),
+        "sum of rows": (lambda x: tf.reduce_sum(x, 1), (64, 1000)),
+        "sum of columns": (lambda x: tf.reduce_sum(x, 0), (1000, 64)),
+        "moments": (lambda x: tf.concat(nn.moments(x, [0, 1, 2]), 0), image),
+        "bias gradient": (lambda x: tf.raw_ops.BiasAddGrad(out_backprop=x), image),
+        "batch norm": (_batch_norm, image),
+        "l2 loss": (nn.l2_loss, (100, 1000)),
+        "cumulative sum": (tf.cumsum, row),
+        "philox": (lambda: tf.random.stateless_normal([1000], [1, 2], alg="philox"),),
+        "transposed product": (
+            lambda x, y: tf.matmul(x, y, transpose_a=True),
+            (128, 784),
+            (128, 100),
+        ),
+        "batched product": (tf.matmul, (8, 64, 32), (8, 32, 64)),
+    }
+    for k in (8, 64, 256, 784, 1024, 4096):
+        found[f"product over {k}"] = (tf.matmul, (32, k), (k, 128))
+    for side, inputs, outputs in ((8, 1, 16), (8, 16, 32), (28, 32, 64)):
+        name = f"convolution {inputs} to {outputs} of {side}"
+        x, kernel, y = (16, side, side, inputs), (3, 3, inputs, outputs), (16, side, side, outputs)
+        found[name] = (lambda x, k: nn.conv2d(x, k, 1, "SAME"), x, kernel)
+        found[f"{name}, by input"] = (
+            lambda k, y, shape=x: nn.conv2d_transpose(y, k, shape, 1, "SAME"),
+            kernel,
+            y,
+        )
+        found[f"{name}, by kernel"] = (
+            lambda x, y, shape=kernel: tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=shape, out_backprop=y, strides=[1] * 4, padding="SAME"
+            ),
+            x,
+            y,
+        )
+    return found
+
+
+def _batch_norm(x: object) -> object:
+    import tensorflow as tf
+
+    size, empty = tf.ones(32), tf.zeros(0)
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=size, offset=size, mean=empty, variance=empty, is_training=True
+    ).y
+
+
+if __name__ == "__main__":
+    main()
