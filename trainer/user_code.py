@@ -18,6 +18,8 @@ from common import redaction
 from common.exit_codes import ExitCode, RunError
 
 _OURS = [Path(__file__).parents[1] / package for package in ("trainer", "common", "launch")]
+# It stands between each `tf.function` and its caller, and does nothing of its own.
+_PASSES_ON = "/trainer/engine/inlined.py"
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST = 300
@@ -186,7 +188,7 @@ def _refusal_inside(error: BaseException) -> RunError | None:
 
 
 def _is_ours(file: str) -> bool:
-    return file.startswith(_folders(*_OURS))
+    return file.startswith(_folders(*_OURS)) and not file.endswith(_PASSES_ON)
 
 
 @functools.cache

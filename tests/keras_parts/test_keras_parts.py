@@ -62,7 +62,7 @@ def test_what_is_neither_equal_nor_refused_fails(one, two, why):
 
 def test_what_xla_cannot_compile_is_refused_by_operation_and_layer():
     what = ["layers.StringLookup", "layers.RandomRotation"]
-    found = page.battery(what, 1, "xla_step")
+    found = page.battery(what, 2, "xla_step")
     lookup, rotation = (found["layers", one.partition(".")[2]]["refused"] for one in what)
     assert "XLA cannot compile AsString" in lookup
     assert "random_rotation_1/ImageProjectiveTransformV3: XLA cannot" in rotation

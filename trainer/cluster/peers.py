@@ -46,12 +46,15 @@ def naming_lost(cluster: Cluster) -> Iterator[None]:
                 f"{_me(cluster)}a device failed: {said}; the same command goes on from the newest "
                 "checkpoint; have the device looked at if it fails again",
             ) from error
+        # Whatever line of the user's it is made of: the line is right, and the compiler is not.
+        if cause == "compiler":
+            raise RunError(ExitCode.BUG, f"{_me(cluster)}{said}") from error
         if is_alone or not isinstance(error, _LOST):
             raise
         # Who lost a worker finds that it does not answer, or is told so; an internal error with
         # all of them there arose here.
         arose_here = isinstance(error, tf.errors.InternalError) and cause != "peer"
-        if cause == "compiler" or (arose_here and not _silent(cluster)):
+        if arose_here and not _silent(cluster):
             raise RunError(ExitCode.BUG, f"{_me(cluster)}{said}") from error
         raise RunError(
             ExitCode.PEER_LOST,

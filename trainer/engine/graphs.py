@@ -19,6 +19,14 @@ def operations(graph: tf.Graph) -> Iterator[tf.Operation]:
         yield from each.get_operations()
 
 
+def compiled_operations(graph: tf.Graph) -> Iterator[tf.Operation]:
+    """Yield the operations of the functions that XLA compiles; of a graph with none, all."""
+    programs = [op for op in operations(graph) if op.node_def.attr["_XlaMustCompile"].b]
+    called = [(op.graph, name) for op in programs for name in _functions(op)]
+    for each in [caller._get_function(name).graph for caller, name in called] or [graph]:
+        yield from operations(each)
+
+
 def users(graph: tf.Graph, captured: Sequence[tf.Tensor]) -> Iterator[tf.Operation]:
     """Yield the operations, also in functions, that take one of the captured tensors."""
     wanted = {id(tensor) for tensor in captured}

@@ -41,9 +41,8 @@ def refusal(graph: tf.Graph, error: tf.errors.OpError) -> RunError | None:
 
 def _without_kernel(graph: tf.Graph) -> Iterator[tf.Operation]:
     """Yield operations without a kernel of XLA; it registers them when it first compiles."""
-    for op in graphs.operations(graph):
-        # What is not in a function is run between the programs.
-        if op.graph is graph or op.type in _NO_KERNEL_NEEDED:
+    for op in graphs.compiled_operations(graph):
+        if op.type in _NO_KERNEL_NEEDED:
             continue
         known = kernels.get_registered_kernels_for_op(op.type).kernel
         if not any(kernel.device_type.endswith("_JIT") for kernel in known):

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
+from trainer import user_code
 from trainer.losses.shapes import WeightedLosses, align, mean_per_example
 
 LossFn = Callable[..., tf.Tensor]
@@ -105,7 +106,8 @@ class PerExample:
         y_true, y_pred = tf.nest.map_structure(
             lambda x: keras.ops.convert_to_tensor(x, dtype=self.loss.dtype), (y_true, y_pred)
         )
-        losses = self._call(y_true, y_pred)
+        with user_code.answerable(self.loss):
+            losses = tf.convert_to_tensor(self._call(y_true, y_pred))
         _refuse_one_number(losses, type(self.loss))
         return per_example(losses, mask)
 
