@@ -22,7 +22,10 @@ def check(spec: JobSpec) -> None:
         for path, content in spec.code.files if spec.code else ():
             (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
             (Path(folder) / path).write_bytes(content)
-        trials = [[*spec.args, *trial] for trial in spec.trials or [()]]
+        # On this machine the backend adds it; on a cluster a run without one is refused.
+        is_given = spec.workdir or spec.command == JobSpec.command
+        own = () if is_given else (f"--workdir=runs/{spec.name}",)
+        trials = [[*spec.args, *own, *trial] for trial in spec.trials or [()]]
         lines = [[arg.replace(CODE_DIR, folder) for arg in args] for args in trials]
         judged = judge([(args, {}) for args in lines], folder)
     for code, refusal, _ in judged:

@@ -207,7 +207,7 @@ def test_changed_code_is_named_and_parts_at_the_first_number_it_moves(tmp_path: 
     file.write_text(file.read_text().replace("SCALE = 1.0", "SCALE = 1.001"))
     ended = trainer("verify", str(tmp_path / "run"), f"--config={file}", "--steps=0:")
     assert ended.code == 66, ended.stderr
-    assert "parts at step 3: train/loss" in ended.last_line
+    assert "parts at step 3: train/" in ended.last_line
     assert "not the same here: code of changed_experiment.py" in ended.last_line
 
 

@@ -159,10 +159,11 @@ def prepare_folder(page: pathlib.Path, folder: pathlib.Path) -> None:
     else:
         (folder / "pictures").mkdir()
         Image.new("L", (8, 8)).save(folder / "pictures" / "black.png")
+    (folder / "k8s").symlink_to(ROOT / "k8s")
     (folder / "experiments").mkdir()
     shutil.copyfile(TEMPLATE, folder / "experiments" / "mine.py")
-    for kind, name in (("yaml", "sweep.yaml"), ("toml", "launch.toml")):
-        for block in pages.blocks(page, kind):
+    for kind, name in (("yaml", "sweep.yaml"), ("toml", "launch.toml"), ("python", "tutorial.py")):
+        for block in pages.blocks(page, kind)[:1]:
             (folder / name).write_text(block)
 
 

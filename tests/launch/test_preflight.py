@@ -1,6 +1,7 @@
 """Before a job is sent, the trainer judges its config, without TensorFlow and without data."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,10 @@ def test_a_bad_config_leaves_no_job_behind(verb, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "state").exists()
     if verb == "submit":
         assert main([*argv, "--dry_run=client", "--nocheck", *trainer]) == 0
+
+
+def test_a_workdir_is_given_by_this_machine_and_by_no_cluster():
+    here = (sys.executable, "-m", "trainer")
+    preflight.check(JobSpec("run", ("--config=digits",), command=here))
+    with pytest.raises(RunError, match="--workdir is missing"):
+        preflight.check(JobSpec("run", ("--config=digits",)))

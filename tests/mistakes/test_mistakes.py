@@ -9,7 +9,7 @@ from tests.mistakes.judge import Outcome, outcomes
 from tests.mistakes.mutations import MUTATIONS, chosen
 
 # What is wrong with a value that a part has returned is said of the part.
-_PLACE = re.compile(r"mine\.py:\d+|config\.[a-z_]+|the loss (returned|has shape)")
+_PLACE = re.compile(r"mine\.py:\d+|config\.[a-z_]+|the loss (returned|has shape)|no get_config")
 
 
 def check(found: list[Outcome]) -> None:
