@@ -11,7 +11,8 @@ from PIL import Image
 from common.exit_codes import ExitCode, RunError
 from tests.data.shards import example
 from tests.data.written import add, png
-from trainer.commands import predict
+from trainer.commands import predict_input
+from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.info import Feature
 from trainer.data.records import decode
@@ -136,10 +137,12 @@ def test_predict_decodes_a_folder_as_training_does(tmp_path):
     for shape, resized in (((9, 7, 3), False), ((5, 5, 3), True)):
         feature = Feature(shape, "uint8", encoding="image", role="image", resized=resized)
         trained = decode.make_parser({"image": feature})(tf.constant([example(image=data)]))
-        _, found = predict.read(tmp_path, "image", feature)
-        assert np.array_equal(found, trained["image"])
-    with pytest.raises(RunError, match="9 x 7 pixels, the model reads 5 x 5"):
-        predict.read(tmp_path, "image", Feature((5, 5, 3), "uint8", role="image"))
+        info = predict_input.of_data(DatasetConfig(), {"image": feature}, str(tmp_path))
+        found = reading.load(info, info.train, Stage(str(tmp_path / "stage")))
+        assert np.array_equal(found["image"], trained["image"])
+    of_another_size = Feature((5, 5, 3), "uint8", role="image")
+    with pytest.raises(RunError, match="9 x 7 pixels, and not 5 x 5"):
+        predict_input.of_data(DatasetConfig(), {"image": of_another_size}, str(tmp_path))
 
 
 MASK = np.random.default_rng(0).integers(0, 3, (4, 5)).astype(np.uint8)

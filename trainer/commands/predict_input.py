@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,19 +53,37 @@ def describe(
             what the source raises.
     """
     dataset = restored.config.dataset
-    if not data:
-        info = restored.info
-        if split:
-            other = dataclasses.replace(dataset, eval_split=split, holdout=0)
-            of_split = dataclasses.replace(restored.config, dataset=other)
-            info = sources.describe(roles.of_task(of_split))
-        if info.evaluation is None:
-            raise RunError(
-                ExitCode.BAD_FLAG, "predict: the run has no evaluation split; give --split, or data"
-            )
-        return dataclasses.replace(info, train=info.evaluation, evaluation=None, features=features)
-    config = _config(dataset, features, data, split, args or {})
-    info = sources.describe(config)
+    if data:
+        return of_data(dataset, features, data, split, args or {})
+    info = restored.info
+    if split:
+        other = dataclasses.replace(dataset, eval_split=split, holdout=0)
+        of_split = dataclasses.replace(restored.config, dataset=other)
+        info = sources.describe(roles.of_task(of_split))
+    if info.evaluation is None:
+        raise RunError(
+            ExitCode.BAD_FLAG, "predict: the run has no evaluation split; give --split, or data"
+        )
+    return dataclasses.replace(info, train=info.evaluation, evaluation=None, features=features)
+
+
+def of_data(
+    dataset: DatasetConfig,
+    features: Mapping[str, Feature],
+    data: str,
+    split: str = "",
+    args: Mapping[str, Any] = types.MappingProxyType({}),
+) -> DatasetInfo:
+    """Return other data than those of a run; see `describe`.
+
+    Args:
+        dataset: of the run.
+        features: see `describe`.
+        data: a path or a name.
+        split: see `describe`.
+        args: see `describe`.
+    """
+    info = sources.describe(_config(dataset, features, data, split, args))
     return dataclasses.replace(info, features=_same(info.features, features, data))
 
 
