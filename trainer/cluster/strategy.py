@@ -56,8 +56,13 @@ def create(placement: Placement) -> tf.distribute.Strategy:
     name = _resolve(placement)
     if name == "tpu":
         return _tpu(placement.tpu)
-    if placement.cpu_replicas > 1:
-        _split_cpu(placement.cpu_replicas)
+    if placement.cpu_replicas > 1 and not split_cpu(placement.cpu_replicas):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"cpu_replicas={placement.cpu_replicas}: TensorFlow was used in this process before, "
+            "and splits the CPU once; make the run with the most replicas first, or restart the "
+            "process (in a notebook: the kernel)",
+        )
     if name == "multi_worker":
         options = tf.distribute.experimental.CommunicationOptions()
         try:
@@ -159,22 +164,20 @@ def _mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
 
 
 def split_cpu(count: int) -> bool:
-    """Make so many devices of the CPU, for replicas to come; whether it is split so now.
+    """Make at least so many devices of the CPU, for replicas to come; whether there are so many.
 
     TensorFlow does it once in a process, before its first use.
     """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or ()) >= count:
+        return True
     try:
-        _split_cpu(count)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
     except RuntimeError:
         return False
     return True
-
-
-def _split_cpu(count: int) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration()] * count
-    )
 
 
 def _tpu(address: str) -> tf.distribute.Strategy:
