@@ -230,7 +230,7 @@ def of_images(folder):
     np.save(folder / "new.npy", IMAGES["image"][in_order])
     own, of_files = predicted(run), predicted(run, images)
     card = exported(run, folder)
-    served = tf.saved_model.load(str(folder / "exported" / "saved_model")).serve
+    saved_model = tf.saved_model.load(str(folder / "exported" / "saved_model"))
     scaled = IMAGES["image"].astype(np.float32) / 255
     return {
         "accuracy": accuracy(own["largest"], IMAGES["label"], summary),
@@ -240,7 +240,7 @@ def of_images(folder):
             "restored": restore_task(str(run), __file__).digest == summary["state_digest"],
         },
         "sources": [name.removeprefix(f"{images}/") for name in of_files["source"].tolist()],
-        "saved_model": float(np.abs(served(scaled).numpy() - own["outputs"]).max()),
+        "saved_model": float(np.abs(saved_model.serve(scaled).numpy() - own["outputs"]).max()),
         "card": card,
     }
 

@@ -15,8 +15,7 @@ from trainer.models.cnn import cnn
 PAGE = ROOT / "docs/guide/notebook.md"
 MORE = """
 import json
-from trainer import RunError, open_run
-from trainer.commands.restored import restore_task
+from trainer import RunError
 
 def refused(config, workdir, **flags):
     try:
@@ -24,16 +23,12 @@ def refused(config, workdir, **flags):
     except RunError as error:
         return error.reason
 
-def told(build):
-    global build_model
-    build_model = build
-    return refused(dataclasses.replace(config, train_steps=60), "runs/notebook")
-
-same = told(build_model)  # nothing was changed
+longer = dataclasses.replace(config, train_steps=60)
+same = refused(longer, "runs/notebook")  # nothing was changed
 kept = build_model
 
 def build_model(input_shape, num_outputs, units=32):
-    return kept(input_shape, num_outputs, units + 1)
+    return kept(input_shape, num_outputs, units)
 
 print(json.dumps({
     "code": list(run.summary["code"]["files"]),
