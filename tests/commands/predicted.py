@@ -261,7 +261,7 @@ def of_sequence(folder):
                 parquet.read_table(to)["outputs"].to_pylist(), own["outputs"]
             ),
         },
-        "card": exported(run, folder),
+        "card": exported(run, folder, "--litert"),
     }
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import keras
 
     from trainer.commands.restored import Restored
+
+_OPERATION = re.compile(r"'tf\.\w+' op .*")
 
 
 def main(args: Sequence[str]) -> None:
@@ -86,6 +89,9 @@ def _missing(save: Callable[[Path], None], path: Path) -> str:
         raise
     except Exception as error:  # Keras and the converter raise what their parts raise
         path.unlink(missing_ok=True)
+        # The converter tells where it was for many lines, before what it has not.
+        if lacking := _OPERATION.search(str(error)):
+            return f"{type(error).__name__}: {lacking[0]}"
         return user_code.reason_of(error).partition(" Example: ")[0]
     return ""
 

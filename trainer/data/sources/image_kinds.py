@@ -99,7 +99,7 @@ def propose(
         )
     dtype = fields.get("dtype") or {8: "uint8", 16: "uint16"}[bits[0].bits]
     if "shape" in fields:
-        _check_size(kinds, fields)
+        _check_kinds(kinds, fields)
         return Feature(
             tuple(fields["shape"]),
             dtype,
@@ -110,15 +110,7 @@ def propose(
     channels = 1 if role == "mask" else _num_channels(name, kinds)
     sizes = {kind[:2]: kind for kind in reversed(kinds)}
     if size is not None:
-        if not (
-            isinstance(size, list | tuple)
-            and len(size) == 2
-            and all(type(n) is int and n > 0 for n in size)
-        ):
-            raise RunError(
-                ExitCode.BAD_CONFIG,
-                f"config.dataset.args.image_size={size!r}; give [height, width] in pixels",
-            )
+        check_size(size)
         is_same = set(sizes) == {tuple(size)}
         return Feature((*size, channels), dtype, encoding="image", resized=not is_same, role=role)
     if len(sizes) > 1:
@@ -132,7 +124,20 @@ def propose(
     return Feature((*kinds[0][:2], channels), dtype, encoding="image", role=role)
 
 
-def _check_size(kinds: Sequence[Kind], fields: Mapping[str, Any]) -> None:
+def check_size(size: Any) -> None:
+    """Refuse `config.dataset.args.image_size` that is no height and width: BAD_CONFIG."""
+    if not (
+        isinstance(size, list | tuple)
+        and len(size) == 2
+        and all(type(n) is int and n > 0 for n in size)
+    ):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.dataset.args.image_size={size!r}; give [height, width] in pixels",
+        )
+
+
+def _check_kinds(kinds: Sequence[Kind], fields: Mapping[str, Any]) -> None:
     height, width, *_ = fields["shape"]
     for kind in kinds:
         if (kind.height, kind.width) != (height, width) and not fields.get("resized"):
