@@ -134,7 +134,8 @@ def blocks(
         first = first or form
         if made_classes and form.get(label, ("",))[0].startswith("float"):
             raise SoftLabelError(f"{where}: example {count}")
-        made_classes |= label in given and given[label].dtype != arrays[label].dtype
+        if label in given and given[label].dtype.kind == "f":
+            made_classes |= arrays[label].dtype.kind == "i"
         _check_alike(first, form, arrays, f"{where}: example {count}")
         count += len(next(iter(arrays.values())))
         if arrays and len(next(iter(arrays.values()))):
