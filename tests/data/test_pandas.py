@@ -1,4 +1,4 @@
-"""DataFrames of pandas: Keras imports it wherever it is, so that it has an environment of its own."""
+"""DataFrames of pandas, which Keras imports wherever it is: they have an environment of their own."""
 
 import subprocess
 
