@@ -1,4 +1,4 @@
-"""DataFrames of pandas, which Keras imports wherever it is: they have an environment of their own."""
+"""DataFrames of pandas, in an environment of their own: Keras imports pandas wherever it is."""
 
 import subprocess
 

@@ -93,17 +93,19 @@ def make_places(info: DatasetInfo) -> Callable[[np.ndarray], list[str]]:
     That is the file of an image, `file#number` of a table or of records, or `split#number`.
     """
     split = info.train
-    if sources.find(info.config.name).source is image_folder:
-        visits = range(len(split.sections))
-        images = image_folder.open(ReadPlan(info, split, info.features, visits, Stage()))
-        return lambda ids: images.places(Served(ids, np.zeros_like(ids), np.zeros_like(ids)))
     if split.arrays is not None or split.batches is not None or split.skipped:
         return lambda ids: [f"{split.name}#{split.start + number}" for number in ids]
     firsts = np.cumsum([0, *(section.size for section in split.sections)])
+    images = None
+    if sources.find(info.config.name).source is image_folder:
+        visits = range(len(split.sections))
+        images = image_folder.open(ReadPlan(info, split, info.features, visits, Stage()))
 
     def places(ids: np.ndarray) -> list[str]:
         at = np.searchsorted(firsts, ids, "right") - 1
-        found = ((split.sections[k], number - firsts[k]) for k, number in zip(at, ids, strict=True))
+        if images:
+            return images.places(Served(ids, at, at))
+        found = [(split.sections[k], number - firsts[k]) for k, number in zip(at, ids, strict=True)]
         return [f"{section.shard.url}#{section.first + number}" for section, number in found]
 
     return places
