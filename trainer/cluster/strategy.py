@@ -1,5 +1,6 @@
 """From a placement to a tf.distribute strategy; the only place that sets up the runtime."""
 
+import os
 import socket
 
 import tensorflow as tf
@@ -160,7 +161,13 @@ def _mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
     # TensorFlow remembers the shape of every collective by a key that each strategy counts from
     # the same start: a second run in one process would meet the shapes of the first.
     tf.distribute.MirroredStrategy._collective_key_base += _KEYS_OF_A_STRATEGY
-    return tf.distribute.MirroredStrategy(devices)
+    # The devices are all known. In a notebook this may be of another program, and no JSON.
+    told = os.environ.pop("TF_CONFIG", None)
+    try:
+        return tf.distribute.MirroredStrategy(devices)
+    finally:
+        if told is not None:
+            os.environ["TF_CONFIG"] = told
 
 
 def split_cpu(count: int) -> bool:
