@@ -13,6 +13,8 @@ from trainer.run.opened import Run
 from trainer.run.request import make_request
 from trainer.runtime import xla
 
+_MOST_REPLICAS = 16
+
 
 def train(
     config: TrainConfig,
@@ -39,7 +41,8 @@ def train(
         config: what to train.
         workdir: folder of the run, or its URL; not used by `fast_dev_run`.
         strategy: where.
-        cpu_replicas: on this CPU. TensorFlow splits the CPU once: one number in one process.
+        cpu_replicas: on this CPU. The first call decides how many may follow in this process: as
+            many as the virtual replicas of its config, at most 16.
         tpu: `local`, or `grpc://host:8470`.
         fast_dev_run: make two steps through every code path in a temporary folder.
         overfit_batches: train and evaluate on so many batches only; 0: on all data.
@@ -71,7 +74,7 @@ def train(
         overfit_batches=overfit_batches,
         accept_code_change=accept_code_change,
     )
-    _configure_runtime(config)
+    _configure_runtime(config, placement)
     from trainer.cluster import peers
     from trainer.run import fast_dev_run as quick
     from trainer.run import loop
@@ -83,7 +86,7 @@ def train(
         return Run(workdir, loop.run(request, workdir, stop=stop, phases=phases), None)
 
 
-def _configure_runtime(config: TrainConfig) -> None:
+def _configure_runtime(config: TrainConfig, placement: Placement) -> None:
     xla.fix_gpu_bits(os.environ)
     from trainer.cluster import strategy
 
@@ -96,3 +99,7 @@ def _configure_runtime(config: TrainConfig) -> None:
             f"of threads than config.intra_op_threads={config.intra_op_threads}; call train() "
             "before anything else does, or restart the notebook's kernel",
         ) from error
+    if strategy.is_cpu(placement):  # it is split once in a process, and other runs may follow
+        strategy.split_cpu(
+            max(placement.cpu_replicas, min(config.virtual_replicas, _MOST_REPLICAS))
+        )

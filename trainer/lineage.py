@@ -7,6 +7,7 @@ change of them is said. Either leaves a mark in the run that goes on.
 
 import dataclasses
 import hashlib
+import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -85,7 +86,8 @@ class Code:
 
     A file counts as it was when it was first seen: a run goes on with what it has loaded, whatever
     is written to the file meanwhile. Names are those of modules ("models/unet.py"), so that the
-    same code in another folder, or in a pod, is the same.
+    same code in another folder, or in a pod, is the same. Of a notebook, which has no file, the
+    functions and classes count that it has defined by then: "__main__:build_model".
     """
 
     def __init__(self) -> None:
@@ -97,7 +99,7 @@ class Code:
         for name, path in _of_the_user():
             if name not in self._files:
                 self._files[name] = _digest(path)
-        return dict(self._files)
+        return {**_of_a_notebook(), **self._files}
 
     def changed(self, old: Mapping[str, str]) -> list[str]:
         """Name the files that are not what they were when `old` was made by `files`.
@@ -155,6 +157,30 @@ def _of_the_user() -> Iterator[tuple[str, Path]]:
         else:
             package = "/__init__" if path.name == "__init__.py" else ""
             yield f"{name.replace('.', '/')}{package}.py", path
+
+
+def _of_a_notebook() -> dict[str, str]:
+    """Return name -> digest of the functions and classes that a module without a file defines."""
+    main = sys.modules["__main__"]
+    if getattr(main, "__file__", None):
+        return {}
+    own = {n: x for n, x in vars(main).items() if getattr(x, "__module__", "") == "__main__"}
+    return {
+        f"__main__:{name}": hashlib.sha256(_source(thing).encode()).hexdigest()[:16]
+        for name, thing in sorted(own.items())
+        if inspect.isfunction(thing) or inspect.isclass(thing)
+    }
+
+
+def _source(thing: Any) -> str:
+    """Return the text of a function or class; of a class in no file what its methods tell."""
+    try:
+        return inspect.getsource(thing)
+    except (OSError, TypeError):  # typed into a shell; before Python 3.13 any class in a notebook
+        held = vars(thing).items() if inspect.isclass(thing) else ()
+        plain = [f"{n}={x!r}" for n, x in held if isinstance(x, int | float | str | tuple)]
+        methods = [_source(x) for _, x in held if inspect.isfunction(x)]
+        return "\n".join([*plain, *methods])
 
 
 def _find(name: str) -> Path | None:

@@ -1,13 +1,16 @@
 """Names that a config may use, and where their code is: plain tables, nothing imported until asked.
 
 To add a part: write one file in its folder and one line here. A custom part needs no line:
-wherever a registered name is allowed, `"package.module:function"` works too.
+wherever a registered name is allowed, `"package.module:function"` works too, and in Python the
+function or class itself, which `name_of` names so.
 """
 
 import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from common import spelling
@@ -105,7 +108,7 @@ def resolve(table: Mapping[str, str], name: str, field: str) -> Any:
     target = table.get(name, name)
     module, _, attribute = target.partition(":")
     try:
-        found = importlib.import_module(module)
+        found = _module(module)
     except (ImportError, AttributeError) as error:
         raise _cannot_load(field, name, target, str(error)) from error
     if not hasattr(found, attribute):
@@ -113,6 +116,39 @@ def resolve(table: Mapping[str, str], name: str, field: str) -> Any:
         reason = "; ".join(filter(None, (f"{module} has no {attribute!r}", hint)))
         raise _cannot_load(field, name, target, reason)
     return getattr(found, attribute)
+
+
+def name_of(thing: Any) -> str:
+    """Return "module:object" of a function or class, by which a config names it.
+
+    The module of a script is called by its file, as it is when it is imported; that of a notebook
+    has no file and is `__main__`.
+
+    Raises:
+        RunError: BAD_CONFIG where it would not be found again by this name.
+    """
+    module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", "")
+    module = main_name() if module == "__main__" else module
+    if not (module and name.isidentifier()) or getattr(_module(module), name, None) is not thing:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{thing!r} cannot be found again by its name: define it with `def` or `class` at the "
+            "top level of a module or notebook, and give arguments as args={...}",
+        )
+    return f"{module}:{name}"
+
+
+def main_name() -> str:
+    """Return the name by which the module that runs is imported."""
+    main = sys.modules["__main__"]
+    if spec := getattr(main, "__spec__", None):
+        return str(spec.name)
+    return Path(getattr(main, "__file__", None) or "__main__").stem
+
+
+def _module(name: str) -> ModuleType:
+    """Import a module; the one that runs is not run again under another name."""
+    return sys.modules["__main__"] if name == main_name() else importlib.import_module(name)
 
 
 def _cannot_load(field: str, name: str, target: str, reason: str) -> RunError:

@@ -171,6 +171,15 @@ class Task:
             "config.dataset.eval_split='' for no evaluation",
         )
 
+    def predict_step(self, microbatch: Microbatch) -> Any:
+        """Return what the command `predict` writes: a tensor [b, ...], or a list or dictionary.
+
+        Written anew where the model "main" reads something else than the feature "image", or those
+        that `self.input` names. The examples may hold no more than what is read here: no labels.
+        """
+        inputs = tf.nest.map_structure(microbatch.__getitem__, getattr(self, "input", "image"))
+        return self.models["main"](inputs, training=False)
+
     def example_weights(self, microbatch: Microbatch) -> tf.Tensor:
         """Return what each example counts, float[b]: in the loss, its divisor and the metrics.
 

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import OptimizerConfig, PartConfig, TrainConfig, train
-from trainer.commands import export, predict
+from trainer.commands import export, predict_input, predict_outputs
 from trainer.commands.restored import restore_task
+from trainer.data.augment.preprocess import scale_pixels
 from trainer.data.records.files import Stage
 from trainer.data.serving import reading
 from trainer.engine.virtual_replica import VirtualReplicaState, map_microbatches
@@ -62,14 +63,19 @@ def main(folder: pathlib.Path) -> None:
     export.write(restored, folder / "exported")
     split = restored.info.evaluation
     held_out = reading.load(restored.info, split, Stage())
-    loss = cross_entropy(predict.outputs(restored, held_out["image"]), held_out["label"])
+    info = predict_input.describe(restored, predict_outputs.features_read(restored))
+    rows = [part["outputs"] for part in predict_outputs.rows(restored, info)]
+    predicted = np.concatenate(rows)
+    loss = cross_entropy(predicted, held_out["label"])
     images = held_out["image"][: 32 * (len(held_out["image"]) // 32)]
-    microbatches = (images.astype(np.float32) / 255).reshape([-1, 8, *images.shape[1:]])
+    # In a graph, as for a step: there TensorFlow multiplies by 1 / 255, whose last bit differs.
+    scale = tf.function(lambda x: scale_pixels(x, restored.info.features["image"]))
+    microbatches = scale(images).numpy().reshape([-1, 8, *images.shape[1:]])
     expected = training_time_outputs(restored.task, microbatches).reshape([len(images), -1])
     loaded = keras.saving.load_model(folder / "exported" / "model.keras")
     saved_model = tf.saved_model.load(str(folder / "exported" / "saved_model"))
     found = {
-        "predict": predict.outputs(restored, images),
+        "predict": predicted[: len(images)],
         "keras": np.concatenate(
             [loaded(microbatch, training=False).numpy() for microbatch in microbatches]
         ),

@@ -57,6 +57,8 @@ def test_a_file_of_npy_is_a_feature(tmp_path, load, refused):
     _, found = load("{split}_*.npy")
     assert found["x"].tolist() == [0, 1, 2, 3]
     refused("train_x.npy", "holds one feature")
+    _, found = load("train_x.npy", args={"features": ["x"]})
+    assert found["x"].tolist() == [0, 1, 2, 3]
 
 
 def test_files_that_are_no_arrays_are_named(tmp_path, refused):

@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import numpy as np
@@ -6,7 +7,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from common.exit_codes import ExitCode
+from common.exit_codes import ExitCode, RunError
 from tests.data.shards import example, write_file
 from trainer.config import DatasetConfig
 from trainer.data import __main__ as command
@@ -161,6 +162,10 @@ def test_a_prepared_dataset_is_found_and_read(tmp_path, capsys):
         "tfds:tiny_prepared", str(tmp_path), eval_split="", args={"image_size": [8, 8]}
     )
     info = sources.describe(config)
+    for size, reason in ((None, "has images of any size"), ([8, 8.0], "in pixels")):
+        other = dataclasses.replace(config, args={"image_size": size})
+        with pytest.raises(RunError, match=reason):
+            sources.describe(other)
     from trainer.data.records.files import Stage
     from trainer.data.serving import reading
 

@@ -11,7 +11,8 @@ from PIL import Image
 from common.exit_codes import ExitCode, RunError
 from tests.data.shards import example
 from tests.data.written import add, png
-from trainer.commands import predict
+from trainer.commands import predict_input
+from trainer.config import DatasetConfig
 from trainer.data import sources
 from trainer.data.info import Feature
 from trainer.data.records import decode
@@ -60,6 +61,18 @@ def test_a_folder_is_a_class_and_both_splits_count_them(tmp_path, load):
     assert found["label"].tolist() == [2, 2, 2, 3]
     assert found["image"][:, 0, 0, 0].tolist() == [2, 1, 200, 200]
     assert info.features["image"].shape == (4, 5, 3)
+
+
+def test_without_its_label_a_folder_is_all_images_below_it(tmp_path, load, refused):
+    write(tmp_path, {"train/x.png": png(full(7)), "train/cat/deep/a.jpg": jpeg(9)})
+    info, found = load("images:f/train", args={"features": ["photo"]})
+    assert list(info.features) == ["photo"]
+    assert found["photo"][:, 0, 0, 0].tolist() == [2, 1, 9, 200, 7]
+    refused("images:f/train", "one image an example", args={"features": ["photo", "mask"]})
+    given = {"photo": {"encoding": "image", "dtype": "uint8", "shape": [9, 9, 3]}}
+    refused("images:f/train", "4 x 5 pixels, and not 9 x 9", args={"features": given})
+    (tmp_path / "none").mkdir()
+    refused("images:none", "no .bmp, .gif", args={"features": ["photo"]})
 
 
 @pytest.mark.parametrize(
@@ -136,10 +149,12 @@ def test_predict_decodes_a_folder_as_training_does(tmp_path):
     for shape, resized in (((9, 7, 3), False), ((5, 5, 3), True)):
         feature = Feature(shape, "uint8", encoding="image", role="image", resized=resized)
         trained = decode.make_parser({"image": feature})(tf.constant([example(image=data)]))
-        _, found = predict.read(tmp_path, "image", feature)
-        assert np.array_equal(found, trained["image"])
-    with pytest.raises(RunError, match="9 x 7 pixels, the model reads 5 x 5"):
-        predict.read(tmp_path, "image", Feature((5, 5, 3), "uint8", role="image"))
+        info = predict_input.of_data(DatasetConfig(), {"image": feature}, str(tmp_path))
+        found = reading.load(info, info.train, Stage())
+        assert np.array_equal(found["image"], trained["image"])
+    of_another_size = Feature((5, 5, 3), "uint8", role="image")
+    with pytest.raises(RunError, match="9 x 7 pixels, and not 5 x 5"):
+        predict_input.of_data(DatasetConfig(), {"image": of_another_size}, str(tmp_path))
 
 
 MASK = np.random.default_rng(0).integers(0, 3, (4, 5)).astype(np.uint8)
@@ -218,6 +233,10 @@ def test_a_tar_is_read_by_the_kinds_of_its_members(tmp_path, load, mode):
     _, found = load("other.tar", args={"members": names})
     assert found["x"].tolist() == [[0, 1, 2]]
     assert found["text"].tolist() == ["é".encode()]
+    fields = {"x": {"dtype": "float32"}, "text": {"dtype": "string"}}
+    _, given = load("other.tar", args={"members": names, "features": fields})
+    assert given["x"].dtype == np.float32
+    assert np.array_equal(given["x"], found["x"])
     assert np.array_equal(found["mask"][0, ..., 0], MASK)
 
 
@@ -228,6 +247,8 @@ def test_a_tar_is_read_by_the_kinds_of_its_members(tmp_path, load, mode):
         ([MEMBERS[0], MEMBERS[2], MEMBERS[1]], {}, ["'d/000' do not lie together"]),
         ([MEMBERS[0], MEMBERS[0]], {}, ["d/000.JPG twice"]),
         ([("a.jpg", jpeg(1)), ("a.cls", b"cat")], {}, ["a.cls", "'cat'"]),
+        (MEMBERS, {"features": {"label": {"dtype": "bool"}}}, ["'d/002'", "is 2, which no bool"]),
+        (MEMBERS, {"features": {"label": {"dtype": "string"}}}, ["'label' is no string"]),
         ([("a.json", b"{}")], {"members": {"x": "json"}}, ["a.json is not read"]),
         ([("a.jpg", b"none"), ("a.cls", b"1")], {}, ["a.jpg is no image"]),
         ([], {}, ["holds 0 examples"]),

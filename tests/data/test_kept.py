@@ -175,3 +175,13 @@ def data():
     both = [reading.load(info, split, stage)["x"] for split in (info.train, info.evaluation)]
     assert sorted(np.concatenate(both)) == list(range(100))
     assert both[0].tolist() != list(range(80))
+
+
+@pytest.mark.parametrize(
+    ("labels", "dtype"), [([1.0, 0.0, 0.25], "float32"), ([1.0, 0.0, 2.0], "int64")]
+)
+def test_whether_floats_are_classes_is_told_by_all_of_them(write, tmp_path, labels, dtype):
+    code = f"def data():\n  for y in {labels}: yield np.zeros(2), np.float32(y)"
+    found = load(write(code, elements="examples", roles={"label": "label"}), tmp_path)
+    assert found["label"].dtype == dtype
+    assert found["label"].tolist() == labels

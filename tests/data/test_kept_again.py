@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import h5py
 import numpy as np
 
 from tests.data.test_kept import describe, load
@@ -58,6 +59,25 @@ def test_files_that_tensorflow_reads_are_watched(write, tmp_path):
     config = write("def data(): return tf.data.TextLineDataset(str(HERE / 'lines.txt'))")
     before = describe(config, tmp_path).fingerprint()
     path.write_text("1\n3\n")
+    assert describe(config, tmp_path).fingerprint() != before
+
+
+def test_files_that_hdf5_reads_are_watched(write, tmp_path):
+    def hold(rows):
+        with h5py.File(tmp_path / "rows.h5", "w") as file:
+            file["x"] = rows
+
+    hold([1, 2])
+    config = write(
+        "import h5py\n"
+        "def data():\n"
+        "  with h5py.File(HERE / 'rows.h5') as file: rows = file['x'][:]\n"
+        "  for row in rows: yield {'x': row}\n",
+        elements="examples",
+    )
+    before = describe(config, tmp_path).fingerprint()
+    assert describe(config, tmp_path).fingerprint() == before
+    hold([1, 3])
     assert describe(config, tmp_path).fingerprint() != before
 
 

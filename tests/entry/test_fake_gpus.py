@@ -66,7 +66,7 @@ def gpus(monkeypatch):
         return fake
 
     monkeypatch.setattr(strategy, "_mirrored", lambda names: ("mirrored", *names))
-    monkeypatch.setattr(strategy, "_split_cpu", lambda _: None)
+    monkeypatch.setattr(strategy, "split_cpu", lambda _: True)
     monkeypatch.setattr(strategy, "_tpu", lambda _: ("tpu",))
     monkeypatch.setattr(tf.distribute, "get_strategy", lambda: ("default",))
     monkeypatch.setattr(tf.distribute, "OneDeviceStrategy", lambda name: ("one", name))

@@ -20,7 +20,8 @@ from common.exit_codes import ExitCode, RunError
 from launch.cli.main import main as launch
 from trainer.__main__ import prepare
 from trainer.checkpoint import folder as checkpoint
-from trainer.commands import predict
+from trainer.commands import predict_input
+from trainer.config import DatasetConfig
 from trainer.config.conversion import to_plain
 from trainer.configs import digits
 from trainer.data.info import Feature
@@ -200,8 +201,9 @@ def test_a_picture_is_not_handed_to_other_programs(
     ghostscript.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    image = Feature((8, 8, 1), "uint8")
     with pytest.raises(RunError, match=r"evil\.png is no image"):
-        predict.read(images, "image", Feature((8, 8, 1), "uint8"))
+        predict_input.of_data(DatasetConfig(), {"image": image}, str(images))
     assert not mark.exists()
     with Image.open(images / "evil.png") as picture, pytest.raises(subprocess.CalledProcessError):
         picture.load()

@@ -27,7 +27,7 @@ config = TrainConfig(train_steps=3, global_batch_size=8, virtual_replicas=4)
 other = TrainConfig(train_steps=2, global_batch_size=16, optimizer=OptimizerConfig("sgd"))
 ends = [train(config, "one").summary, train(other, "other").summary]
 gc.disable()
-ends.append(train(config, "two", cpu_replicas=1).summary)
+ends.append(train(config, "two", cpu_replicas=4).summary)
 assert not gc.isenabled()
 gc.enable()
 try:

@@ -1,5 +1,6 @@
 """From a placement to a tf.distribute strategy; the only place that sets up the runtime."""
 
+import os
 import socket
 
 import tensorflow as tf
@@ -56,8 +57,13 @@ def create(placement: Placement) -> tf.distribute.Strategy:
     name = _resolve(placement)
     if name == "tpu":
         return _tpu(placement.tpu)
-    if placement.cpu_replicas > 1:
-        _split_cpu(placement.cpu_replicas)
+    if placement.cpu_replicas > 1 and not split_cpu(placement.cpu_replicas):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"cpu_replicas={placement.cpu_replicas}: TensorFlow was used in this process before, "
+            "and splits the CPU once; make the run with the most replicas first, or restart the "
+            "process (in a notebook: the kernel)",
+        )
     if name == "multi_worker":
         options = tf.distribute.experimental.CommunicationOptions()
         try:
@@ -155,26 +161,30 @@ def _mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
     # TensorFlow remembers the shape of every collective by a key that each strategy counts from
     # the same start: a second run in one process would meet the shapes of the first.
     tf.distribute.MirroredStrategy._collective_key_base += _KEYS_OF_A_STRATEGY
-    return tf.distribute.MirroredStrategy(devices)
+    # The devices are all known. In a notebook this may be of another program, and no JSON.
+    told = os.environ.pop("TF_CONFIG", None)
+    try:
+        return tf.distribute.MirroredStrategy(devices)
+    finally:
+        if told is not None:
+            os.environ["TF_CONFIG"] = told
 
 
 def split_cpu(count: int) -> bool:
-    """Make so many devices of the CPU, for replicas to come; whether it is split so now.
+    """Make at least so many devices of the CPU, for replicas to come; whether there are so many.
 
     TensorFlow does it once in a process, before its first use.
     """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or ()) >= count:
+        return True
     try:
-        _split_cpu(count)
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
     except RuntimeError:
         return False
     return True
-
-
-def _split_cpu(count: int) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration()] * count
-    )
 
 
 def _tpu(address: str) -> tf.distribute.Strategy:

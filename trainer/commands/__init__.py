@@ -15,7 +15,10 @@ COMMANDS = {
     "verify": ("trainer.commands.verify:main", "make steps of a run again, and compare"),
     "diverge": ("trainer.commands.diverge:main", "where two runs part for the first time, and why"),
     "runs": ("trainer.commands.runs:main", "all runs below a folder or a bucket"),
-    "predict": ("trainer.commands.predict:main", "what a model makes of images or a TFRecord"),
+    "predict": (
+        "trainer.commands.predict:main",
+        "what a model makes of images, tables, arrays, records",
+    ),
     "export": ("trainer.commands.export:main", "the trained model as .keras and SavedModel"),
     "evaluate": (
         "trainer.commands.evaluate:main",

@@ -1,12 +1,15 @@
 """Whose code a workdir may run: its config.json may be anybody's, and names modules."""
 
+import sys
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
+from trainer import registry
 from trainer.config import TrainConfig, experiment_file, parts
 from trainer.data import sources
 
 _OURS = "trainer.synthetic."
+_PROGRAMS = ("trainer.", "launch.")
 
 
 def check(config: TrainConfig, where: str, experiment: str) -> None:
@@ -24,9 +27,10 @@ def check(config: TrainConfig, where: str, experiment: str) -> None:
     named = _named(config)
     if not (named or experiment):
         return
-    known = set(_named(experiment_file.load(experiment)).values()) if experiment else set()
+    known = _trusted(experiment) if experiment else set()
     for field, name in named.items():
-        if name not in known and not (experiment and _beside(experiment, name)):
+        is_beside = experiment and _beside(experiment, name)
+        if name not in known and not is_beside and not _of_this_process(name):
             raise RunError(
                 ExitCode.BAD_FLAG,
                 f"{where}: its config.json runs custom code (config.{field}={name!r}) that "
@@ -41,6 +45,22 @@ def _named(config: TrainConfig) -> dict[str, str]:
     if sources.find(config.dataset.name).is_custom:
         named["dataset.name"] = config.dataset.name
     return {field: name for field, name in named.items() if not name.startswith(_OURS)}
+
+
+def _trusted(experiment: str) -> set[str]:
+    """Return the parts that an experiment names; a script names none in a config."""
+    module = experiment_file.imported(experiment)
+    if not callable(getattr(module, "get_config", None)):
+        return set()
+    return set(_named(experiment_file.load(experiment)).values())
+
+
+def _of_this_process(name: str) -> bool:
+    """Whether the notebook or script that asks has defined the part itself."""
+    module, _, attribute = name.partition(":")
+    main = sys.modules["__main__"]
+    own = getattr(vars(main).get(attribute), "__module__", "") == "__main__"
+    return own and module == registry.main_name() and not module.startswith(_PROGRAMS)
 
 
 def _beside(experiment: str, name: str) -> bool:

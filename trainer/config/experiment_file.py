@@ -43,6 +43,15 @@ def load(name_or_file: str) -> TrainConfig:
         return from_plain(TrainConfig, to_plain(config))
 
 
+def imported(name_or_file: str) -> ModuleType:
+    """Import an experiment, or a script of parts, and put its folder on the import path.
+
+    Raises:
+        RunError: as `load`.
+    """
+    return _import(find(name_or_file))
+
+
 def names() -> list[str]:
     """Return the experiments that ship with the trainer."""
     return sorted(p.stem for p in _CONFIGS.glob("*.py") if p.stem != "__init__")

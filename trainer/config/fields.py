@@ -7,12 +7,26 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from trainer import registry
 from trainer.config import checks, conversion
 
 
+class _Named:
+    """What may be named by the function or class itself, in Python."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if callable(self.name):
+            object.__setattr__(self, "name", registry.name_of(self.name))
+
+
 @dataclasses.dataclass(frozen=True)
-class PartConfig:
-    """A part by name: registered in `trainer.registry`, or `"package.module:object"`."""
+class PartConfig(_Named):
+    """A part by name: registered in `trainer.registry`, or `"package.module:object"`.
+
+    In Python the function or class itself will do: `PartConfig(build_model)`.
+    """
 
     name: str
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -20,7 +34,7 @@ class PartConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class DatasetConfig:
+class DatasetConfig(_Named):
     """Which examples, and in which form they reach the step."""
 
     name: str = "digits"
@@ -62,7 +76,7 @@ class GroupConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(_Named):
     """An optimizer and its learning rate."""
 
     name: str = "adam"

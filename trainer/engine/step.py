@@ -192,20 +192,35 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
 
 def make_eval_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums]:
     """Return the function that one physical replica runs to evaluate one padded batch."""
+    evaluate = _looking_on(task, plan, virtual_replica.eval_fn)
+    return lambda microbatches: _reduce(evaluate(microbatches), plan.reduction)["sums"]
 
-    def eval_step(microbatches: Microbatches) -> Sums:
+
+def make_predict_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums]:
+    """Return the function of one padded batch that makes predictions: name -> [k, b, ...].
+
+    It runs the microbatches as those of an evaluation, with the same random numbers.
+    """
+    return _looking_on(task, plan, virtual_replica.predict_fn)
+
+
+def _looking_on(
+    task: Task, plan: StepPlan, make_fn: Callable[..., virtual_replica.MicrobatchFn]
+) -> Callable[[Microbatches], virtual_replica.Outputs]:
+    """Return the function from microbatches to what `make_fn` makes of them; nothing is written."""
+
+    def look_on(microbatches: Microbatches) -> virtual_replica.Outputs:
         carried = virtual_replica.VirtualReplicaState(task).carried
         evaluated = [task.average.of(v) for v in carried] if task.average else carried
-        rows = virtual_replica.map_microbatches(
-            virtual_replica.eval_fn(task, hashed=plan.is_compiled),
+        return virtual_replica.map_microbatches(
+            make_fn(task, hashed=plan.is_compiled),
             [tf.convert_to_tensor(v.value) for v in evaluated],
             microbatches.inputs(plan, _MAX_CALLS - 1),  # a stream that no gradient draws from
             microbatches.step,
             compiled=plan.execution == "xla_step",
         )
-        return _reduce(rows, plan.reduction)["sums"]
 
-    return eval_step
+    return look_on
 
 
 def zero_sums(task: Task, *, training: bool) -> Sums:

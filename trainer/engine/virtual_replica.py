@@ -16,7 +16,7 @@ from trainer.losses.shapes import WeightedLosses
 from trainer.ownership import named_variables, rules
 from trainer.task import LossFn, Microbatch, Task, Variables, weights_in_use
 
-Inputs = tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]
+Inputs = tuple[Mapping[str, tf.Tensor], tf.Tensor, tf.Tensor]
 Outputs = dict[str, Any]
 MicrobatchFn = Callable[[list[tf.Tensor], Inputs, tf.Tensor], Outputs]
 
@@ -159,6 +159,37 @@ def eval_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
         return {"sums": {"loss": loss, "weight": weight, **state.counted(scope)}}
 
     return microbatch_eval
+
+
+def predict_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
+    """Return the function of a microbatch that makes predictions, name -> [b, ...]."""
+    state = VirtualReplicaState(task)
+
+    def microbatch_predict(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
+        batch, weights, key = inputs
+        with state.scope(values, key, hashed=hashed):
+            made = task.predict_step(Microbatch(batch, weights, step, key))
+        return {name: _predicted(x, weights.shape[0]) for name, x in _named(made).items()}
+
+    return microbatch_predict
+
+
+def _named(made: Any) -> dict[str, Any]:
+    """Name predictions: those of a list as a SavedModel names its outputs."""
+    if isinstance(made, Mapping):
+        return {str(name): value for name, value in made.items()}
+    if isinstance(made, list | tuple):
+        return {f"output_{index}": value for index, value in enumerate(made)}
+    return {"outputs": made}
+
+
+def _predicted(values: Any, size: int) -> tf.Tensor:
+    """Return [b, ...] in a dtype that files have; what is no row for each example is refused."""
+    if not isinstance(values, tf.Tensor) or values.shape.rank in (None, 0):
+        raise TypeError(f"predict_step returned {type(values).__name__}; return tensors [b, ...]")
+    if values.dtype.is_floating and values.dtype.size < tf.float32.size:
+        values = tf.cast(values, tf.float32)
+    return tf.ensure_shape(values, [size, *values.shape[1:]])
 
 
 def map_microbatches(

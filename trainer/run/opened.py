@@ -1,6 +1,8 @@
 """A run as a Python object: what it reached, its numbers, its checkpoints and its model."""
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.report.run_files import by_step, read_lines, read_summary
@@ -8,6 +10,7 @@ from trainer.run import workdir
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from trainer.task import Task
 
@@ -63,13 +66,60 @@ class Run:
         """Return a model of the task; see `task`."""
         return self.task(checkpoint).models[role]
 
+    def export(
+        self,
+        folder: str,
+        role: str = "main",
+        checkpoint: str = "newest",
+        *,
+        litert: bool = False,
+    ) -> dict[str, Any]:
+        """Write a model as the command `export` does; return what `export.json` says.
+
+        Args:
+            folder: created if it is missing.
+            role: of the model in the task.
+            checkpoint: `newest`, `best` or a step.
+            litert: write `model.tflite`, too.
+        """
+        from trainer.commands import export, restored
+
+        task = restored.restore_task(self.workdir, self.experiment, str(checkpoint))
+        return export.write(task, Path(folder), role, litert=litert)
+
+    def predict(
+        self,
+        data: str = "",
+        split: str = "",
+        checkpoint: str = "newest",
+        args: Mapping[str, Any] | None = None,
+    ) -> "dict[str, np.ndarray]":
+        """Return what the command `predict` writes: "source" and each output by name, [N, ...].
+
+        Args:
+            data: a path, or a name as `dataset.name`; empty: the data of the run.
+            split: or slice; empty: all, or of several splits the one that the run evaluates.
+            checkpoint: `newest`, `best` or a step.
+            args: of `dataset.args`, in place of those that follow from the run.
+        """
+        import numpy as np
+
+        from trainer.commands import predict_input, predict_outputs, restored
+
+        task = restored.restore_task(self.workdir, self.experiment, str(checkpoint))
+        asked = predict_outputs.features_read(task)
+        info = predict_input.describe(task, asked, data, split, args)
+        parts = list(predict_outputs.rows(task, info))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
 
 def open_run(where: str, experiment: str = "") -> Run:
     """Return the run in a workdir, finished or not.
 
     Args:
         where: folder of the run, or its URL.
-        experiment: file that the run used, where its config names code of yours ("mine:build").
+        experiment: file that the run used, where its config names code of yours ("mine:build"),
+            unless this very notebook or script has defined it.
 
     Raises:
         RunError: BAD_FLAG where there is no run.

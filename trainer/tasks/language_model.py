@@ -58,10 +58,17 @@ class LanguageModel(Task):
         """Return the loss of each row, float[b]."""
         return self._losses(microbatch, training=False)
 
+    def predict_step(self, microbatch: Microbatch) -> tf.Tensor:
+        """Return the logits of the last T tokens, float[b, T, vocabulary]."""
+        return self._logits(microbatch, training=False)
+
+    def _logits(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor:
+        read = tf.cast(microbatch[self.tokens], tf.int32)[:, :-1]
+        return tf.cast(self.model(read, training=training), tf.float32)
+
     def _losses(self, microbatch: Microbatch, *, training: bool) -> tf.Tensor:
-        rows = tf.cast(microbatch[self.tokens], tf.int32)
-        read, asked = rows[:, :-1], rows[:, 1:]
-        logits = tf.cast(self.model(read, training=training), tf.float32)
+        asked = tf.cast(microbatch[self.tokens], tf.int32)[:, 1:]
+        logits = self._logits(microbatch, training=training)
         nats = tf.nn.sparse_softmax_cross_entropy_with_logits(asked, logits)
         right = tf.argmax(logits, axis=-1, output_type=tf.int32) == asked
         per_row = tf.reduce_mean(nats, axis=-1)

@@ -73,6 +73,10 @@ class Supervised(Task):
         """Return the loss of each example, float[b]."""
         return self._losses(microbatch, training=False)
 
+    def predict_step(self, microbatch: Microbatch) -> Any:
+        """Return the predictions that `eval_step` compares with the labels."""
+        return self._predict(microbatch, training=False)
+
     def example_weights(self, microbatch: Microbatch) -> tf.Tensor:
         """Return the weights times the feature `weight`, where there is one."""
         if not self.weight:

@@ -42,7 +42,7 @@ def to_array(column: "pa.Array", fields: Mapping[str, Any], where: Where) -> np.
     if is_text:
         return values
     if dtype and fields.get("encoding") != "raw":
-        values = _cast(values, np.dtype(dtype), where)
+        values = cast(values, np.dtype(dtype), where)
     shape = tuple(fields.get("shape", values.shape[1:]))
     if shape != values.shape[1:]:
         raise RunError(
@@ -168,26 +168,30 @@ def _padded(column: "pa.Array", fields: Mapping[str, Any], where: Where) -> np.n
         if not is_same:
             raise RunError(ExitCode.BAD_DATA, f"{where(0)} holds no {dtype} of {inner_shape}")
         padded[owner, place] = (
-            inner if is_text else _cast(inner, np.dtype(dtype), lambda row: where(int(owner[row])))
+            inner if is_text else cast(inner, np.dtype(dtype), lambda row: where(int(owner[row])))
         )
     return padded
 
 
-def _cast(values: np.ndarray, dtype: np.dtype, where: Where) -> np.ndarray:
-    """Cast to what the config says; a value that it cannot hold is refused."""
+def cast(values: np.ndarray, dtype: np.dtype, where: Where) -> np.ndarray:
+    """Cast to what the config says.
+
+    Raises:
+        RunError: BAD_DATA with the place of a value that the dtype cannot hold.
+    """
     if values.dtype == dtype:
         return values
     with np.errstate(all="ignore"):
-        cast = values.astype(dtype)
-        back = cast.astype(values.dtype)
+        made = values.astype(dtype)
+        back = made.astype(values.dtype)
     if dtype.kind == "f" and values.dtype.kind == "f":  # rounding is what a narrow dtype means
         kept = np.isfinite(back) | ~np.isfinite(values)
     else:
-        same_sign = (cast < 0) == (values < 0) if values.dtype.kind != "b" else True
+        same_sign = (made < 0) == (values < 0) if values.dtype.kind != "b" else True
         kept = (back == values) & same_sign
     if not kept.all():
         place = tuple(axis[0] for axis in np.nonzero(~kept))
         raise RunError(
             ExitCode.BAD_DATA, f"{where(int(place[0]))} is {values[place]}, which no {dtype} holds"
         )
-    return cast
+    return made

@@ -43,7 +43,7 @@ def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
 def make(function: Callable[..., Any], config: DatasetConfig, keeper: Keeper) -> DatasetInfo:
     """Call the function, and keep what it made if that cannot be read at a place."""
     build = functools.partial(_build, function, config)
-    with inputs.watched() as opened:
+    with inputs.watched(keeper.code) as opened:
         returned = build()
         if any(_is_kept(value) for value in returned.values()):
             return keeper.keep(returned, build, opened)

@@ -27,6 +27,10 @@ _DTYPES = (
 _FIELD = "config.dataset.elements"
 
 
+class SoftLabelError(Exception):
+    """A label that began with whole numbers holds a fraction: none of its numbers is a class."""
+
+
 def label_name(config: DatasetConfig) -> str:
     """Return what the second part of a tuple is called: the feature that the task compares with."""
     told = [name for name, role in config.roles.items() if role in ("label", "target")]
@@ -97,7 +101,12 @@ def batched(shapes: Iterable[tuple[int | None, ...]], config: DatasetConfig, whe
 
 
 def blocks(
-    elements: Iterable[Leaves], config: DatasetConfig, where: str, *, is_batch: bool
+    elements: Iterable[Leaves],
+    config: DatasetConfig,
+    where: str,
+    *,
+    is_batch: bool,
+    is_soft: bool = False,
 ) -> Iterator[Block]:
     """Yield the elements as blocks of arrays that all have the form of the first one.
 
@@ -106,20 +115,27 @@ def blocks(
         config: names the label, whose form is settled here.
         where: field and split, for the message.
         is_batch: an element holds [n, ...] of each leaf, n of any size.
+        is_soft: floats of the label are no classes, also where they are whole.
 
     Raises:
         RunError: BAD_DATA naming the example that has another form than the first one.
+        SoftLabelError: where it shows late that floats of the label are no classes.
     """
     first: dict[str, tuple[Any, ...]] = {}
     names: dict[str, str] = {}
-    count = 0
+    label, made_classes, count = label_name(config), False, 0
     for leaves in elements:
         found = {name: array(leaf, f"{where}, {name!r}") for name, leaf in leaves.items()}
         arrays = found if is_batch else {name: value[None] for name, value in found.items()}
         names = names or _final_names(arrays)
-        arrays = {names.get(n, n): _settled(names.get(n, n), a, config) for n, a in arrays.items()}
+        given = {names.get(n, n): a for n, a in arrays.items()}
+        arrays = {n: _settled(n, a, config, is_soft=is_soft) for n, a in given.items()}
         form = {name: (array.dtype.name, array.shape[1:]) for name, array in arrays.items()}
         first = first or form
+        if made_classes and form.get(label, ("",))[0].startswith("float"):
+            raise SoftLabelError(f"{where}: example {count}")
+        if label in given and given[label].dtype.kind == "f":
+            made_classes |= arrays[label].dtype.kind == "i"
         _check_alike(first, form, arrays, f"{where}: example {count}")
         count += len(next(iter(arrays.values())))
         if arrays and len(next(iter(arrays.values()))):
@@ -185,10 +201,10 @@ def _strings(array: np.ndarray, where: str) -> np.ndarray:
     return objects(values).reshape(array.shape)
 
 
-def _settled(name: str, array: np.ndarray, config: DatasetConfig) -> np.ndarray:
+def _settled(name: str, array: np.ndarray, config: DatasetConfig, *, is_soft: bool) -> np.ndarray:
     if not roles.is_label(name, config):
         return array
-    return labels.as_classes(array, is_told=name in config.roles)
+    return labels.as_classes(array, is_told=name in config.roles and not is_soft)
 
 
 def _check_alike(

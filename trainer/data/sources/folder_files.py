@@ -44,6 +44,24 @@ def by_class(folder: str) -> tuple[list[Row], list[str]]:
     return rows, held
 
 
+def all_of(folder: str, feature: str, *others: str) -> list[Row]:
+    """Return every image below a folder as an example of one feature.
+
+    Raises:
+        RunError: BAD_CONFIG where several features are asked for, BAD_DATA where there is no image.
+    """
+    if others:
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.dataset.args.features: {folder} holds one image an example, and {feature}, "
+            f"{', '.join(others)} are asked for; name their folders in config.dataset.args.pairs",
+        )
+    names = _images(folder)
+    if not names:
+        raise RunError(ExitCode.BAD_DATA, f"{folder}: no {', '.join(sorted(_IMAGES))} in it")
+    return [Row({feature: name}) for name in names]
+
+
 def in_pairs(folder: str, pairs: Mapping[str, str]) -> tuple[list[Row], list[str]]:
     """Return the examples whose files lie under one name in a folder for each feature.
 

@@ -2,6 +2,8 @@
 
     data/train/cat/1.jpg  data/train/dog/7.png  ...
 
+Where the label is not among the chosen features, images lie anywhere below the folder.
+
 Pairs of images and masks lie in folders of their own, under names that are the same but for the
 extension: `args={"pairs": {"image": "photos", "mask": "masks"}}`.
 """
@@ -25,23 +27,22 @@ from trainer.data.records.column_reader import ColumnReader, OpenColumns, check_
 from trainer.data.records.files import Stage
 from trainer.data.records.indexes import content_of, keep
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.sources import facts, image_kinds, splits, tables
-from trainer.data.sources.folder_files import Row, by_class, in_pairs
+from trainer.data.sources import facts, feature_spec, image_kinds, splits, tables
+from trainer.data.sources.folder_files import Row, all_of, by_class, in_pairs
 from trainer.data.sources.source import refuse_other_args
 from trainer.storage.failures import local_read
 
 _SUM = " sum"
 """After the name of a feature: the column of size and CRC-32C of its files."""
-_ROWS = 256
+_AT_ONCE = 256
 
 
 def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
     """See `source.Source`: every image is read once, for its size and checksum."""
     _check(config)
     shards, noted, classes = splits.Shards(), {}, set[str]()
-    pairs = config.args.get("pairs")
     for split, folder in _folders(config).items():
-        rows, held = in_pairs(folder, pairs) if pairs else by_class(folder)
+        rows, held = _rows(folder, config)
         classes |= set(held)
         shard, copy = _copy(folder, rows, config, stage)
         noted[folder] = columns.read_facts(copy)
@@ -81,6 +82,16 @@ class _OpenFolder(OpenColumns):
     def where(self, number: int) -> str:
         name = next(n for n, f in self._features.items() if f.encoding == "image")
         return f"{self.url}/{os.fsdecode(self.columns.read(name, np.array([number]))[0])}"
+
+
+def _rows(folder: str, config: DatasetConfig) -> tuple[list[Row], list[str]]:
+    """Return the examples of a folder, and the names of its classes."""
+    if pairs := config.args.get("pairs"):
+        return in_pairs(folder, pairs)
+    chosen = feature_spec.chosen(config.args)
+    if chosen and "label" not in chosen:  # any folder will do, and the folders in it are no classes
+        return all_of(folder, *chosen), []
+    return by_class(folder)
 
 
 def _read(path: str) -> bytes:
@@ -185,8 +196,8 @@ class _Sum:
 def _columns(
     folder: str, rows: Sequence[Row], gathered: facts.Facts, total: _Sum
 ) -> Iterator[columns.Batch]:
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
+    for start in range(0, len(rows), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
         batch: dict[str, np.ndarray] = {}
         for feature in part[0].files:
             names = [row.files[feature] for row in part]

@@ -87,7 +87,7 @@ def propose(
 
     Raises:
         RunError: BAD_CONFIG where the files differ in size or depth and the config does not say
-            what they are to become.
+            what they are to become, BAD_DATA where one has another size than it says.
     """
     role = str(fields.get("role") or role)
     bits = sorted(kinds, key=lambda kind: kind.bits)
@@ -99,6 +99,7 @@ def propose(
         )
     dtype = fields.get("dtype") or {8: "uint8", 16: "uint16"}[bits[0].bits]
     if "shape" in fields:
+        _check_kinds(kinds, fields)
         return Feature(
             tuple(fields["shape"]),
             dtype,
@@ -109,15 +110,7 @@ def propose(
     channels = 1 if role == "mask" else _num_channels(name, kinds)
     sizes = {kind[:2]: kind for kind in reversed(kinds)}
     if size is not None:
-        if not (
-            isinstance(size, list | tuple)
-            and len(size) == 2
-            and all(type(n) is int and n > 0 for n in size)
-        ):
-            raise RunError(
-                ExitCode.BAD_CONFIG,
-                f"config.dataset.args.image_size={size!r}; give [height, width] in pixels",
-            )
+        check_size(size)
         is_same = set(sizes) == {tuple(size)}
         return Feature((*size, channels), dtype, encoding="image", resized=not is_same, role=role)
     if len(sizes) > 1:
@@ -129,6 +122,30 @@ def propose(
             "--config.dataset.args.image_size='[height, width]'",
         )
     return Feature((*kinds[0][:2], channels), dtype, encoding="image", role=role)
+
+
+def check_size(size: Any) -> None:
+    """Refuse `config.dataset.args.image_size` that is no height and width: BAD_CONFIG."""
+    if not (
+        isinstance(size, list | tuple)
+        and len(size) == 2
+        and all(type(n) is int and n > 0 for n in size)
+    ):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.dataset.args.image_size={size!r}; give [height, width] in pixels",
+        )
+
+
+def _check_kinds(kinds: Sequence[Kind], fields: Mapping[str, Any]) -> None:
+    height, width, *_ = fields["shape"]
+    for kind in kinds:
+        if (kind.height, kind.width) != (height, width) and not fields.get("resized"):
+            raise RunError(
+                ExitCode.BAD_DATA,
+                f"{kind.where} has {kind.height} x {kind.width} pixels, and not {height} x "
+                f'{width}; resize it, or give "resized": true',
+            )
 
 
 def _num_channels(name: str, kinds: Sequence[Kind]) -> int:

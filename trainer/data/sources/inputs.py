@@ -6,6 +6,7 @@ from elsewhere (a network, the environment) is not seen.
 
 import ast
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import os
@@ -75,17 +76,43 @@ def _file(module: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[set[str]]:
-    """Give the set of all files that Python opens, and folders that it lists, in the block."""
+def watched(code: Iterable[str]) -> Iterator[set[str]]:
+    """Give the set of all files that Python opens, and folders that it lists, in the block.
+
+    Args:
+        code: files of the function that runs in it. Where one of them names h5py, whose library
+            opens files by itself, those are seen as well.
+    """
     global _watching, _is_hooked  # noqa: PLW0603 (a hook of Python's cannot be taken away)
     if not _is_hooked:
         sys.addaudithook(_hook)
         _is_hooked = True
     _watching = set()
+    names_h5py = any("h5py" in Path(path).read_text(errors="replace") for path in code)
     try:
-        yield _watching
+        with _noting_hdf5(_watching) if names_h5py else contextlib.nullcontext():
+            yield _watching
     finally:
         _watching = None
+
+
+@contextlib.contextmanager
+def _noting_hdf5(opened: set[str]) -> Iterator[None]:
+    import h5py  # comes with Keras
+
+    plain = h5py.File.__init__
+
+    @functools.wraps(plain)
+    def init(self: Any, name: Any, mode: str = "r", *args: Any, **named: Any) -> None:
+        if mode == "r" and isinstance(name, str | bytes | os.PathLike):
+            opened.add(os.fsdecode(name))
+        plain(self, name, mode, *args, **named)
+
+    h5py.File.__init__ = init
+    try:
+        yield
+    finally:
+        h5py.File.__init__ = plain
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:

@@ -60,7 +60,7 @@ class Keeper:
 
     def __init__(self, config: DatasetConfig, stage: Stage) -> None:
         self._config, self._stage = config, stage
-        self._code = inputs.code(config.name.partition(":")[0])
+        self.code = inputs.code(config.name.partition(":")[0])
 
     def find(self) -> DatasetInfo | None:
         """Return the dataset, if all splits that the config uses are kept and still count."""
@@ -98,7 +98,11 @@ class Keeper:
                     blocks = self._blocks(split, returned if not found else build())
                     if not found:
                         self._refuse_another(split, blocks, build())
-                    one = self._write(split, blocks, opened)
+                    try:
+                        one = self._write(split, blocks, opened)
+                    except elements.SoftLabelError:  # the first examples did not show it
+                        blocks = self._blocks(split, build(), is_soft=True)
+                        one = self._write(split, blocks, opened)
                 found[split] = one
         return self._describe(found)
 
@@ -110,12 +114,16 @@ class Keeper:
         """Remember that: it is asked where the function cannot be called to see."""
         if self._stage.apart:
             with kept.alone(self._folder(_LIVE), ""), kept.new(self._folder(_LIVE)) as place:
-                kept.commit(place, (), {}, {"code": self._code, "inputs": {}})
+                kept.commit(place, (), {}, {"code": self.code, "inputs": {}})
 
-    def _blocks(self, split: str, returned: Mapping[str, Any]) -> "_Blocks":
+    def _blocks(
+        self, split: str, returned: Mapping[str, Any], *, is_soft: bool = False
+    ) -> "_Blocks":
         where = self._where(split)
         pipeline = _pipeline(returned[split], self._config, where)
-        blocks = elements.blocks(pipeline.read(), self._config, where, is_batch=pipeline.is_batch)
+        blocks = elements.blocks(
+            pipeline.read(), self._config, where, is_batch=pipeline.is_batch, is_soft=is_soft
+        )
         return _Blocks(next(blocks), blocks, pipeline)
 
     def _refuse_another(self, split: str, one: "_Blocks", returned: Mapping[str, Any]) -> None:
@@ -138,7 +146,7 @@ class Keeper:
             named = set(pipeline.constants())
             paths = {*opened, *named, *inputs.folders(named)}
             stamps = inputs.stamp(_outside(paths, self._stage.path))
-            notes = {"code": self._code, "inputs": stamps, "extent": counted.extent}
+            notes = {"code": self.code, "inputs": stamps, "extent": counted.extent}
             kept.commit(place, shards, features, notes)
         size = sum(shard.num_examples for shard in shards)
         print(f"kept {split}: {size:,} examples in {folder}", file=sys.stderr, flush=True)
@@ -159,17 +167,17 @@ class Keeper:
 
     def _folder(self, split: str) -> Path:
         config, label = self._config, elements.label_name(self._config)
-        named = [_VERSION, config.name, next(iter(self._code), ""), config.args, split]
+        named = [_VERSION, config.name, next(iter(self.code), ""), config.args, split]
         named += [config.elements, label, config.roles, roles.ignored(label, config)]
         text = json.dumps(named, sort_keys=True, default=str)
         return self._stage.kept_path / hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _unlike(self, notes: Mapping[str, Any]) -> str:
         before = notes["code"]
-        if not self._code:
+        if not self.code:
             return "the function is in no file, whose changes would be seen"
-        both = {**before, **self._code}
-        if other := [path for path in both if before.get(path) != self._code.get(path)]:
+        both = {**before, **self.code}
+        if other := [path for path in both if before.get(path) != self.code.get(path)]:
             return f"{other[0]} has changed"
         path = inputs.changed(notes["inputs"])
         return f"{path} has changed" if path else ""

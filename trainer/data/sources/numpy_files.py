@@ -31,7 +31,7 @@ def describe(config: DatasetConfig, stage: Stage) -> DatasetInfo:
     for split in used:
         pattern = config.name.replace("{split}", split)
         urls = [shard.url for shard in splits.list_files(pattern)]
-        held = _join([_load(url, pattern, stage) for url in urls], pattern)
+        held = _join([_load(url, pattern, names or {}, stage) for url in urls], pattern)
         if names is not None:
             members = {n: member.replace("{split}", split) for n, member in names.items()}
             held = {n: _member(held, member, pattern) for n, member in members.items()}
@@ -65,13 +65,13 @@ def _member(held: Mapping[str, Any], name: str, pattern: str) -> Any:
     return held[name]
 
 
-def _load(url: str, pattern: str, stage: Stage) -> dict[str, np.ndarray]:
+def _load(url: str, pattern: str, names: Mapping[str, str], stage: Stage) -> dict[str, np.ndarray]:
     """Return the arrays of a file by name."""
     with open_shards([url], [0], stage, expand=False) as open_shard, open_shard(0) as path:
         try:
             with local_read(url):
                 if not url.lower().endswith(".npz"):
-                    return {_name(url, pattern): np.load(path, "r", allow_pickle=False)}
+                    return {_name(url, pattern, names): np.load(path, "r", allow_pickle=False)}
                 with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                     return {name: file[name] for name in file.files}
         except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
@@ -81,8 +81,10 @@ def _load(url: str, pattern: str, stage: Stage) -> dict[str, np.ndarray]:
             raise RunError(ExitCode.BAD_DATA, f"{url}: {reason}") from error
 
 
-def _name(url: str, pattern: str) -> str:
-    """Return the feature that a .npy file holds: what the * of the pattern stands for."""
+def _name(url: str, pattern: str, names: Mapping[str, str]) -> str:
+    """Return the array that a .npy file holds: the only one, or what the * of the pattern is."""
+    if len(names) == 1 and "*" not in pattern:
+        return next(iter(names.values()))
     before, star, after = Path(pattern).name.partition("*")
     match = re.fullmatch(f"{re.escape(before)}(.+){re.escape(after)}", Path(url).name)
     if not star or match is None:

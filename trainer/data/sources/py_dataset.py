@@ -48,13 +48,16 @@ def of(returned: Mapping[str, Any], config: DatasetConfig) -> DatasetInfo:
     label, told = elements.label_name(config), 0
     for split, dataset in returned.items():
         batches = Batches(dataset, config, f"config.dataset.name={config.name!r}, split {split!r}")
-        found = {n: Feature(a.shape[1:], _dtype(a)) for n, a in batches.read(0).items()}
+        first = batches.read(0)
+        found = {n: Feature(a.shape[1:], _dtype(a)) for n, a in first.items()}
         features = features or found
         if found != features:
             raise batches.refusal(ExitCode.BAD_CONFIG, f"features {found}, and not {features}")
         told = max(told, int(getattr(dataset, "num_classes", 0) or 0))
         counts = label in found and labels.is_class(label, found[label], config)
-        shards[split], extents[split] = batches.survey(split, label if counts and not told else "")
+        shards[split], extents[split] = batches.survey(
+            split, first, label if counts and not told else ""
+        )
     if label in features and labels.is_class(label, features[label], config):
         count = told or labels.num_classes(extents, label, config)
         features[label] = Feature((), features[label].dtype, num_classes=count)
@@ -89,17 +92,19 @@ class Batches:
         leaves = elements.flat(self._dataset[number], elements.label_name(self._config), where)
         return next(elements.blocks([leaves], self._config, where, is_batch=True))
 
-    def survey(self, split: str, counted: str) -> tuple[tuple[Shard, ...], labels.Extent]:
+    def survey(
+        self, split: str, first: Block, counted: str
+    ) -> tuple[tuple[Shard, ...], labels.Extent]:
         """Return the batches as shards, and the extent of a feature of all of them.
 
         Args:
             split: by its name.
+            first: batch 0; it is read once more, which has to give the same.
             counted: that feature; empty: none, and few batches are read.
         """
-        first, again = self.read(0), self.read(0)
-        elements.refuse_another(dict(first), dict(again), f"{self._where}, batch 0")
+        elements.refuse_another(dict(first), dict(self.read(0)), f"{self._where}, batch 0")
         size, last = _size(first), self.num_batches - 1
-        last_batch = self.read(last)
+        last_batch = self.read(last) if last else first
         if _size(last_batch) > size:
             raise self.refusal(ExitCode.BAD_DATA, _of_another_size(last, last_batch, size))
         sizes = [size] * last + [_size(last_batch)]
@@ -107,7 +112,7 @@ class Batches:
         spread = np.linspace(0, last, _SAMPLED).astype(int).tolist()
         shards = {n: Shard(_name(split, n), sizes[n]) for n in range(self.num_batches)}
         for number in range(self.num_batches) if counted else sorted(set(spread)):
-            batch = self.read(number)
+            batch = {0: first, last: last_batch}.get(number) or self.read(number)
             if _size(batch) != sizes[number]:
                 raise self.refusal(ExitCode.BAD_DATA, _of_another_size(number, batch, size))
             shards[number] = Shard(_name(split, number), sizes[number], *_sum(batch))

@@ -10,7 +10,7 @@ from typing import Any
 from common import spelling
 from common.exit_codes import ExitCode, RunError
 from trainer.data.info import PIXEL_DTYPES, Feature
-from trainer.data.sources import feature_spec
+from trainer.data.sources import feature_spec, image_kinds
 
 Spec = Mapping[str, Any]
 
@@ -124,13 +124,13 @@ def _sized(name: str, feature: Feature, fields: Spec, args: Mapping[str, Any]) -
     if None not in feature.shape:
         return feature
     if feature.encoding == "image":
-        size = args.get("image_size")
-        if not (isinstance(size, list | tuple) and len(size) == 2):
+        if (size := args.get("image_size")) is None:
             raise RunError(
                 ExitCode.BAD_CONFIG,
-                f"feature {name!r} has images of any size, and config.dataset.args.image_size="
-                f"{size}; give [height, width]",
+                f"feature {name!r} has images of any size; give "
+                "--config.dataset.args.image_size='[height, width]'",
             )
+        image_kinds.check_size(size)
         return dataclasses.replace(feature, shape=(*size, feature.shape[-1]), resized=True)
     shape = tuple(fields.get("shape", ()))
     inner = feature.shape[1:]

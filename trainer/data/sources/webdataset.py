@@ -6,6 +6,7 @@ of a feature are named by `args={"members": {"image": "jpg;png", "label": "cls"}
 """
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -26,7 +27,15 @@ from trainer.data.records import columns, compressed
 from trainer.data.records.column_reader import ColumnReader, OpenColumns, check_same
 from trainer.data.records.files import Stage, open_shards
 from trainer.data.records.read_plan import ReadPlan
-from trainer.data.sources import arrays, copied, facts, feature_spec, image_kinds, tables
+from trainer.data.sources import (
+    arrays,
+    arrow_columns,
+    copied,
+    facts,
+    feature_spec,
+    image_kinds,
+    tables,
+)
 from trainer.data.sources.source import refuse_other_args
 from trainer.storage.failures import local_read
 
@@ -128,6 +137,7 @@ def _rows(
     examples = _examples(path, url)
     while part := list(itertools.islice(examples, _ROWS)):
         batch, pointed = {}, []
+        places = _places([key for key, _ in part], url)
         for name, kinds in members.items():
             picked = [_pick(members, kinds, name, f"{url}: {key!r}") for key, members in part]
             if all(member.kind.rpartition(".")[2] in _IMAGES for member in picked):
@@ -137,8 +147,12 @@ def _rows(
                     gathered.note_images(name, image_kinds.read_kind(member.data, where))
                 batch[name] = np.array([_span(member) for member in picked], np.int64)
             else:
-                batch[name] = _stack([_value(member, url) for member in picked], picked, url)
-        yield gathered.note(batch, fields, _places([key for key, _ in part], url), pointed)
+                values = _stack([_value(member, url) for member in picked], picked, url)
+                dtype = fields.get(name, {}).get("dtype")
+                batch[name] = (
+                    _as(dtype, values, functools.partial(places, name)) if dtype else values
+                )
+        yield gathered.note(batch, fields, places, pointed)
 
 
 def _places(keys: Sequence[str], url: str) -> Callable[[str, int], str]:
@@ -232,6 +246,13 @@ def _stack(values: list[Any], picked: list[Member], url: str) -> np.ndarray:
                 f"{picked[0].name} {values[0].dtype}{list(values[0].shape)}",
             )
     return arrays.plain(np.stack(values), f"{url}: {picked[0].name}")
+
+
+def _as(dtype: str, values: np.ndarray, where: arrow_columns.Where) -> np.ndarray:
+    """Return the values in the dtype that the config gives."""
+    if (values.dtype.kind == "O") != (dtype == "string"):
+        raise RunError(ExitCode.BAD_DATA, f"{where(0)} is no {dtype}")
+    return values if dtype == "string" else arrow_columns.cast(values, np.dtype(dtype), where)
 
 
 def _pick(example: Mapping[str, Member], kinds: list[str], name: str, where: str) -> Member:
