@@ -69,10 +69,9 @@ def verdicts(what, mode):
 
 def verdict(one, two):
     """Return what became of a class on one replica and on two: [verdict, reason]."""
-    if "refused" in one and one["refused"] == two.get("refused"):
-        return ["Refused", _without_files(one["refused"])]
-    if one.get("mistake") and one["mistake"] == two.get("mistake"):
-        return ["Refused", f"by Keras: {_without_files(one['mistake'])}"]
+    for key, whose in (("refused", ""), ("mistake", "by Keras: ")):
+        if one.get(key) and one[key] == two.get(key):
+            return ["Refused", whose + _without_files(one[key])]
     if _MISSING.match(one.get("error", "")) and one["error"] == two.get("error"):
         return ["Refused", f"by Keras where it is made: {one['error']}"]
     if "digest" not in one or "digest" not in two:
