@@ -75,6 +75,13 @@ class Checkpoints:
             **seconds,
         }
 
+    def final_step(self) -> int:
+        """Return the last step of which no restart writes a number again; -1: there is none."""
+        if (meta := self.saver.durable) is None:
+            return -1
+        # At the step of the checkpoint itself more may follow: what a signal cut off, the end.
+        return min(RunState.from_plain(meta.progress).noted_step, meta.step - 1)
+
     def restore(
         self, session: Session, usable: Callable[[int], bool] = lambda _: True
     ) -> RunState | None:
@@ -104,7 +111,7 @@ class Checkpoints:
         session.write_state(variables)
         session.rate_scale.assign(state.plateau.scale)
         # It is whole, and must not be written over by a save of the same.
-        self._saved, self._is_durable = self._meta(state), True
+        self._saved, self._is_durable, self.saver.durable = self._meta(state), True, meta
         print(f"restored {path.name}", file=sys.stderr, flush=True)
         return state
 

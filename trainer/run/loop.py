@@ -86,6 +86,7 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             metrics_port=port_of(request.metrics_port, request.placement.cluster),
             counts=checkpoints.counts,
             trackers=request.config.trackers,
+            final_step=checkpoints.final_step,
         )
         stack.callback(writers.close)
         profiler = Profiler(request.profile, folder.path / "tensorboard")
@@ -212,6 +213,8 @@ def finish(
     checkpoints.save_last(session, state)
     with times.phases.phase("end", book="save"):
         report = summary.summarize(session, state, times, checkpoints.code)
+        if report["status"] != "stopped":
+            times.phases.ledger.end()
         if session.request.is_chief:
             summary.publish(report, session, folder, writers)
             folder.publish()
