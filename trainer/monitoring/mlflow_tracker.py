@@ -15,8 +15,12 @@ attachments.require("mlflow")
 _TAG = "lockstep.id"
 _MOST_METRICS, _MOST_PARAMS, _MOST_TAGS, _MOST_CHARACTERS = 1000, 100, 100, 500
 """Of one request, and of one value: what every server accepts."""
-# The client repeats a failed request for minutes; here the follower does, and says so at once.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+_SETTINGS = {
+    # The client repeats a failed request for minutes; here the follower does, and says so at once.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
 class MLflow:
@@ -42,7 +46,7 @@ class MLflow:
         experiment: str = "Default",
         name: str = "",
     ) -> None:
-        os.environ.update({k: v for k, v in _PATIENCE.items() if k not in os.environ})
+        os.environ.update({k: v for k, v in _SETTINGS.items() if k not in os.environ})
         import mlflow
 
         self._entities, self._workdir = mlflow.entities, workdir

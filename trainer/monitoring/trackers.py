@@ -21,6 +21,8 @@ from trainer.storage.failures import local_io
 
 NAME = "trackers.json"
 _POLL_SECS, _MOST_SECS, _LAST_SECS = 1.0, 60.0, 20.0
+_MOST_REASON = 300
+"""Characters of what a client says of a failure."""
 _lock = threading.Lock()
 """Of `trackers.json`: each tracker has a thread."""
 
@@ -116,6 +118,7 @@ class Follower:
             files.write_text(self._workdir / NAME, json.dumps(noted), durable=True)
 
     def _complain(self, reason: str) -> None:
+        reason = reason[:_MOST_REASON]
         if not self._told:  # once, not at every attempt
             self._say(f"{reason}; the run goes on, and it is told later")
         self._told = reason
@@ -154,11 +157,10 @@ class _Unsent:
         self.after = step
         del self._steps[step]
 
-    def _add(self, line: dict[str, Any]) -> None:
-        step = line.pop("step")
-        numbers = {name: value for name, value in line.items() if isinstance(value, int | float)}
-        if step > self.after and numbers:
-            self._steps.setdefault(step, {}).update(numbers)
+    def _add(self, line: Mapping[str, Any]) -> None:
+        step, values = line["step"], numbers(line)
+        if step > self.after and values:
+            self._steps.setdefault(step, {}).update(values)
 
 
 def follow(
@@ -184,6 +186,12 @@ def follow(
         with local_io(workdir, "--workdir"):
             _prepare(workdir)
     return [Follower(part, make, workdir, final_step) for part, make in made]
+
+
+def numbers(line: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a line of `metrics.jsonl` but its step."""
+    found = {name: value for name, value in line.items() if isinstance(value, int | float)}
+    return {name: value for name, value in found.items() if name != "step"}
 
 
 def run_id(workdir: Path) -> str:
