@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.chaos.harness import finish, run
+from tests.chaos.harness import Worker, ended
 from tests.processes import ROOT, free_ports
 from trainer.monitoring import trackers
 from trainer.monitoring.metric_writer import keep_picture
@@ -89,6 +89,12 @@ def test_a_kill_doubles_and_loses_nothing(tmp_path: Path, name: str) -> None:
     check(held(*where), workdir, "ab12")
 
 
+def live(workdir: Path, *flags: str, failpoint: str = "") -> None:
+    """Train to the end, or until it is killed."""
+    with ended(Worker(workdir, *flags, failpoint=failpoint)) as worker:
+        assert worker.wait(600) == (137 if failpoint else 0), worker.output
+
+
 class Server:
     """A server of MLflow on SQLite."""
 
@@ -146,12 +152,11 @@ def test_after_ten_kills_each_service_holds_one_run_equal_to_its_log(
     for count in range(KILLS):
         if count == KILLS // 2:  # until here it is down, and nobody waits for it
             server.start()
-        killed = run(workdir, *flags, failpoint=f"loop.boundary:kill@{3 + count % 4}")
-        assert killed.wait() in (0, 137), killed.output
-    digest = finish(workdir, *flags)
+        live(workdir, *flags, failpoint=f"loop.boundary:kill@{3 + count % 4}")
     for _ in range(9):  # what a loaded machine does not send in time, the same command sends
+        live(workdir, *flags)
         if all(sent["is_complete"] for sent in trackers._read(workdir)["sent"].values()):
             break
-        finish(workdir, *flags)
+    digest = json.loads((workdir / "summary.json").read_text())["state_digest"]
     check(held("mlflow", server.uri, "Default"), workdir, digest)
     check(held("wandb", str(workdir)), workdir, digest)

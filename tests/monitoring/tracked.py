@@ -51,7 +51,9 @@ def of_wandb(workdir: str) -> list[dict]:
             elif kind == "run":
                 run["config"] |= {u.key: json.loads(u.value_json) for u in record.run.config.update}
             elif kind == "summary":
-                named = {item.key or "/".join(item.nested_key): item for item in record.summary.update}
+                named = {
+                    item.key or "/".join(item.nested_key): item for item in record.summary.update
+                }
                 run["facts"] |= {k: json.loads(item.value_json) for k, item in named.items()}
             elif kind == "files":
                 run["files"] += [one.path for one in record.files.files]

@@ -1,7 +1,7 @@
 """Sends what is final in `metrics.jsonl` to trackers, from threads that do not delay the run.
 
-Trackers cannot take a number back, so they are sent a step only when no restart will write it again:
-when a later checkpoint is durable, or at the end of the run.
+Trackers cannot take a number back, so they are sent a step only when no restart will write it
+again: when a later checkpoint is durable, or at the end of the run.
 """
 
 import functools

@@ -70,7 +70,7 @@ class Wandb:
         self._run.finish(exit_code=0 if facts["status"] else 1)
 
     def _catch_up(self, until: int | None) -> None:
-        """Record the steps before one that were sent and lost: W&B takes them before it keeps them."""
+        """Record the steps before one that were sent and lost: W&B takes them, then keeps them."""
         if self._is_caught_up:
             return
         self._is_caught_up = True

@@ -150,7 +150,7 @@ class Workdir:
                 storage.delete_file(f"{self.url}/{path.name}")
 
     def rewind(self, step: int) -> None:
-        """Drop the lines of `metrics.jsonl` that will be written again: after `step`, and goodput."""
+        """Drop the lines of `metrics.jsonl` that come again: those after `step`, and goodput."""
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return
