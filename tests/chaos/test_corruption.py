@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.chaos.harness import finish, metric_lines, must_fail, pair, run, saved_steps
+from tests.chaos.harness import TINY, finish, metric_lines, must_fail, pair, run, saved_steps
+from tests.processes import trainer
 from trainer.run.corruption import furthest, minority
 
 EVERY = 4
@@ -50,6 +51,33 @@ def test_a_flipped_bit_of_a_worker_is_noticed_and_named(tmp_path: Path, digest: 
         for worker in workers:
             _check_line(worker.last_line, "replica 1 of 2 (worker 1, localhost:")
     assert finish(tmp_path / "run", *args) == digest
+
+
+@pytest.mark.slow
+def test_a_save_that_the_chief_makes_by_time_is_compared_on_all_workers(tmp_path: Path) -> None:
+    args = ("--config.digest_every_steps=100000", "--config.checkpoint_every_steps=0",
+            "--config.checkpoint_every_secs=0.01")  # fmt: skip
+    with pair(tmp_path / "run", *args, sabotage="flips_a_bit") as workers:
+        assert [worker.wait(300) for worker in workers] == [203, 203], workers[0].output
+        assert "replica 1 of 2 (worker 1, localhost:" in workers[0].last_line
+    assert 0 < saved_steps(tmp_path / "run")[-1] <= 20
+
+
+@pytest.mark.slow
+def test_diverge_names_step_and_variables_of_a_flipped_bit(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    """Of one replica, which has no other to be compared with: the run ends as if all were well."""
+    flipped = tmp_path / "run"
+    args = ("--config.digest_every_steps=1", "--config.keep_checkpoints=20")
+    assert run(flipped, *args, sabotage="flips_a_bit").wait() == 0
+    told = trainer("diverge", str(undisturbed), str(flipped), *TINY).stdout
+    assert "recorded: equal at step 18, different at step 24" in told
+    assert "replayed here: equal at every step" in told
+    own = next(line for line in told.splitlines() if "and its replay: equal" in line)
+    assert own.startswith(f"{flipped} and its replay: equal at step 20, different at step 21")
+    assert "/kernel" in own.partition("variables: ")[2]
+    assert f"code, kernels or hardware of {flipped} explain it" in told
 
 
 def test_sabotage_a_flipped_bit_without_the_check_is_not_noticed(

@@ -56,9 +56,9 @@ class Comparison:
         if self.session.request.config.digest_every_steps and self.equal_step != state.step:
             self._compared(state.step)
 
-    def confirm_best(self, state: RunState) -> None:
-        """Compare before the save of the best step so far."""
-        if state.best_step == state.step:
+    def confirm_save(self, state: RunState, *, by_time: bool) -> None:
+        """Compare before a save that the clock asks for, and before that of the best step."""
+        if by_time or state.best_step == state.step:
             self.confirm(state)
 
     def _compared(self, step: int) -> np.ndarray:

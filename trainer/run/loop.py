@@ -92,7 +92,12 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         profiler = Profiler(request.profile, folder.path / "tensorboard")
         stack.callback(profiler.close)
         boundary = Boundary(
-            stop, consensus, StepTimes(phases), check_lock, 3600 * request.config.stop.max_hours
+            stop,
+            consensus,
+            StepTimes(phases),
+            check_lock,
+            3600 * request.config.stop.max_hours,
+            checkpoints.time_has_come,
         )
         comparison = Comparison(session, checkpoints, consensus, state.step)
         state = train(
@@ -172,9 +177,9 @@ def train(
                 continue  # the step that became the last one is logged like any other
 
         # 5. Save. After all that changes the state at this step, so that nothing is done twice. The
-        #    best one is kept for long: the replicas are compared before.
-        comparison.confirm_best(state)
-        checkpoints.save_if_due(session, state)
+        #    replicas are compared before: those of regular saves were, in 2.
+        comparison.confirm_save(state, by_time=asked is Asked.SAVE)
+        checkpoints.save_if_due(session, state, by_time=asked is Asked.SAVE)
 
         # 6. End. Only here: the last step is logged and evaluated like any other.
         if state.is_over(request.plan) or 0 < request.until <= state.step:
