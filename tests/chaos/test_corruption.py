@@ -5,7 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.chaos.harness import TINY, finish, metric_lines, must_fail, pair, run, saved_steps
+from tests.chaos.harness import (
+    TINY,
+    Worker,
+    ended,
+    finish,
+    metric_lines,
+    must_fail,
+    pair,
+    run,
+    saved_steps,
+)
 from tests.processes import trainer
 from trainer.run.corruption import furthest, minority
 
@@ -69,8 +79,9 @@ def test_diverge_names_step_and_variables_of_a_flipped_bit(
 ) -> None:
     """Of one replica, which has no other to be compared with: the run ends as if all were well."""
     flipped = tmp_path / "run"
-    args = ("--config.digest_every_steps=1", "--config.keep_checkpoints=20")
-    assert run(flipped, *args, sabotage="flips_a_bit").wait() == 0
+    args = ("--config.digest_every_steps=1", "--config.train_steps=26")
+    with ended(Worker(flipped, *args, sabotage="flips_a_bit")) as worker:
+        assert worker.wait(300) == 0, worker.output
     told = trainer("diverge", str(undisturbed), str(flipped), *TINY).stdout
     assert "recorded: equal at step 18, different at step 24" in told
     assert "replayed here: equal at every step" in told
