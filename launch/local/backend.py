@@ -108,7 +108,7 @@ class LocalBackend(Backend):
         folder = self._find(name)
         spec, directory = folder.spec(), Path(folder.directory())
         found = trainer_args.workdirs(spec.args, spec.trials)
-        places = [place if "://" in place else str(directory / place) for place in found]
+        places = [str(directory / p) if p and "://" not in p else p for p in found]
         names = [f"{name}/{index}" for index in range(len(places))] if spec.trials else [name]
         return [Run(*row) for row in zip(names, places, strict=True)]
 

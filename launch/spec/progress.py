@@ -47,7 +47,7 @@ def of_run(run: str, phase: str, workdir: str, read: Callable[[str], str]) -> Pr
         config = dict(json.loads(read(f"{place}/config.json")))
         lines = _lines(read(f"{place}/metrics.jsonl"))
     except (OSError, ValueError, TypeError) as error:
-        return Progress(run, phase, note=f"{workdir or 'no workdir'}: {error}")
+        return Progress(run, phase, note=str(error) if workdir else "it has no --workdir")
     step = max((int(line["step"]) for line in lines), default=0)
     total, rate = _total_steps(config, lines), _last(lines, "examples_per_second")
     eta = None
