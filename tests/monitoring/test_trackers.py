@@ -9,7 +9,7 @@ import pytest
 from common.exit_codes import ExitCode, RunError
 from tests.chaos.harness import finish, run
 from trainer.config import PartConfig
-from trainer.monitoring import trackers
+from trainer.monitoring import attachments, trackers
 from trainer.report.run_files import by_step, read_lines
 
 LISTING = PartConfig("tests.monitoring.listing:Listing")
@@ -188,3 +188,8 @@ def test_a_wrong_tracker_is_refused_before_it_is_told_anything(part, what, workd
     with pytest.raises(RunError, match=what) as raised:
         trackers.follow([part], workdir, lambda: -1)
     assert raised.value.code is ExitCode.BAD_CONFIG
+
+
+def test_a_client_that_is_not_installed_is_named_with_its_extra() -> None:
+    with pytest.raises(ImportError, match=r"pip install 'lockstep\[no_such_client\]'"):
+        attachments.require("no_such_client")
