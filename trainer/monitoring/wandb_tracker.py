@@ -1,6 +1,7 @@
 """One run of Weights & Biases for a workdir, over all its restarts."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,7 +65,11 @@ class Wandb:
         if is_over(self._workdir):
             self._catch_up(None)
         for path in attachments.files(self._workdir):
-            self._run.save(path, base_path=self._workdir, policy="now")
+            # A copy: W&B would warn of a link, which shows what a later process writes.
+            copy = Path(self._run.dir) / path.relative_to(self._workdir)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+            self._run.save(copy, base_path=self._run.dir, policy="now")
         facts = attachments.ended(self._workdir)
         self._run.summary.update({f"lockstep/{name}": value for name, value in facts.items()})
         self._run.finish(exit_code=0 if facts["status"] else 1)
