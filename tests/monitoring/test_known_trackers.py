@@ -69,8 +69,10 @@ def log(workdir: Path, steps: range) -> None:
             file.write(json.dumps(line) + "\n")
 
 
-@pytest.mark.parametrize("name", ["mlflow", "wandb"])
-def test_a_kill_doubles_and_loses_nothing(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "how"), [("mlflow", "kill"), ("wandb", "kill"), ("wandb", "flush")]
+)
+def test_a_kill_doubles_and_loses_nothing(tmp_path: Path, name: str, how: str) -> None:
     workdir = tmp_path / "run"
     workdir.mkdir()
     (workdir / "config.json").write_text('{"seed": 0, "optimizer": {"name": "adam"}}')
@@ -79,7 +81,7 @@ def test_a_kill_doubles_and_loses_nothing(tmp_path: Path, name: str) -> None:
     part = {"name": name, "args": {"tracking_uri": uri} if name == "mlflow" else {}}
     log(workdir, range(6))
     live = ("tests.monitoring.tracked_life", str(workdir), json.dumps(part))
-    assert child(*live, "4", "kill").returncode == -9
+    assert child(*live, "4", how).returncode == -9
     # As if it had been killed before it could note what was taken.
     noted = json.loads((workdir / trackers.NAME).read_text())
     (workdir / trackers.NAME).write_text(json.dumps({**noted, "sent": {}}))
