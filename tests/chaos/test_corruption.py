@@ -83,7 +83,7 @@ def test_diverge_names_step_and_variables_of_a_flipped_bit(
     with ended(Worker(flipped, *args, sabotage="flips_a_bit")) as worker:
         assert worker.wait(300) == 0, worker.output
     told = trainer("diverge", str(undisturbed), str(flipped), *TINY).stdout
-    assert "recorded: equal at step 18, different at step 24" in told
+    assert "recorded: equal at step 20, different at step 24" in told
     assert "replayed here: equal at every step" in told
     own = next(line for line in told.splitlines() if "and its replay: equal" in line)
     assert own.startswith(f"{flipped} and its replay: equal at step 20, different at step 21")
