@@ -17,7 +17,7 @@ from tests.chaos.harness import (
     saved_steps,
 )
 from tests.processes import trainer
-from trainer.run.corruption import furthest, minority
+from trainer.run.corruption import digest_line, furthest, minority
 
 EVERY = 4
 FLIPPED = "main/000/sequential"
@@ -110,3 +110,10 @@ def test_what_is_furthest_from_a_replay_went_wrong() -> None:
     assert furthest(np.array([[0, 0.1, 0], [0, 0.1, np.nan]]), truth) == [1]
     assert furthest(np.array([[0, 0.2, 0], [0, 0.1, 0]]), truth) == [0]
     assert furthest(np.array([[0, 0.1, 0], [0.1, 0, 0]]), truth) == []
+
+
+def test_a_high_bit_that_flips_is_seen_in_the_digits_of_its_variable() -> None:
+    hashes = np.array([5, 7, 9], np.int64)
+    flipped = hashes + np.array([0, 3 << 21, 0])
+    one, two = (digest_line(h)["digest_of_variables"] for h in (hashes, flipped))
+    assert [one[i : i + 4] == two[i : i + 4] for i in (0, 4, 8)] == [True, False, True]
