@@ -36,8 +36,13 @@ test: .venv/dev lint ## Check style and types, run the tests
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$(echo $@/lib/python*/site-packages)/beside.pth
 	@touch $@
 
+.venv/trackers: tests/monitoring/trackers.txt .venv/dev
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --no-deps --require-hashes -r tests/monitoring/trackers.txt
+	@touch $@
+
 .PHONY: test-slow
-test-slow: .venv/dev .venv/s3 ## Run the long chaos and soak suites
+test-slow: .venv/dev .venv/s3 .venv/trackers ## Run the long chaos and soak suites
 	$(BIN)/python -m pytest -m slow
 
 .venv/peers: benchmarks/peers/install.sh $(wildcard benchmarks/peers/*.txt)
@@ -97,4 +102,5 @@ lock-images: .venv/dev ## Pin the images' dependencies by hash again
 lock: .venv/dev ## Pin every dependency by hash again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url pyproject.toml --group dev -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url tests/monitoring/trackers.in -o tests/monitoring/trackers.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url tests/storage/s3.in -o tests/storage/s3.txt

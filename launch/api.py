@@ -10,7 +10,9 @@ from typing import Literal
 from common.exit_codes import ExitCode, RunError
 from launch.backend import RETRY_BUDGET_SECS, Backend, Print, retry_transient
 from launch.code import preflight
+from launch.spec import progress
 from launch.spec.job import JobSpec
+from launch.spec.progress import Progress
 from launch.spec.status import ENDED, JobStatus
 
 Where = Literal["local", "kubernetes"]
@@ -72,6 +74,12 @@ class Job:
         else:
             self.backend.logs(self.name, out, worker)
 
+    def progress(self) -> list[Progress]:
+        """How far its run is, or each trial, from the files in its workdir."""
+        phase = self.status().phase
+        runs = self.backend.runs(self.name)
+        return [progress.of_run(r.name, phase, r.workdir, self.backend.read) for r in runs]
+
     def cancel(self) -> None:
         """Let the workers save and stop."""
         self.backend.cancel(self.name)
@@ -111,7 +119,7 @@ def connect(
     from launch.kubernetes.backend import KubernetesBackend
     from launch.kubernetes.cluster import connect as connect_cluster
 
-    return KubernetesBackend(connect_cluster(context), namespace)
+    return KubernetesBackend(connect_cluster(context), namespace, context=context)
 
 
 def submit(spec: JobSpec, backend: Backend | None = None, *, check: bool = True) -> Job:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from common.exit_codes import ExitCode, RunError
@@ -12,6 +12,34 @@ from launch.spec.status import JobStatus
 Print = Callable[[str], None]
 RETRY_BUDGET_SECS = 300.0
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a job: all of it, or one trial.
+
+    Attributes:
+        name: of the job; of a sweep with the number of the trial, for example "rates/3".
+        workdir: where its files are: a path of this machine, a URL, or a path of the pods.
+    """
+
+    name: str
+    workdir: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command that this terminal runs.
+
+    Attributes:
+        words: program and arguments.
+        environment: its whole environment; None: that of the launcher.
+        directory: where it runs; "": here.
+    """
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str] | None = None
+    directory: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +108,26 @@ class Backend(Protocol):
 
     def logs(self, name: str, out: Print, index: int = -1) -> None:
         """Prints what the logs hold now."""
+        ...
+
+    def runs(self, name: str) -> list[Run]:
+        """The run of a job, or those of its trials."""
+        ...
+
+    def read(self, path: str) -> str:
+        """The text of a file in a workdir.
+
+        Raises:
+            OSError: there is none, or it cannot be read from here.
+        """
+        ...
+
+    def attach(self, name: str, index: int, *, shell: bool) -> Command:
+        """What shows the Python stacks of a worker or trial, or opens a shell beside it.
+
+        Raises:
+            RunError: it does not run, or nothing can reach it from here; BAD_FLAG.
+        """
         ...
 
     def cancel(self, name: str) -> None:

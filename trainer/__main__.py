@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import common.first_signal  # noqa: F401 - before all that takes time to import
-from common import redaction
+from common import redaction, stacks
 from common.exit_codes import ExitCode, RunError
 from trainer import commands, failpoints, user_code, version
 from trainer.cluster import rendezvous
@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> ExitCode:
             return ExitCode.DONE
         code = ExitCode.TRANSIENT  # of a run whose log nobody takes any more
         with StopSignal() as stop, user_code.refusing_exit():
+            stacks.offer()  # for `launch attach`, also while it starts
             with quiet.loading():
                 request = prepare(argv, os.environ)
             lines = _dry_run(request) if FLAGS.dry_run else _train(request, stop)

@@ -63,8 +63,12 @@ REGULARIZERS = {
     "elastic_net": "keras.regularizers:L1L2",
 }
 
-TRACKERS: dict[str, str] = {}
-"""None comes with the trainer: a custom one is a class, see `monitoring.trackers.Tracker`."""
+# A custom one is a class, see `monitoring.trackers.Tracker`.
+TRACKERS = {
+    "mlflow": "trainer.monitoring.mlflow_tracker:MLflow",
+    "wandb": "trainer.monitoring.wandb_tracker:Wandb",
+}
+
 METRICS = {
     "accuracy": "keras.metrics:SparseCategoricalAccuracy",
     "balanced_accuracy": "trainer.metrics.balanced_accuracy:BalancedAccuracy",

@@ -98,6 +98,15 @@ LOGS = (
     Flag("follow", False, "go on until the job ends"),
     Flag("worker", -1, "one worker or trial; -1: all"),
 )
+TOP = (
+    Flag("backend", "all", "where the jobs run", ("all", "local", "kubernetes")),
+    *(flag for flag in BACKEND if flag.name != "backend"),
+)
+TENSORBOARD = (Flag("port", 6006, "of 127.0.0.1, where TensorBoard listens"),)
+ATTACH = (
+    Flag("worker", 0, "which worker or trial"),
+    Flag("shell", False, "open a shell beside it in place of its stacks"),
+)
 LINT = (
     Flag("schemas", True, "check schemas too"),
     Flag("strict", False, "ask everyone for our style, and fail for warnings and style"),

@@ -12,6 +12,7 @@ from common import spelling
 from common.exit_codes import ExitCode, RunError
 from launch.cli import profiles
 from launch.cli.flags import (
+    ATTACH,
     BACKEND,
     CHECK,
     DOCTOR,
@@ -21,7 +22,9 @@ from launch.cli.flags import (
     OUTPUT,
     STATE,
     SUBMIT,
+    TENSORBOARD,
     TIMEOUT,
+    TOP,
     Flag,
 )
 from launch.spec.user_input import bad_flag
@@ -70,6 +73,16 @@ VERBS = {
         "show one job: state, first failure, what to try", _SEEN, "views:describe", "NAME"
     ),
     "logs": Verb("print the logs of all workers", (*BACKEND, *LOGS), "views:logs", "NAME"),
+    "top": Verb("show step, rate, ETA and goodput of all jobs", (*TOP, *OUTPUT), "watch:top"),
+    "tensorboard": Verb(
+        "show the curves of a job until Ctrl-C",
+        (*BACKEND, *TENSORBOARD),
+        "watch:tensorboard",
+        "NAME",
+    ),
+    "attach": Verb(
+        "print the Python stacks of a running worker", (*BACKEND, *ATTACH), "watch:attach", "NAME"
+    ),
     "wait": Verb(
         "wait for the end: 0 done, 1 failed, 124 timeout, 130 detached",
         (*_SEEN, *TIMEOUT),

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 LONGEST_SECS = 15.0
@@ -40,6 +41,22 @@ def modified(url: str) -> float:
         OSError: there is none, or the store refuses.
     """
     return _ask(url, lambda filesystem: float(filesystem.modified(url).timestamp()))
+
+
+def copy(url: str, folder: Path) -> None:
+    """Copies the files below a URL that are not in `folder` yet, or have another size there.
+
+    Raises:
+        OSError: the store refuses.
+    """
+    with _fsspec() as fsspec:
+        filesystem, root = fsspec.core.url_to_fs(url)
+        filesystem.invalidate_cache()
+        for path, found in filesystem.find(root, detail=True).items():
+            target = folder / path[len(root) :].lstrip("/")
+            if not target.exists() or target.stat().st_size != found["size"]:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                filesystem.get_file(path, str(target))
 
 
 def write(url: str, content: bytes) -> None:

@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import datetime
+import shutil
 import time
 from collections.abc import Sequence
 
 from common.exit_codes import RunError
-from launch.backend import Backend, Check, Print, retry_transient
+from launch.backend import Backend, Check, Command, Print, Run, retry_transient
 from launch.code import remote_files, upload
 from launch.kubernetes import doctor, pod_logs
 from launch.kubernetes.cluster import Cluster, path_of
@@ -20,11 +21,17 @@ from launch.kubernetes.diagnosis import (
 )
 from launch.kubernetes.job_objects import JobObjects, explain_queue, jobs_of
 from launch.kubernetes.pod_logs import PodLogs
-from launch.kubernetes.pod_state import has_started, waits_silently, worker_name
+from launch.kubernetes.pod_state import (
+    has_started,
+    trainer_state,
+    waits_silently,
+    worker_name,
+)
 from launch.render import manifest
+from launch.spec import trainer_args
 from launch.spec.documents import Document
 from launch.spec.job import JobSpec
-from launch.spec.labels import CANCELLED, INSTANCE
+from launch.spec.labels import CANCELLED, CONTAINER, INSTANCE
 from launch.spec.outcome import doubt
 from launch.spec.status import ENDED, JobStatus
 from launch.spec.user_input import bad_flag
@@ -39,12 +46,16 @@ class KubernetesBackend(Backend):
         cluster: the API server.
         namespace: where jobs are looked for; a job is created where its spec says.
         poll_secs: how often the cluster is asked while following, seconds.
+        context: of the kubeconfig, for kubectl; "": the current one.
     """
 
     command = JobSpec.command
 
-    def __init__(self, cluster: Cluster, namespace: str, poll_secs: float = POLL_SECS) -> None:
+    def __init__(
+        self, cluster: Cluster, namespace: str, poll_secs: float = POLL_SECS, context: str = ""
+    ) -> None:
         self._cluster = cluster
+        self._context = context
         self._namespace = namespace
         self._objects = JobObjects(cluster, namespace)
         self.poll_secs = poll_secs
@@ -124,6 +135,30 @@ class KubernetesBackend(Backend):
         for pod in pods:
             for line in pod_logs.lines_of(self._cluster, pod):
                 out(f"[{worker_name(pod)}] {line}")
+
+    def runs(self, name: str) -> list[Run]:
+        """Workdirs as the pods know them."""
+        lines = runs(self._objects.workload(name))
+        places = trainer_args.workdirs((), lines)
+        names = [f"{name}/{index}" for index in range(len(places))] if places[1:] else [name]
+        return [Run(*row) for row in zip(names, places, strict=True)]
+
+    def read(self, path: str) -> str:
+        """Volumes of the cluster are not read from here."""
+        return _read(path)
+
+    def attach(self, name: str, index: int, *, shell: bool) -> Command:
+        """By kubectl, which needs the right to create pods/exec."""
+        found = [pod for pod in self._select(name, index) if "running" in trainer_state(pod)]
+        if not found:
+            raise bad_flag(f"no pod of worker {index} runs (--worker); `launch describe {name}`")
+        if shutil.which("kubectl") is None:
+            raise bad_flag("attach needs kubectl on PATH for a job on a cluster")
+        context = [f"--context={self._context}"] if self._context else []
+        inside = ("sh",) if shell else ("python", "-m", "common.stacks")
+        pod, terminal = found[-1]["metadata"]["name"], ("-it",) if shell else ()
+        to_pod = (f"--namespace={self._namespace}", "exec", *terminal, pod, "-c", CONTAINER, "--")
+        return Command(("kubectl", *context, *to_pod, *inside))
 
     def cancel(self, name: str) -> None:
         """Ends a Job by a deadline of one second, so that it stays for `describe`.

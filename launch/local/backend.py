@@ -9,13 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-from launch.backend import Backend, Check, Print
+from launch.backend import Backend, Check, Command, Print, Run
 from launch.code import remote_files
 from launch.local import history, job_folder, worker
 from launch.local.job_folder import JobFolder
 from launch.local.logs import LogFollower
 from launch.local.prepare import prepare
-from launch.spec import sweep
+from launch.spec import sweep, trainer_args
 from launch.spec.job import JobSpec
 from launch.spec.status import ENDED, JobStatus
 from launch.spec.user_input import bad_flag
@@ -102,6 +102,33 @@ class LocalBackend(Backend):
         unit = _unit(folder.spec(), index)
         for line in LogFollower(folder.path / "logs", unit).read(flush=True):
             out(line)
+
+    def runs(self, name: str) -> list[Run]:
+        """Paths are taken from where the job was submitted."""
+        folder = self._find(name)
+        spec, directory = folder.spec(), Path(folder.directory())
+        found = trainer_args.workdirs(spec.args, spec.trials)
+        places = [str(directory / p) if p and "://" not in p else p for p in found]
+        names = [f"{name}/{index}" for index in range(len(places))] if spec.trials else [name]
+        return [Run(*row) for row in zip(names, places, strict=True)]
+
+    def read(self, path: str) -> str:
+        """Of this machine, or from a bucket."""
+        return _read(Path(), path)
+
+    def attach(self, name: str, index: int, *, shell: bool) -> Command:
+        """The shell has the environment and the folder of the worker."""
+        folder = self._find(name)
+        unit = _unit(folder.spec(), index).replace("-", " ")
+        running = [e for e in worker.alive(folder.events()) if e["worker"] == unit]
+        if not running:
+            raise bad_flag(f"{unit} of {name} does not run (--worker); `launch describe {name}`")
+        pid = running[-1]["pid"]
+        if shell:
+            words: tuple[str, ...] = (os.environ.get("SHELL", "/bin/sh"),)
+            return Command(words, worker.environment_of(pid), folder.directory())
+        here = os.environ | {"PYTHONPATH": _with_this_package()}
+        return Command((sys.executable, "-m", "common.stacks", str(pid)), here)
 
     def cancel(self, name: str) -> None:
         """Asks the supervisor; kills what a supervisor that died left behind."""

@@ -123,6 +123,12 @@ def alive(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     ]
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """The environment that a process was started with."""
+    text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="surrogateescape")
+    return dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
+
+
 def end_orphans(events: Sequence[Mapping[str, Any]]) -> None:
     """Kills workers that outlived their supervisor."""
     for event in alive(events):

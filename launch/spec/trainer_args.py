@@ -35,6 +35,11 @@ def _taken(args: Sequence[str], flag: str) -> tuple[list[str], str | None]:
     return kept, found
 
 
+def workdirs(args: Sequence[str], trials: Sequence[Sequence[str]]) -> list[str]:
+    """The workdir of a run, or those of its trials; "" where none is named."""
+    return [value([*args, *trial], "workdir") or "" for trial in trials or [()]]
+
+
 def is_run(args: Sequence[str]) -> bool:
     """Whether the arguments start a run: those that begin with a verb do something else."""
     return not args or args[0].startswith("-")

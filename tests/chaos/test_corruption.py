@@ -5,8 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.chaos.harness import finish, metric_lines, must_fail, pair, run, saved_steps
-from trainer.run.corruption import furthest, minority
+from tests.chaos.harness import (
+    TINY,
+    Worker,
+    ended,
+    finish,
+    metric_lines,
+    must_fail,
+    pair,
+    run,
+    saved_steps,
+)
+from tests.processes import trainer
+from trainer.run.corruption import digest_line, furthest, minority
 
 EVERY = 4
 FLIPPED = "main/000/sequential"
@@ -52,6 +63,34 @@ def test_a_flipped_bit_of_a_worker_is_noticed_and_named(tmp_path: Path, digest: 
     assert finish(tmp_path / "run", *args) == digest
 
 
+@pytest.mark.slow
+def test_a_save_that_the_chief_makes_by_time_is_compared_on_all_workers(tmp_path: Path) -> None:
+    args = ("--config.digest_every_steps=100000", "--config.checkpoint_every_steps=0",
+            "--config.checkpoint_every_secs=0.01")  # fmt: skip
+    with pair(tmp_path / "run", *args, sabotage="flips_a_bit") as workers:
+        assert [worker.wait(300) for worker in workers] == [203, 203], workers[0].output
+        assert "replica 1 of 2 (worker 1, localhost:" in workers[0].last_line
+    assert 0 < saved_steps(tmp_path / "run")[-1] <= 20
+
+
+@pytest.mark.slow
+def test_diverge_names_step_and_variables_of_a_flipped_bit(
+    tmp_path: Path, undisturbed: Path
+) -> None:
+    """Of one replica, which has no other to be compared with: the run ends as if all were well."""
+    flipped = tmp_path / "run"
+    args = ("--config.digest_every_steps=1", "--config.train_steps=26")
+    with ended(Worker(flipped, *args, sabotage="flips_a_bit")) as worker:
+        assert worker.wait(300) == 0, worker.output
+    told = trainer("diverge", str(undisturbed), str(flipped), *TINY).stdout
+    assert "recorded: equal at step 20, different at step 24" in told
+    assert "replayed here: equal at every step" in told
+    own = next(line for line in told.splitlines() if "and its replay: equal" in line)
+    assert own.startswith(f"{flipped} and its replay: equal at step 20, different at step 21")
+    assert "/kernel" in own.partition("variables: ")[2]
+    assert f"code, kernels or hardware of {flipped} explain it" in told
+
+
 def test_sabotage_a_flipped_bit_without_the_check_is_not_noticed(
     tmp_path: Path, digest: str
 ) -> None:
@@ -71,3 +110,10 @@ def test_what_is_furthest_from_a_replay_went_wrong() -> None:
     assert furthest(np.array([[0, 0.1, 0], [0, 0.1, np.nan]]), truth) == [1]
     assert furthest(np.array([[0, 0.2, 0], [0, 0.1, 0]]), truth) == [0]
     assert furthest(np.array([[0, 0.1, 0], [0.1, 0, 0]]), truth) == []
+
+
+def test_a_high_bit_that_flips_is_seen_in_the_digits_of_its_variable() -> None:
+    hashes = np.array([5, 7, 9], np.int64)
+    flipped = hashes + np.array([0, 3 << 21, 0])
+    one, two = (digest_line(h)["digest_of_variables"] for h in (hashes, flipped))
+    assert [one[i : i + 4] == two[i : i + 4] for i in (0, 4, 8)] == [True, False, True]

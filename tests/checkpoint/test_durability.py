@@ -134,7 +134,7 @@ class Saves:
         self._run = SimpleNamespace(read_state=lambda: state(20)), RunState(step=20)
 
     def in_background(self) -> None:
-        self._checkpoints.save_if_due(*self._run)
+        self._checkpoints.save_if_due(*self._run, by_time=False)
         self.saver.wait()
 
     def last(self) -> None:

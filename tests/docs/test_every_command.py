@@ -186,6 +186,8 @@ TRAINS = re.compile(r"python -m (trainer|launch)\b|tensorboard|source")
 NOT_HERE = {
     "python -m trainer.data prepare": "downloads; tests/data/test_commands.py prepares a tiny one",
     "python -m launch doctor --backend": "asks a cluster; tests/launch/test_cluster_doctor.py",
+    "python -m launch tensorboard": "goes on until Ctrl-C; tests/launch/test_watch.py",
+    "python -m launch attach": "asks a worker that runs; tests/launch/test_watch.py",
     "python -m launch VERB": "VERB stands for each; tests/launch/test_launch_cli.py",
     "python -m common.exit_codes_table": "its output is compared with docs/exit_codes.md",
 }

@@ -1,7 +1,8 @@
 """A worker without a trainer: each argument `INDEX@ATTEMPT:ACTION` says what one of them does.
 
 Actions: exit=N, kill (by SIGKILL), sleep (until SIGTERM, then 143), onterm=N (the code
-at SIGTERM), env=NAME, cores, print=TEXT, await=PATH (until it exists).
+at SIGTERM), env=NAME, cores, print=TEXT, await=PATH (until it exists),
+stacks (offer them).
 `*` stands for every index or attempt. Attempts are counted by files in the workdir.
 """
 
@@ -36,6 +37,10 @@ def act(action: str) -> None:
             sys.exit(int(value))
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "stacks":
+            from common import stacks
+
+            stacks.offer()
         case "sleep":
             time.sleep(60)
         case "env":

@@ -56,6 +56,9 @@ def test_a_worker_killed_in_the_middle_does_not_change_the_digest(one_process, t
     often = "--config.checkpoint_every_steps=20"
     submitted = launch(state, "submit", "--workers=2", "--name=hit", "--", *run, often)
     assert submitted.returncode == 0, submitted.stderr
+    while (stacks := launch(state, "attach", "--worker=1", "hit")).returncode:  # not started yet
+        assert LocalBackend(state).status("hit").phase not in ENDED
+    assert "trainer/__main__.py" in stacks.stdout
     while not list(workdir.glob("checkpoints/*/COMMIT")):
         status = LocalBackend(state).status("hit")
         assert status.phase not in ENDED, status
@@ -67,6 +70,8 @@ def test_a_worker_killed_in_the_middle_does_not_change_the_digest(one_process, t
     assert digest(workdir) == one_process
     attempts = json.loads((workdir / "goodput.json").read_text())
     assert 0 < attempts[-1]["first_step"] < attempts[-1]["last_step"], "not in the middle"
+    (row,) = json.loads(launch(state, "top", "--backend=local", "--output=json").stdout)
+    assert (row["phase"], row["step"]) == ("succeeded", row["total_steps"])
     described = launch(state, "describe", "hit").stdout
     assert "restarts      1 of 3" in described
     assert "worker 1, attempt 0: exit code 137: killed by SIGKILL" in described

@@ -56,6 +56,18 @@ def test_buckets_add_up_over_restarts(tmp_path: Path) -> None:
     assert report["attempts"] == 3
 
 
+def test_between_the_end_and_a_longer_run_no_time_is_lost(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "goodput.json"
+    ended = _live(path, clock, 0, 50)
+    ended.end()
+    ended.write()
+    clock.now += 86_400
+    report = _live(path, clock, 50, 100).report()
+    assert report["seconds"]["down"] == 0
+    assert report["total_seconds"] == pytest.approx(110)
+    assert sum(report["seconds"].values()) == pytest.approx(110)
+
+
 def test_a_start_that_fails_loses_nothing_and_hides_nothing(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "goodput.json"
     _live(path, clock, 0, 50)

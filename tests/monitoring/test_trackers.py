@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from common.exit_codes import ExitCode, RunError
-from tests.chaos.harness import TIMED, finish, metric_lines, run
+from tests.chaos.harness import finish, run
 from trainer.config import PartConfig
-from trainer.monitoring import trackers
+from trainer.monitoring import attachments, trackers
+from trainer.report.run_files import by_step, read_lines
 
 LISTING = PartConfig("tests.monitoring.listing:Listing")
 
@@ -21,10 +22,21 @@ def workdir(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path / "run"
 
 
-def log(workdir: Path, *steps: int) -> None:
+def log(workdir: Path, *steps: int, x: float = 1.0) -> None:
     with (workdir / "metrics.jsonl").open("a") as file:
         for step in steps:
-            file.write(json.dumps({"step": step, "digest": "ab", "x": step / 2, "y": None}) + "\n")
+            file.write(json.dumps({"step": step, "digest": "ab", "x": x, "y": None}) + "\n")
+
+
+def end(workdir: Path, status: str = "done") -> None:
+    (workdir / "summary.json").write_text(json.dumps({"status": status}))
+
+
+def follow(workdir: Path, *final: int, part: PartConfig = LISTING) -> trackers.Follower:
+    """Follow a run whose final step is the last of `final`, to which may be added."""
+    given = list(final) or [-1]
+    (follower,) = trackers.follow([part], workdir, lambda: given[-1])
+    return follower
 
 
 def listed(workdir: Path) -> list[dict[str, float]]:
@@ -32,47 +44,99 @@ def listed(workdir: Path) -> list[dict[str, float]]:
     return [json.loads(x) for x in file.read_text().splitlines()] if file.exists() else []
 
 
-def wanted(*steps: int) -> list[dict[str, float]]:
-    return [{"step": step, "x": step / 2} for step in steps]
+def wanted(*steps: int, x: float = 1.0) -> list[dict[str, float]]:
+    return [{"step": step, "x": x} for step in steps]
 
 
-def test_numbers_arrive_while_the_run_goes_on_and_the_rest_at_its_end(workdir) -> None:
-    log(workdir, 1, 2)
-    (follower,) = trackers.follow([LISTING], workdir)
+def wait_for(workdir: Path, lines: list[dict[str, float]]) -> None:
     deadline = time.monotonic() + 60
-    while listed(workdir) != wanted(1, 2):
-        assert time.monotonic() < deadline
+    while listed(workdir) != lines:
+        assert time.monotonic() < deadline, listed(workdir)
         time.sleep(0.01)
-    log(workdir, 3)
-    (workdir / "summary.json").write_text("{}")
+
+
+def test_final_steps_arrive_while_the_run_goes_on_and_the_rest_at_its_end(workdir) -> None:
+    log(workdir, 1, 2, 3)
+    follower = follow(workdir, 2)
+    wait_for(workdir, wanted(1, 2))
+    log(workdir, 4)
+    end(workdir)
     follower.close()
-    assert listed(workdir) == wanted(1, 2, 3)
+    assert listed(workdir) == wanted(1, 2, 3, 4)
     assert (workdir.parent / "run-listing.closed").read_text() == "summary.json"
 
 
-def test_lines_that_a_restart_writes_again_are_not_sent_again(workdir) -> None:
-    log(workdir, 1, 2, 3)
-    trackers.follow([LISTING], workdir)[0].close()
-    (workdir / "metrics.jsonl").unlink()  # back to the checkpoint of step 1
+def test_all_lines_of_a_step_are_one_call(workdir) -> None:
     log(workdir, 1)
-    (follower,) = trackers.follow([LISTING], workdir)
-    log(workdir, 2, 3, 4)
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 1, "z": 2.0}\n')
+    end(workdir)
+    follow(workdir).close()
+    assert listed(workdir) == [{"step": 1, "x": 1.0, "z": 2.0}]
+
+
+def test_what_a_restart_writes_again_was_not_sent_before(workdir) -> None:
+    log(workdir, 1, 2, 3)
+    follow(workdir, 1).close()  # killed after the checkpoint of step 1
+    (workdir / "metrics.jsonl").unlink()
+    log(workdir, 1)
+    follower = follow(workdir, 1)
+    log(workdir, 2, 3, x=2.0)  # as another process measures it
+    end(workdir)
     follower.close()
-    assert listed(workdir) == wanted(1, 2, 3, 4)
+    assert listed(workdir) == wanted(1) + wanted(2, 3, x=2.0)
+
+
+def test_a_run_that_was_stopped_sends_its_rest_when_it_goes_on(workdir) -> None:
+    log(workdir, 1, 2)
+    end(workdir, "stopped")
+    follow(workdir, 1).close()
+    assert listed(workdir) == wanted(1)
+    end(workdir)
+    follow(workdir, 1).close()
+    assert listed(workdir) == wanted(1, 2)
+
+
+def test_the_file_is_read_on_from_where_it_was(workdir) -> None:
+    log(workdir, 1, 2)
+    follower = follow(workdir, 2)
+    wait_for(workdir, wanted(1, 2))
+    with (workdir / "metrics.jsonl").open("r+") as file:
+        file.write("#" * 40)  # nobody looks there again
+    log(workdir, 3)
+    end(workdir)
+    follower.close()
+    assert listed(workdir) == wanted(1, 2, 3)
 
 
 def test_a_tracker_that_is_down_is_said_once_and_caught_up(workdir, capsys) -> None:
     (workdir.parent / "down").touch()
     log(workdir, 1, 2)
-    (follower,) = trackers.follow([LISTING], workdir)
+    follower = follow(workdir, 2)
     time.sleep(0.2)
+    end(workdir)
     follower.close()
     said = capsys.readouterr().err
     assert said.count("ConnectionError") == 1
     assert "the same command sends the rest" in said
     assert "secret" not in said
     (workdir.parent / "down").unlink()
-    trackers.follow([LISTING], workdir)[0].close()
+    follow(workdir, 1).close()
+    assert listed(workdir) == wanted(1, 2)
+    assert (workdir.parent / "run-listing.closed").exists()
+
+
+def test_the_end_is_told_once_and_a_longer_run_has_another(workdir) -> None:
+    closed = workdir.parent / "run-listing.closed"
+    log(workdir, 1)
+    end(workdir)
+    follow(workdir).close()
+    closed.unlink()
+    follow(workdir).close()
+    assert not closed.exists()
+    log(workdir, 2)
+    follow(workdir).close()
+    assert closed.exists()
     assert listed(workdir) == wanted(1, 2)
 
 
@@ -80,7 +144,7 @@ def test_a_tracker_that_never_answers_is_left_behind(workdir, monkeypatch, capsy
     monkeypatch.setattr(trackers, "_LAST_SECS", 0.2)
     log(workdir, 1)
     slow = PartConfig("tests.monitoring.listing:NeverAnswers")
-    two = trackers.follow([slow, LISTING], workdir)
+    two = trackers.follow([slow, LISTING], workdir, lambda: 1)
     started = time.monotonic()
     for follower in two:
         follower.close()
@@ -89,19 +153,27 @@ def test_a_tracker_that_never_answers_is_left_behind(workdir, monkeypatch, capsy
     assert listed(workdir) == wanted(1)
 
 
+def test_another_server_is_told_everything(workdir) -> None:
+    log(workdir, 1)
+    end(workdir)
+    follow(workdir).close()
+    name = trackers.run_id(workdir)
+    follow(workdir, part=PartConfig(LISTING.name, {"name": "other.jsonl"})).close()
+    assert json.loads((workdir.parent / "run-other.jsonl").read_text()) == wanted(1)[0]
+    assert trackers.run_id(workdir) == name
+
+
 @pytest.mark.slow
-def test_after_ten_kills_every_line_was_told_once(tmp_path: Path) -> None:
+def test_after_ten_kills_every_step_was_told_once_as_it_is_written(tmp_path: Path) -> None:
     flags = ('--config.trackers=[{"name": "tests.monitoring.listing:Listing"}]',)
     for count in range(10):
         killed = run(tmp_path / "run", *flags, failpoint=f"loop.boundary:kill@{3 + count % 4}")
         assert killed.wait() in (0, 137), killed.output
     finish(tmp_path / "run", *flags)
-    told = [{k: v for k, v in line.items() if not k.startswith(TIMED)} for line in
-            listed(tmp_path / "run")]  # fmt: skip
-    written = [{k: v for k, v in line.items() if not isinstance(v, str)} for line in
-               metric_lines(tmp_path / "run")]  # fmt: skip
-    told, written = ([one for one in lines if one.keys() != {"step"}] for lines in (told, written))
-    assert told == written
+    lines = read_lines(tmp_path / "run" / "metrics.jsonl")
+    numbers = [{n: v for n, v in x.items() if isinstance(v, int | float)} for x in lines]
+    written = [x for x in by_step(numbers).values() if x.keys() != {"step"}]
+    assert listed(tmp_path / "run") == written
 
 
 @pytest.mark.parametrize(
@@ -114,5 +186,10 @@ def test_after_ten_kills_every_line_was_told_once(tmp_path: Path) -> None:
 )
 def test_a_wrong_tracker_is_refused_before_it_is_told_anything(part, what, workdir) -> None:
     with pytest.raises(RunError, match=what) as raised:
-        trackers.follow([part], workdir)
+        trackers.follow([part], workdir, lambda: -1)
     assert raised.value.code is ExitCode.BAD_CONFIG
+
+
+def test_a_client_that_is_not_installed_is_named_with_its_extra() -> None:
+    with pytest.raises(ImportError, match=r"pip install 'lockstep\[no_such_client\]'"):
+        attachments.require("no_such_client")

@@ -1,5 +1,6 @@
 import contextlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from trainer.engine.step_sums import StepSums
 from trainer.plan import Plan
 from trainer.run.request import Request
 from trainer.run.state import RunState
-from trainer.run.steps import Streak, find_streak, reasons, refuse_idle, report
+from trainer.run.steps import Streak, find_streak, reasons, refuse_idle, report, roll_back
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,20 @@ def test_an_older_checkpoint_knows_its_last_update() -> None:
     plain = RunState(step=9, skipped_in_row=2).to_plain()
     del plain["updated_step"], plain["changes"]
     assert RunState.from_plain(plain).updated_step == 7
+
+
+def test_what_was_noted_before_a_rollback_stays_noted() -> None:
+    """The lines of those steps are not written again, so that a restart must not drop them."""
+    before = RunState(step=18, logged_step=15, evaluated_step=16, digested_step=18)
+    failed = RunState(step=21, logged_step=20, evaluated_step=16, digested_step=18)
+    checkpoints = SimpleNamespace(
+        saver=SimpleNamespace(wait=lambda: None),
+        phases=SimpleNamespace(phase=lambda _: contextlib.nullcontext()),
+        restore=lambda _session, _usable: before,
+    )
+    session = SimpleNamespace(
+        request=SimpleNamespace(config=TrainConfig(train_steps=60, checkpoint_every_steps=6))
+    )
+    consensus = SimpleNamespace(wait_for_all=lambda: None)
+    state = roll_back(session, failed, checkpoints, consensus)
+    assert (state.step, state.noted_step) == (21, 20)

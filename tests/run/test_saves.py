@@ -61,7 +61,8 @@ class Run:
         self.checkpoints.request = dataclasses.replace(request, config=config)
 
     def save_if_due(self) -> None:
-        self.checkpoints.save_if_due(self.session, self.state)
+        by_time = self.checkpoints.time_has_come()
+        self.checkpoints.save_if_due(self.session, self.state, by_time=by_time)
 
     def save_last(self) -> None:
         self.checkpoints.save_last(self.session, self.state)

@@ -73,7 +73,7 @@ def test_a_torn_config_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"step": 5}\n{"step": 6}\n{"step": 9')
+    path.write_text('{"step": 1}\n{"step": 5}\n{"step": 5, "goodput": 0.5}\n{"step": 6}\n{"st')
     Workdir(tmp_path).rewind(5)
     assert path.read_text() == '{"step": 1}\n{"step": 5}\n'
 
@@ -95,17 +95,18 @@ def test_a_folder_with_other_files_in_it_may_be_used(tmp_path: Path) -> None:
 
 def test_every_file_of_a_run_arrives_in_its_mirror(tmp_path: Path) -> None:
     names = {"metrics.jsonl", "goodput.json", "skipped.jsonl", "summary.json", "report.html"}
-    names |= {"config.json", "tensorboard/events.out"}
-    (tmp_path / "tensorboard").mkdir()
-    for name in names:
+    names |= {"config.json", "trackers.json"}
+    folders = {"tensorboard/events.out", "pictures/confusion.png"}
+    for name in names | folders:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"this is {name}")
     url = f"memory://{tmp_path.name}-all"
     Workdir(tmp_path, url).publish()
-    for name in names:
+    for name in names | folders:
         assert storage.read_bytes(f"{url}/{name}") == f"this is {name}".encode()
     with opened(url) as back:  # what a restart finds here
         found = {path.name for path in back.path.iterdir()}
-    assert found == names - {"tensorboard/events.out"}
+    assert found == names
 
 
 @pytest.mark.parametrize("num_bytes", [100, 1000], ids=["in one piece", "in chunks"])

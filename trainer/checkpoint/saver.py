@@ -23,6 +23,7 @@ class Saver:
     Attributes:
         store: where to.
         save_secs: of the last save, in whatever thread; 0 before the first.
+        durable: of the newest state that a restart would restore; None: there is none.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Saver:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="save")
         self._pending: Future[None] | None = None
         self.save_secs = 0.0
+        self.durable: Meta | None = None
 
     def start(self, state: State, meta: Meta, also_keep: Iterable[int]) -> None:
         """Save in the background, after the save that is under way.
@@ -83,4 +85,5 @@ class Saver:
             self._before_save()
             self.store.save(state, meta, verified=verified, also_keep=also_keep)
             self._after_save()
+        self.durable = meta
         self.save_secs = time.monotonic() - started

@@ -200,7 +200,7 @@ class TrainConfig:
     optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
     """Further optimizers by role."""
     trackers: tuple[PartConfig, ...] = ()
-    """Custom classes that receive the numbers of every line of `metrics.jsonl`, on the chief."""
+    """`mlflow`, `wandb` or a custom class: sent the numbers of a run by the chief, each once."""
     plateau: PlateauConfig = PlateauConfig()
     init: InitConfig = InitConfig()
     stop: StopConfig = StopConfig()

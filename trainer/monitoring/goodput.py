@@ -36,6 +36,7 @@ class Attempt:
         first_step: it began at.
         last_step: it reached.
         seconds: bucket -> seconds; they add up to its life.
+        is_last: the run was over with it; a later one makes it longer, or only shows its end.
     """
 
     started: float
@@ -43,6 +44,7 @@ class Attempt:
     first_step: int
     last_step: int
     seconds: Mapping[str, float]
+    is_last: bool = False
 
 
 class Ledger:
@@ -62,6 +64,7 @@ class Ledger:
         self._path: pathlib.Path | None = None
         self._past: tuple[Attempt, ...] = ()
         self._written = 0.0
+        self._is_last = False
         self.first_step = self.step = 0
 
     def open(self, path: pathlib.Path) -> None:
@@ -89,6 +92,10 @@ class Ledger:
         """The start is over; the run goes on from `step`."""
         self._switch("other")
         self.first_step = self.step = step
+
+    def end(self) -> None:
+        """The run is over: until somebody makes it longer, no time of it is lost."""
+        self._is_last = True
 
     def beat(self, step: int) -> None:
         """Note the step that was reached, on disk at most every few seconds."""
@@ -129,7 +136,10 @@ class Ledger:
 
     def _now(self) -> Attempt:
         self._switch(self._bucket)
-        return Attempt(self._started, self._since, self.first_step, self.step, dict(self._seconds))
+        seconds = dict(self._seconds)
+        return Attempt(
+            self._started, self._since, self.first_step, self.step, seconds, self._is_last
+        )
 
     def _switch(self, bucket: str) -> str:
         now, outer = self._clock(), self._bucket
@@ -141,19 +151,25 @@ class Ledger:
 def summarize(attempts: Sequence[Attempt]) -> dict[str, Any]:
     """Return where the time from the first start to the last sign of life went.
 
+    Between the end of a run and the start that makes it longer no time passes.
+
     Steps that a later process made again are taken from "step" to "redone", at the mean cost of
     a step of the process that lost them. A process that made none says nothing of what was lost.
 
     Returns:
         "goodput" (the share of "step"), "seconds" by bucket, "total_seconds", "attempts".
     """
-    seconds = dict.fromkeys(BUCKETS, 0.0)
+    seconds, idle = dict.fromkeys(BUCKETS, 0.0), 0.0
     for index, attempt in enumerate(attempts):
         for bucket, value in attempt.seconds.items():
             seconds[bucket] += value
         if index + 1 == len(attempts):
             break
-        seconds["down"] += max(0.0, attempts[index + 1].started - attempt.ended)
+        gap = max(0.0, attempts[index + 1].started - attempt.ended)
+        if attempt.is_last:
+            idle += gap
+        else:
+            seconds["down"] += gap
         made = attempt.last_step - attempt.first_step
         # The furthest that any later one fell back: it may be behind the start of this one.
         again = [a.first_step for a in attempts[index + 1 :] if a.last_step > a.first_step]
@@ -161,7 +177,7 @@ def summarize(attempts: Sequence[Attempt]) -> dict[str, Any]:
         cost = attempt.seconds["step"] * lost / made if made else 0.0
         seconds["step"] -= cost
         seconds["redone"] += cost
-    total = attempts[-1].ended - attempts[0].started
+    total = attempts[-1].ended - attempts[0].started - idle
     return {
         "goodput": seconds["step"] / total if total else 0.0,
         "total_seconds": total,

@@ -125,11 +125,16 @@ class Writers:
                 self._lines.write(step, facts)
 
     def draw(self, step: int, make_pictures: Callable[[], Mapping[str, np.ndarray]]) -> None:
-        """Record what is to be seen, uint8[height, width, channels], for TensorBoard."""
+        """Record what is to be seen, uint8[height, width, channels].
+
+        TensorBoard keeps all of it, the folder `pictures` the newest of each name.
+        """
         if self._board:
             pictures = make_pictures()
             with _writing(self.workdir):
                 self._board.draw(step, pictures)
+                for name, picture in pictures.items():
+                    keep_picture(self.workdir / "pictures" / f"{name}.png", picture)
 
     def tell(self, step: int, name: str, text: str) -> None:
         """Record text, as Markdown, for TensorBoard."""
@@ -156,6 +161,7 @@ def make_writers(
     metrics_port: int = 0,
     counts: Counts = dict,
     trackers: Sequence[PartConfig] = (),
+    final_step: Callable[[], int] = lambda: -1,
 ) -> Writers:
     """Return the writers of this process.
 
@@ -166,6 +172,7 @@ def make_writers(
         metrics_port: where Prometheus scrapes this worker; 0: nowhere.
         counts: see `MetricsPort`.
         trackers: of the config; the chief tells them.
+        final_step: see `trackers.Follower`.
     """
     port = MetricsPort(metrics_port, counts) if metrics_port else None
     if not is_chief:
@@ -174,8 +181,16 @@ def make_writers(
         jsonl = JsonlWriter(workdir / "metrics.jsonl")
         board = TensorBoardWriter(workdir / "tensorboard")
     console = make_console(total_steps)
-    followers = follow(trackers, workdir)
+    followers = follow(trackers, workdir, final_step)
     return Writers(workdir, jsonl, board, console, port=port, followers=followers)
+
+
+def keep_picture(path: pathlib.Path, picture: np.ndarray) -> None:
+    """Write uint8[height, width, 1 or 3] as a PNG file, in place of an earlier one."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(path)
 
 
 @contextlib.contextmanager

@@ -17,11 +17,15 @@ _STEPS_TO_MEASURE = 16
 
 
 class Asked(enum.IntEnum):
-    """What any worker was asked for; the largest counts for all."""
+    """What any worker was asked for; the largest counts for all.
+
+    The two that end the run come with a save of their own.
+    """
 
     NOTHING = 0
-    TIME_IS_UP = 1
-    STOP = 2
+    SAVE = 1
+    TIME_IS_UP = 2
+    STOP = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Boundary:
         times: of the calls of the inner loop, which may differ from worker to worker.
         check_lock: refuses to go on where another run has taken the workdir over.
         max_secs: that the processes of the run may live, all together; 0: no limit.
+        save_is_due: by the clock of this process.
     """
 
     stop: StopSignal
@@ -41,9 +46,10 @@ class Boundary:
     times: StepTimes
     check_lock: Callable[[], None]
     max_secs: float = 0.0
+    save_is_due: Callable[[], bool] = lambda: False
 
     def ask(self, step: int) -> Asked:
-        """Return whether a signal reached any worker, or its time is up: the same on all of them.
+        """Return what a signal, or a clock, asked any worker for: the same on all of them.
 
         They agree on the time of a step as well: the next call has to be as long on every worker.
         """
@@ -60,7 +66,9 @@ class Boundary:
         if self.stop.requested():
             return Asked.STOP
         is_up = 0 < self.max_secs <= self.times.phases.ledger.lived_by_all()
-        return Asked.TIME_IS_UP if is_up else Asked.NOTHING
+        if is_up:
+            return Asked.TIME_IS_UP
+        return Asked.SAVE if self.save_is_due() else Asked.NOTHING
 
 
 def next_boundary(config: TrainConfig, plan: Plan, step: int, max_steps: int) -> int:

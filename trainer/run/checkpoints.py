@@ -63,6 +63,11 @@ class Checkpoints:
         mtbf = self.phases.ledger.mean_time_between_failures
         return max(LEAST_SECS, young_interval(self.saver.save_secs, mtbf))
 
+    def time_has_come(self) -> bool:
+        """Return whether a save is due by the clock of the chief."""
+        every = self.every_secs
+        return self.request.is_chief and 0 < every <= self.clock() - self._saved_at
+
     def counts(self) -> dict[str, float]:
         """Return what has happened to the run: "saves", "restarts", "goodput", "seconds/BUCKET"."""
         told = self.phases.ledger.report()
@@ -74,6 +79,13 @@ class Checkpoints:
             "goodput": told["goodput"],
             **seconds,
         }
+
+    def final_step(self) -> int:
+        """Return the last step of which no restart writes a number again; -1: there is none."""
+        if (meta := self.saver.durable) is None:
+            return -1
+        # At the step of the checkpoint itself more may follow: what a signal cut off, the end.
+        return min(RunState.from_plain(meta.progress).noted_step, meta.step - 1)
 
     def restore(
         self, session: Session, usable: Callable[[int], bool] = lambda _: True
@@ -104,12 +116,18 @@ class Checkpoints:
         session.write_state(variables)
         session.rate_scale.assign(state.plateau.scale)
         # It is whole, and must not be written over by a save of the same.
-        self._saved, self._is_durable = self._meta(state), True
+        self._saved, self._is_durable, self.saver.durable = self._meta(state), True, meta
         print(f"restored {path.name}", file=sys.stderr, flush=True)
         return state
 
-    def save_if_due(self, session: Session, state: RunState) -> None:
-        """Save in the background what must not be lost, and notice a save that failed."""
+    def save_if_due(self, session: Session, state: RunState, *, by_time: bool) -> None:
+        """Save in the background what must not be lost, and notice a save that failed.
+
+        Args:
+            session: whose variables are saved.
+            state: of the run.
+            by_time: whether a save by the clock is due, as all workers decided.
+        """
         self.saver.raise_if_failed()
         is_over = state.is_over(self.request.plan)  # the last save is coming
         # Step 0 is what any start makes, or saved: nothing is lost with it.
@@ -117,7 +135,7 @@ class Checkpoints:
             return
         every = self.request.config.checkpoint_every_steps
         is_best = state.best_step == state.step
-        if (every and state.step % every == 0) or is_best or self._time_has_come():
+        if (every and state.step % every == 0) or is_best or by_time:
             self._save(session, state, self.saver.start)
 
     def save_last(self, session: Session, state: RunState) -> None:
@@ -146,10 +164,6 @@ class Checkpoints:
         # With more steps to make, the best is that of before the last evaluation.
         best = [state.best_step, (state.before_end or {}).get("best_step", 0)]
         return [step for step in (*regular, *best) if step]
-
-    def _time_has_come(self) -> bool:
-        every = self.every_secs
-        return 0 < every <= self.clock() - self._saved_at
 
     def _meta(self, state: RunState) -> checkpoint.Meta:
         return checkpoint.Meta(

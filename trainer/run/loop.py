@@ -86,12 +86,18 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             metrics_port=port_of(request.metrics_port, request.placement.cluster),
             counts=checkpoints.counts,
             trackers=request.config.trackers,
+            final_step=checkpoints.final_step,
         )
         stack.callback(writers.close)
         profiler = Profiler(request.profile, folder.path / "tensorboard")
         stack.callback(profiler.close)
         boundary = Boundary(
-            stop, consensus, StepTimes(phases), check_lock, 3600 * request.config.stop.max_hours
+            stop,
+            consensus,
+            StepTimes(phases),
+            check_lock,
+            3600 * request.config.stop.max_hours,
+            checkpoints.time_has_come,
         )
         comparison = Comparison(session, checkpoints, consensus, state.step)
         state = train(
@@ -171,9 +177,9 @@ def train(
                 continue  # the step that became the last one is logged like any other
 
         # 5. Save. After all that changes the state at this step, so that nothing is done twice. The
-        #    best one is kept for long: the replicas are compared before.
-        comparison.confirm_best(state)
-        checkpoints.save_if_due(session, state)
+        #    replicas are compared before: those of regular saves were, in 2.
+        comparison.confirm_save(state, by_time=asked is Asked.SAVE)
+        checkpoints.save_if_due(session, state, by_time=asked is Asked.SAVE)
 
         # 6. End. Only here: the last step is logged and evaluated like any other.
         if state.is_over(request.plan) or 0 < request.until <= state.step:
@@ -212,6 +218,8 @@ def finish(
     checkpoints.save_last(session, state)
     with times.phases.phase("end", book="save"):
         report = summary.summarize(session, state, times, checkpoints.code)
+        if report["status"] != "stopped":
+            times.phases.ledger.end()
         if session.request.is_chief:
             summary.publish(report, session, folder, writers)
             folder.publish()

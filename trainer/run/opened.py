@@ -42,7 +42,8 @@ class Run:
             import pandas
         except ImportError:
             return rows
-        return pandas.DataFrame(rows).set_index("step")
+        # Of a run without lines the columns are not known, but that of the index.
+        return pandas.DataFrame(rows, columns=None if rows else ["step"]).set_index("step")
 
     def checkpoints(self) -> list[int]:
         """Return the steps of the checkpoints, the oldest first."""

@@ -119,6 +119,9 @@ def roll_back(
     # Not back in the data: the examples that failed would come again.
     restored.step, restored.rollbacks = failed.step, failed.rollbacks + 1
     restored.totals, restored.skipped_in_row = None, 0
+    # What was noted of the steps in between stays noted: a restart must not drop those lines.
+    restored.logged_step, restored.evaluated_step = failed.logged_step, failed.evaluated_step
+    restored.digested_step = failed.digested_step
     return restored
 
 

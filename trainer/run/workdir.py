@@ -25,6 +25,7 @@ _SMALL_FILES = (
     "summary.json",
     "report.html",
 )
+_FOLDERS = ("tensorboard", "evaluations", "pictures")
 _PARENT = "parent"
 """In `config.json`, beside the fields of the config."""
 
@@ -125,7 +126,7 @@ class Workdir:
 
     def _foreign(self) -> list[str]:
         """Name what is there under a name that a run writes to."""
-        written = {*_SMALL_FILES, "checkpoints", "tensorboard", "evaluations"}
+        written = {*_SMALL_FILES, *_FOLDERS, "checkpoints"}
         written.remove("goodput.json")  # which a start that was refused leaves alone
         return [name for name in sorted(written) if (self.path / name).exists()]
 
@@ -133,8 +134,7 @@ class Workdir:
         """Mirror everything but the checkpoints; does nothing for a local run."""
         if not self.url:
             return
-        folders = ("tensorboard", "evaluations")
-        boards = [p for name in folders for p in self.path.glob(f"{name}/**/*") if p.is_file()]
+        boards = [p for name in _FOLDERS for p in self.path.glob(f"{name}/**/*") if p.is_file()]
         files = [self.path / name for name in _SMALL_FILES]
         for path in [p for p in files if p.is_file()] + boards:
             with _as_it_is(path) as copy:
@@ -145,29 +145,25 @@ class Workdir:
         path = self.path / "summary.json"
         if path.is_file():
             with local_io(path, "--workdir"):
-                self._forget_sent()
                 path.unlink()
             if self.url:
                 storage.delete_file(f"{self.url}/{path.name}")
 
-    def _forget_sent(self) -> None:
-        """Let trackers be told what comes now in the place of what they were told of the end."""
-        path, log = self.path / "trackers.json", self.path / "metrics.jsonl"
-        if path.is_file() and log.is_file():
-            count = len(log.read_text().splitlines())
-            sent = {name: min(n, count) for name, n in json.loads(path.read_text()).items()}
-            files.write_text(path, json.dumps(sent))
-
     def rewind(self, step: int) -> None:
-        """Drop the lines of `metrics.jsonl` after `step`: they will be written again."""
+        """Drop the lines of `metrics.jsonl` that come again: those after `step`, and goodput."""
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return
         lines = path.read_text().splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        kept = [line for line in lines if line.endswith("\n") and _stays(json.loads(line), step)]
         if kept != lines:
             with local_io(path, "--workdir"):
                 files.write_text(path, "".join(kept), durable=True)
+
+
+def _stays(line: Mapping[str, Any], step: int) -> bool:
+    # Goodput is told at every end of a run, and an end may come more than once.
+    return line["step"] <= step and "goodput" not in line
 
 
 @contextlib.contextmanager
