@@ -35,6 +35,10 @@ class WeightAverage:
         for name, (_, average) in self._pairs.items():
             yield name, average
 
+    def pairs(self) -> Iterator[tuple[keras.Variable, keras.Variable]]:
+        """Yield every variable that is averaged, with its average."""
+        yield from self._pairs.values()
+
     def update(self, step: tf.Tensor) -> None:
         """Move every average towards its variable as it is now; `step` is t, int64[]."""
         t = tf.cast(step, tf.float32)
