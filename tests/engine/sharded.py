@@ -106,9 +106,7 @@ def opened(config, distribution):
         for made in (make_train_step, make_eval_step)
     )
     hashes = make_hashes(distribution, task.state(), shards)
-    return Session(
-        None, distribution, task, train, evaluate, hashes, shards, scale, pictures=dict
-    )
+    return Session(None, distribution, task, train, evaluate, hashes, shards, scale, pictures=dict)
 
 
 def end(session):
@@ -136,9 +134,8 @@ def outcome(given, replicated):
     found = {"one": end(one), "bytes": {1: bytes_of_replicas(one)}}
     state, step = None, 0
     for replicas, steps in given.placements:
-        session = opened(config, tf.distribute.MirroredStrategy(
-            [f"CPU:{index}" for index in range(replicas)]
-        ))  # fmt: skip
+        devices = [f"CPU:{index}" for index in range(replicas)]
+        session = opened(config, strategy._mirrored(devices))
         if state:
             session.write_state(state)
         session.train(step, steps)

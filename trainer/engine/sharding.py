@@ -89,8 +89,25 @@ def _evenly(variable: keras.Variable, num_replicas: int) -> Bounds:
     return tuple(min(r * share, size) for r in range(num_replicas + 1))
 
 
+def told(task: Task, shards: Shards) -> str:
+    """Return how the optimizers are shared out, for people."""
+    if not shards.stored:
+        return "whole on every replica"
+    found = []
+    for role, of in task.optimizers.items():
+        cut = [shards.updated[id(v)][0] for v in of._trainable_variables if id(v) in shards.updated]
+        by_element = sum(each.by_element for each in cut)
+        has_slots = any(v.shape.rank for v in of.variables)
+        whole = "its updates mix variables" if has_slots else "it has no slots"
+        how = f"{by_element} by element, {len(cut) - by_element} by variable"
+        found.append(f"{role}: {how if cut else f'whole on every replica, {whole}'}")
+    return "; ".join(found)
+
+
 def store(strategy: tf.distribute.Strategy, task: Task, shards: Shards) -> None:
     """Leave every replica with its share; call it in the scope of the strategy."""
+    if task.average:
+        task.average.is_sharded = bool(shards.stored)
     for variable in task.state().values():
         if bounds := shards.stored.get(id(variable)):
             whole = variable.numpy()

@@ -74,6 +74,8 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
 
         # Restore.
         checkpoints = open_checkpoints(request, folder, phases, check_lock)
+        if session.shards.stored:
+            checkpoints.of_any = consensus.of_any
         stack.callback(checkpoints.saver.close)
         state = restore(session, checkpoints, consensus, folder)
 
@@ -212,9 +214,10 @@ def finish(
     checkpoints.save_last(session, state)
     with times.phases.phase("end", book="save"):
         report = summary.summarize(session, state, times, checkpoints.code)
-        if session.request.is_chief:
-            summary.publish(report, session, folder, writers)
-            folder.publish()
+        with session.averages_in_place():
+            if session.request.is_chief:
+                summary.publish(report, session, folder, writers)
+                folder.publish()
     return report
 
 

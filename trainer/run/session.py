@@ -1,14 +1,15 @@
 """The objects of a run, built once: strategy, task, input pipelines, compiled loops."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
-from trainer import build
+from trainer import build, checkpoint
 from trainer.cluster import strategy
 from trainer.config import TrainConfig
 from trainer.data.augment import preprocess
@@ -65,7 +66,23 @@ class Session:
             return sharding.read(self.strategy, variable)
         return np.asarray(variable.numpy())
 
-    def write_state(self, state: dict[str, np.ndarray]) -> None:
+    @contextlib.contextmanager
+    def averages_in_place(self) -> Iterator[None]:
+        """Let the models be what is evaluated, where no replica has the whole of the averages.
+
+        Every worker has to call it.
+        """
+        if not (self.task.average and self.task.average.is_sharded):
+            yield
+            return
+        before = self.read_state()
+        self.write_state(checkpoint.evaluated(before))
+        try:
+            yield
+        finally:
+            self.write_state(before)
+
+    def write_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Assign every variable of the task, on every replica."""
         for name, variable in self.task.state().items():
             if bounds := self.shards.stored.get(id(variable)):
