@@ -85,13 +85,14 @@ def examples():
     return {"x": x, "y": rng.normal(size=(BATCH * STEPS, 1)).astype(np.float32)}
 
 
-def opened(config, distribution):
-    """Return a session with sharded state, and what evaluates it."""
+def opened(config, distribution, *, is_sharded=True):
+    """Return a session; with state that is sharded over its replicas, unless it shall be whole."""
     keras.backend.clear_session()
     with distribution.scope():
         scale = keras.Variable(1.0, trainable=False)
         task = build.build_task(config, FEATURES, total_steps=STEPS, rate_scale=scale)
-        shards = sharding.make_shards(task, distribution.num_replicas_in_sync)
+        num_replicas = distribution.num_replicas_in_sync if is_sharded else 1
+        shards = sharding.make_shards(task, num_replicas)
         sharding.store(distribution, task, shards)
     plan = dataclasses.replace(build.step_plan(config), shards=shards)
     train, evaluate = (
@@ -106,7 +107,10 @@ def opened(config, distribution):
         for made in (make_train_step, make_eval_step)
     )
     hashes = make_hashes(distribution, task.state(), shards)
-    return Session(None, distribution, task, train, evaluate, hashes, shards, scale, pictures=dict)
+    read = sharding.make_read(distribution, shards)
+    return Session(
+        None, distribution, task, train, evaluate, hashes, shards, read, scale, pictures=dict
+    )
 
 
 def end(session):

@@ -10,13 +10,15 @@ Source: Rajbhandari et al., ZeRO: Memory Optimizations Toward Training Trillion 
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from trainer.engine import collectives, optimizer
+from trainer.engine.gathering import from_replicas
 from trainer.engine.optimizer import Kept, Part, open_scope, standing_for
 from trainer.engine.separable import Separate, separate
 from trainer.optimizers.weight_average import WeightAverage
@@ -27,6 +29,7 @@ Bounds = tuple[int, ...]
 # Kernels compute several elements at once, and the last few of a tensor one by one, which rounds
 # some functions otherwise. Cut at multiples of this, each element is computed as in the whole.
 _GRAIN = 64
+_MESSAGE = 1 << 22  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +38,14 @@ class Shards:
 
     Attributes:
         stored: id of a sharded variable -> where its elements are.
-        updated: id of a trained variable -> how it is updated, and which elements by whom.
+        updated: ids of an optimizer and a variable that it trains -> how, and which elements by
+            whom.
     """
 
     stored: Mapping[int, Bounds] = dataclasses.field(default_factory=dict)
-    updated: Mapping[int, tuple[Separate, Bounds]] = dataclasses.field(default_factory=dict)
+    updated: Mapping[tuple[int, int], tuple[Separate, Bounds]] = dataclasses.field(
+        default_factory=dict
+    )
 
     def num_bytes(self, variables: Iterable[keras.Variable], replica: int) -> int:
         """Return the bytes that a replica holds of the variables."""
@@ -60,20 +66,17 @@ def make_shards(task: Task, num_replicas: int) -> Shards:
     if num_replicas == 1:
         return Shards()
     averages = [average for _, average in task.average.state()] if task.average else []
-    stored = {id(v): _evenly(v, num_replicas) for v in averages}
-    updated: dict[int, tuple[Separate, Bounds]] = {}
+    stored = {id(v): _bounds(v, num_replicas) for v in averages}
+    updated: dict[tuple[int, int], tuple[Separate, Bounds]] = {}
     loads = [0] * num_replicas
-    for each in (s for o in task.optimizers.values() for s in _separate(o)):
-        owner = loads.index(min(loads))
-        for variable in (each.variable, *each.slots):
-            bounds = _evenly(variable, num_replicas) if each.by_element else (
-                *[0] * (owner + 1), *[math.prod(variable.shape)] * (num_replicas - owner)
-            )  # fmt: skip
-            if variable is each.variable:
-                updated[id(variable)] = each, bounds
-            else:
-                stored[id(variable)] = bounds
-                loads = [n + b - a for n, a, b in zip(loads, bounds, bounds[1:], strict=False)]
+    for of in task.optimizers.values():
+        for each in _separate(of):
+            owner = None if each.by_element else loads.index(min(loads))
+            updated[id(of), id(each.variable)] = each, _bounds(each.variable, num_replicas, owner)
+            stored |= {id(slot): _bounds(slot, num_replicas, owner) for slot in each.slots}
+            for slot in each.slots:
+                sizes = [b - a for a, b in pairwise(stored[id(slot)])]
+                loads = [load + size for load, size in zip(loads, sizes, strict=True)]
     return Shards(stored, updated)
 
 
@@ -83,8 +86,11 @@ def _separate(of: keras.optimizers.Optimizer) -> list[Separate]:
     return sorted(found, key=lambda each: (each.by_element, -math.prod(each.variable.shape)))
 
 
-def _evenly(variable: keras.Variable, num_replicas: int) -> Bounds:
+def _bounds(variable: keras.Variable, num_replicas: int, owner: int | None = None) -> Bounds:
+    """Cut a variable evenly, or give it to its owner."""
     size = math.prod(variable.shape)
+    if owner is not None:
+        return (*[0] * (owner + 1), *[size] * (num_replicas - owner))
     share = -(-size // (num_replicas * _GRAIN)) * _GRAIN
     return tuple(min(r * share, size) for r in range(num_replicas + 1))
 
@@ -95,7 +101,7 @@ def told(task: Task, shards: Shards) -> str:
         return "whole on every replica"
     found = []
     for role, of in task.optimizers.items():
-        cut = [shards.updated[id(v)][0] for v in of._trainable_variables if id(v) in shards.updated]
+        cut = [each for (key, _), (each, _) in shards.updated.items() if key == id(of)]
         by_element = sum(each.by_element for each in cut)
         has_slots = any(v.shape.rank for v in of.variables)
         whole = "its updates mix variables" if has_slots else "it has no slots"
@@ -126,16 +132,59 @@ def write(
 ) -> None:
     """Give the replicas of this worker their shares of a value."""
     flat = np.reshape(whole, [-1])
-    for local, share in enumerate(strategy.experimental_local_results(variable.value)):
+    for local, share in enumerate(_copies(strategy, variable)):
         replica = strategy.extended._get_replica_id_in_sync_group(local)
         share.assign(flat[bounds[replica] : bounds[replica + 1]])
 
 
-def read(strategy: tf.distribute.Strategy, variable: keras.Variable) -> np.ndarray:
-    """Return the whole of a sharded variable; every worker has to call it."""
-    shares = strategy.run(lambda: tf.convert_to_tensor(variable.value))
-    # Of uneven length: in the order of the replicas they are the elements in theirs.
-    return np.reshape(strategy.gather(shares, axis=0).numpy(), variable.shape)
+def make_read(
+    strategy: tf.distribute.Strategy, shards: Shards
+) -> Callable[[Iterable[keras.Variable]], dict[int, np.ndarray]]:
+    """Return a function that gives the wholes of sharded variables, by their ids.
+
+    Every worker has to call it. What the workers hold travels as it is, in messages of one length.
+    """
+    gather = from_replicas(strategy, lambda mine: mine)
+
+    def read(variables: Iterable[keras.Variable]) -> dict[int, np.ndarray]:
+        found = [v for v in variables if id(v) in shards.stored]
+        copies = [[c.numpy() for c in _copies(strategy, v)] for v in found]
+        mine = [np.concatenate(of_one) for of_one in copies]
+        if found and strategy.num_replicas_in_sync > len(copies[0]):
+            rows = _of_workers(gather, b"".join(x.tobytes() for x in mine), len(copies[0]))
+            mine = _split(rows, found, [shards.stored[id(v)] for v in found])
+        return {id(v): x.reshape(v.shape) for v, x in zip(found, mine, strict=True)}
+
+    return read
+
+
+def _copies(strategy: tf.distribute.Strategy, variable: keras.Variable) -> Sequence[tf.Variable]:
+    found: Sequence[tf.Variable] = strategy.experimental_local_results(variable.value)
+    return found
+
+
+def _of_workers(gather: Callable[..., np.ndarray], mine: bytes, num_local: int) -> list[bytes]:
+    """Return what each worker holds, padded to one length."""
+    longest = int(gather(tf.constant([len(mine)], tf.int64)).max())
+    padded = np.frombuffer(mine.ljust(-(-longest // _MESSAGE) * _MESSAGE, b"\0"), np.int32)
+    messages = [gather(tf.constant(part)) for part in padded.reshape(-1, _MESSAGE // 4)]
+    rows = np.concatenate(messages, axis=1)[::num_local]
+    return [row.tobytes() for row in rows]
+
+
+def _split(
+    rows: Sequence[bytes], variables: Sequence[keras.Variable], bounds: Sequence[Bounds]
+) -> list[np.ndarray]:
+    """Return the flat wholes of variables, of which each worker has parts one after another."""
+    num_local, places = (len(bounds[0]) - 1) // len(rows), [0] * len(rows)
+    wholes = []
+    for variable, ends in zip(variables, bounds, strict=True):
+        dtype, parts = tf.as_dtype(variable.dtype).as_numpy_dtype, []
+        for worker, (start, stop) in enumerate(pairwise(ends[::num_local])):
+            parts.append(np.frombuffer(rows[worker], dtype, stop - start, places[worker]))
+            places[worker] += parts[-1].nbytes
+        wholes.append(np.concatenate(parts))
+    return wholes
 
 
 def update(
@@ -146,7 +195,8 @@ def update(
     condition: tf.Tensor,
 ) -> Kept:
     """Do as `optimizer.update`, each replica on its share; all of them have the new weights."""
-    cuts = [_Cut(*shards.updated[id(v)]) for v in to if id(v) in shards.updated]
+    keys = [(id(of), id(v)) for v in to]
+    cuts = [_Cut(*shards.updated[key]) for key in keys if key in shards.updated]
     if not cuts:
         return optimizer.update(of, grads, to, condition)
     given, own = {id(v): g for g, v in zip(grads, to, strict=True)}, [c for c in cuts if c.is_mine]

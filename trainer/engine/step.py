@@ -10,7 +10,7 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership
 from trainer.engine import scopes, sharding, virtual_replica
-from trainer.engine.optimizer import Kept, choose
+from trainer.engine.optimizer import Kept, choose, update
 from trainer.engine.reduction import Reduction, global_norm, sum_over_microbatches
 from trainer.engine.sharding import Shards
 from trainer.task import Gradients, LossFn, Task, Variables
@@ -138,7 +138,11 @@ class ReplicaStep:
         if (limit := self._plan.clip_norms.get(role)) is not None:
             scale = limit / tf.maximum(norm, limit)
             present = [g * tf.cast(scale, g.dtype) for g in present]
-        self._kept |= sharding.update(self._plan.shards, optimizer, present, to, self.accepted)
+        if self._plan.shards.updated:
+            kept = sharding.update(self._plan.shards, optimizer, present, to, self.accepted)
+        else:
+            kept = update(optimizer, present, to, self.accepted)
+        self._kept |= kept
 
     def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
         """Return the new value of a variable if the whole step is accepted, else the old one.
@@ -183,8 +187,10 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
             with ownership.unchanged_numbers(task):
                 task.train_step(step)
             step.judge_loss()
-            if task.average:
+            if task.average and plan.shards.stored:
                 sharding.update_average(plan.shards, task.average, microbatches.step)
+            elif task.average:
+                task.average.update(microbatches.step)
         recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
         changed = [(v.value, x) for v, x in recorded if x is not None]
         _write([(v, step.settled(x, v)) for v, x in changed])

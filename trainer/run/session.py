@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -40,6 +40,7 @@ class Session:
         evaluate: the same over padded batches of the evaluation split, or None.
         hashes: of every variable on every replica: () -> int64[R, variables].
         shards: what state exists once over all replicas.
+        read_shards: variables -> id -> value, of those that do.
         rate_scale: factor on every learning rate, lowered on a plateau.
         pictures: draws what the task shows of itself: () -> name -> uint8[height, width, C].
     """
@@ -51,6 +52,7 @@ class Session:
     evaluate: InnerLoop | None
     hashes: Callable[[], np.ndarray]
     shards: Shards
+    read_shards: Callable[[Iterable[keras.Variable]], Mapping[int, np.ndarray]]
     rate_scale: keras.Variable
     pictures: Callable[[], Pictures]
 
@@ -59,12 +61,10 @@ class Session:
 
         Where state is sharded, every worker has to call it.
         """
-        return {name: self._read(v) for name, v in self.task.state().items()}
-
-    def _read(self, variable: keras.Variable) -> np.ndarray:
-        if id(variable) in self.shards.stored:
-            return sharding.read(self.strategy, variable)
-        return np.asarray(variable.numpy())
+        state = self.task.state()
+        whole = self.read_shards(state.values())
+        return {n: whole[id(v)] if id(v) in whole else np.asarray(v.numpy())
+                for n, v in state.items()}  # fmt: skip
 
     @contextlib.contextmanager
     def averages_in_place(self) -> Iterator[None]:
@@ -131,7 +131,18 @@ def open_session(request: Request, *, is_for_training: bool = True) -> Session:
     assert loop is not None  # noqa: S101 - one of both is asked for
     hashes = make_hashes(distribution, task.state(), shards)
     samples = make_samples(task)
-    return Session(request, distribution, task, loop, evaluate, hashes, shards, rate_scale, samples)
+    return Session(
+        request,
+        distribution,
+        task,
+        loop,
+        evaluate,
+        hashes,
+        shards,
+        sharding.make_read(distribution, shards),
+        rate_scale,
+        samples,
+    )
 
 
 def _loop(
