@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership
-from trainer.engine import scopes, sharding, virtual_replica
+from trainer.engine import scopes, sharded_update, virtual_replica
 from trainer.engine.optimizer import Kept, choose, update
 from trainer.engine.reduction import Reduction, global_norm, sum_over_microbatches
 from trainer.engine.sharding import Shards
@@ -139,7 +139,7 @@ class ReplicaStep:
             scale = limit / tf.maximum(norm, limit)
             present = [g * tf.cast(scale, g.dtype) for g in present]
         if self._plan.shards.updated:
-            kept = sharding.update(self._plan.shards, optimizer, present, to, self.accepted)
+            kept = sharded_update.update(self._plan.shards, optimizer, present, to, self.accepted)
         else:
             kept = update(optimizer, present, to, self.accepted)
         self._kept |= kept
@@ -188,7 +188,7 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
                 task.train_step(step)
             step.judge_loss()
             if task.average and plan.shards.stored:
-                sharding.update_average(plan.shards, task.average, microbatches.step)
+                sharded_update.update_average(plan.shards, task.average, microbatches.step)
             elif task.average:
                 task.average.update(microbatches.step)
         recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
@@ -205,7 +205,7 @@ def make_eval_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums]
     def eval_step(microbatches: Microbatches) -> Sums:
         carried = virtual_replica.VirtualReplicaState(task).carried
         evaluated = [task.average.of(v) for v in carried] if task.average else carried
-        values = sharding.whole(plan.shards, evaluated)
+        values = sharded_update.whole(plan.shards, evaluated)
         rows = virtual_replica.map_microbatches(
             virtual_replica.eval_fn(task, hashed=plan.is_compiled),
             values,
