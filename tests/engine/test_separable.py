@@ -30,6 +30,22 @@ class Reverses(keras.optimizers.SGD):
         super().update_step(keras.ops.flip(gradient), variable, learning_rate)
 
 
+class DecaysMatrices(keras.optimizers.SGD):
+    """Does by element what it chooses by the number of axes."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        if len(variable.shape) > 1:
+            gradient = gradient + 0.1 * variable
+        super().update_step(gradient, variable, learning_rate)
+
+
+class LooksAtTheSize(keras.optimizers.SGD):
+    """Does by element what it chooses by the shape."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient / variable.shape[0], variable, learning_rate)
+
+
 class AddsAConstantOfItsShape(keras.optimizers.SGD):
     """Knows the places of the elements."""
 
@@ -61,6 +77,8 @@ def found(optimizer, constraint=None):
         (MADE["with_slots"], [1, 1], [True, True]),
         (MADE["CentersGradients"], [0, 0], [False, False]),
         (Reverses, [0, 0], [False, False]),
+        (DecaysMatrices, [0, 0], [True, True]),
+        (LooksAtTheSize, [0, 0], [False, False]),
         (AddsAConstantOfItsShape, [0, 0], [False, False]),
     ],
 )

@@ -2,12 +2,12 @@
 
 Read off the graph of its update, whoever has written it. A variable is updated by itself where its
 update, traced alone, is the same function as its update among all others, and reads nothing of
-them. It is updated by element where all operations on the way are. Those are a list, because an
-operation that is not known may mix elements; so does nothing that is in it.
+them. It is updated by element where all operations on the way are, and a part of it has the same
+ones. They are a list, because an operation that is not known may mix elements.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import keras
 import tensorflow as tf
@@ -22,6 +22,7 @@ _OPERATIONS = """
     Round Rsqrt Select SelectV2 Sigmoid Sign Sin Softplus Sqrt Square SquaredDifference StopGradient
     Sub Tanh Xdivy Xlog1py Xlogy ZerosLike
 """
+_FEW = 64
 _BY_ELEMENT = frozenset(_OPERATIONS.split())
 Label = tuple[str, int]
 Place = tuple[str, int]
@@ -83,26 +84,43 @@ class _Traced:
             self._condition = tf.compat.v1.placeholder(tf.bool, [])
         self._labels[self._condition.op.name] = ("condition", 0)
 
-    def _placeholder(self, kind: str, variable: keras.Variable) -> tf.Tensor:
-        made = tf.compat.v1.placeholder(variable.dtype, variable.shape)
+    def _placeholder(
+        self, kind: str, variable: keras.Variable, num_elements: int | None = None
+    ) -> tf.Tensor:
+        shape = variable.shape if num_elements is None else part_shape(variable, num_elements)
+        made = tf.compat.v1.placeholder(variable.dtype, shape)
         self._labels[made.op.name] = (kind, id(variable))
         return made
 
     def update(self, to: Sequence[keras.Variable]) -> Written:
         """Trace the update of some variables."""
+        return self._traced(to, self._given, self._grads)
+
+    def update_of_part(self, variable: keras.Variable, slots: Sequence[keras.Variable]) -> Written:
+        """Trace the update of a small part of one variable."""
+        with self._graph.as_default():
+            given = {id(v): self._placeholder("variable", v, _FEW) for v in (variable, *slots)}
+            grads = {id(variable): self._placeholder("gradient", variable, _FEW)}
+        return self._traced([variable], self._given | given, grads)
+
+    def _traced(
+        self,
+        to: Sequence[keras.Variable],
+        given: Mapping[int, tf.Tensor],
+        grads: Mapping[int, tf.Tensor],
+    ) -> Written:
         all_of_them = (*self._optimizer._trainable_variables, *self._optimizer.variables)
-        parts = [Part(v, self._given[id(v)], self._given[id(v)]) for v in all_of_them]
-        grads = [self._grads[id(v)] for v in to]
+        parts = [Part(v, given[id(v)], given[id(v)]) for v in all_of_them]
         with (
             self._graph.as_default(),
             functions_inlined(),
             keras.StatelessScope() as scope,
             standing_for(parts),
         ):
-            update(self._optimizer, grads, to, self._condition)
+            update(self._optimizer, [grads[id(v)] for v in to], to, self._condition)
             found = dict(scope.state_mapping)
         self._labels |= {x.op.name: ("captured", id(outer)) for outer, x in self._graph.captures}
-        written = {key: x for key, x in found.items() if x is not self._given.get(key)}
+        written = {key: x for key, x in found.items() if x is not given.get(key)}
         if any(x.graph is not self._graph for x in written.values()):
             raise ValueError("assigned inside a loop or a condition, which the step refuses")
         return written
@@ -126,9 +144,25 @@ class _Traced:
         if read & _labels(own) - _labels(id(v) for v in mine):
             return None
         new = [alone[id(v)] for v in mine if id(v) in alone]
-        same_shape = all(v.shape == variable.shape for v in mine) and variable.shape.rank
-        by_element = bool(same_shape) and self._is_by_element(new, variable.shape, own)
+        by_element = (
+            bool(variable.shape.rank)
+            and all(v.shape == variable.shape for v in mine)
+            and self._is_by_element(new, variable.shape, own)
+            and self._is_alike(alone, variable, slots)
+        )
         return Separate(variable, tuple(slots), by_element)
+
+    def _is_alike(
+        self, alone: Written, variable: keras.Variable, slots: Sequence[keras.Variable]
+    ) -> bool:
+        """Whether a part is updated as the whole is: a rule may look at shapes."""
+        try:
+            part = self.update_of_part(variable, slots)
+        except Exception:  # of the user's code, for which this is no variable
+            return False
+        return {k: self._print(x) for k, x in part.items()} == {
+            k: self._print(x) for k, x in alone.items()
+        }
 
     def _is_by_element(
         self, waiting: list[tf.Tensor], shape: tf.TensorShape, own: Set[int]
@@ -154,13 +188,15 @@ class _Traced:
     def _print(self, tensor: tf.Tensor) -> int:
         """Return a hash of the function that gives the tensor."""
         place, op = _place(tensor), tensor.op
+        if op.name in self._labels:
+            return hash(self._labels[op.name])
         if place not in self._prints:
             attributes = [
                 (name, value.SerializeToString(deterministic=True))
                 for name, value in sorted(op.node_def.attr.items())
                 if not name.startswith("_")
             ]
-            told = (self._labels.get(op.name), op.type, tensor.value_index, *attributes)
+            told = (op.type, tensor.value_index, *attributes)
             self._prints[place] = hash((told, *map(self._print, op.inputs)))
         return self._prints[place]
 
@@ -172,6 +208,11 @@ class _Traced:
             own = frozenset([label] if label else [])
             self._reads[place] = own.union(*map(self._read, tensor.op.inputs))
         return self._reads[place]
+
+
+def part_shape(variable: keras.Variable, num_elements: int) -> list[int]:
+    """Return the shape of a part of a variable, of its rank: a rule may ask for that."""
+    return [num_elements, *[1] * (len(variable.shape) - 1)]
 
 
 def _labels(keys: Iterable[int]) -> set[Label]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from trainer.engine import collectives, optimizer
 from trainer.engine.optimizer import Kept, Part, open_scope, standing_for
-from trainer.engine.separable import Separate
+from trainer.engine.separable import Separate, part_shape
 from trainer.engine.sharding import Bounds, Shards, own_part, replica_index
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Variables
@@ -64,7 +64,7 @@ def update_average(shards: Shards, average: WeightAverage, step: tf.Tensor) -> N
     with standing_for(parts):
         average.update(step)
         new = [(p.variable, open_scope().get_current_value(p.variable)) for p in parts[1::2]]
-    for mean, share in new:
+    for mean, share in ((mean, _flat(part)) for mean, part in new):
         open_scope().add_update((mean, share))
 
 
@@ -93,7 +93,9 @@ class _Cut:
 
     def of(self, whole: tf.Tensor) -> tf.Tensor:
         """Return the share of the variable, or of its gradient."""
-        return _flat(whole)[self._start : self._stop] if self._by_element else whole
+        if not self._by_element:
+            return whole
+        return tf.reshape(_flat(whole)[self._start : self._stop], self._shape(self.variable))
 
     def parts(self) -> list[Part]:
         """Return what this replica has of the variable and its slots."""
@@ -107,8 +109,12 @@ class _Cut:
             Part(v, zeros, zeros) for v in all_of_them for zeros in [tf.zeros(v.shape, v.dtype)]
         ]
 
+    def _shape(self, variable: keras.Variable) -> list[int]:
+        size = self._stop - self._start
+        return part_shape(variable, size) if self._by_element else list(variable.shape)
+
     def _slot(self, slot: keras.Variable) -> Part:
-        shape = [self._stop - self._start] if self._by_element else slot.shape
+        shape = self._shape(slot)
         old, value = (tf.ensure_shape(v, [math.prod(shape)]) for v in _old_and_value(slot))
         return Part(slot, tf.reshape(old, shape), tf.reshape(value, shape))
 
