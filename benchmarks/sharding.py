@@ -7,7 +7,6 @@ process, then on worker processes of this machine. Both kinds of state take turn
 """
 
 import argparse
-import dataclasses
 import json
 import statistics
 import sys
@@ -67,7 +66,6 @@ def _measured(replicas: int, hidden: int) -> dict[str, object]:
     from tests.engine.sharded import CASES, STEPS, bytes_of_replicas, config_of, opened
     from trainer.cluster import strategy
     from trainer.cluster.placement import Placement
-    from trainer.config import PartConfig
 
     tf.get_logger().setLevel("ERROR")
     strategy.configure_runtime(1, compiled=False)
@@ -77,8 +75,8 @@ def _measured(replicas: int, hidden: int) -> dict[str, object]:
         if replicas > 1
         else tf.distribute.MultiWorkerMirroredStrategy()
     )
-    model = PartConfig("mlp", {"hidden": [hidden, hidden]})
-    config = dataclasses.replace(config_of(CASES["Adam"]), model=model)
+    virtual_replicas = distribution.num_replicas_in_sync
+    config = config_of({"main": CASES["Adam"]}, virtual_replicas, [hidden, hidden], ema_decay=0.0)
     sessions = [opened(config, distribution, is_sharded=kind) for kind in (False, True)]
     times: list[list[float]] = [[], []]
     for turn in range(_TURNS + 1):
