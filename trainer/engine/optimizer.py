@@ -148,7 +148,7 @@ def update(
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A part of a variable, flat, or all of it.
+    """A part of a variable, or all of it.
 
     Attributes:
         variable: in whose place it is.
