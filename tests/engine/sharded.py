@@ -44,12 +44,12 @@ FAST = {
     ),
     "lamb": case("lamb"),
     "users": case(f"{USERS}with_slots"),
-    "mixing": case(f"{USERS}WithAVariableOfItsOwn"),
 }
 KERAS = ("Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "Ftrl", "Lion", "Muon", "Nadam",
          "RMSprop", "SGD", "ScheduleFreeAdamW")  # fmt: skip
 CASES = FAST | {name: case(f"keras.optimizers:{name}") for name in KERAS}
 CASES |= {name: case(name) for name in ("midpoint", "momentum")}
+CASES["mixing"] = case(f"{USERS}WithAVariableOfItsOwn")
 
 
 class Many(Task):
