@@ -53,7 +53,7 @@ def make_hashes(
     stored = [id(v) in shards.stored for v in state.values()]
 
     def on_replica() -> tf.Tensor:
-        parts = [sharding.own_part(shards, v) for v in state.values()]
+        parts = [sharding.share_here(shards, v) for v in state.values()]
         return tf.stack([hash_of(part, first) for part, first in parts])
 
     of_parts = from_replicas(strategy, on_replica)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from trainer.engine import collectives, optimizer
 from trainer.engine.optimizer import Kept, Part, open_scope, standing_for
 from trainer.engine.separable import Separate, part_shape
-from trainer.engine.sharding import Bounds, Shards, own_part, replica_index
+from trainer.engine.sharding import Bounds, Shards, share_here, replica_index
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Variables
 
@@ -71,7 +71,7 @@ def update_average(shards: Shards, average: WeightAverage, step: tf.Tensor) -> N
 def whole(shards: Shards, variables: Variables) -> list[tf.Tensor]:
     """Return the values of variables, on every replica; in its context."""
     cut = [v for v in variables if id(v) in shards.stored]
-    shares = [own_part(shards, v)[0] for v in cut]
+    shares = [share_here(shards, v)[0] for v in cut]
     gathered = zip(cut, _gathered(shares, [shards.stored[id(v)] for v in cut]), strict=True)
     found = {id(v): tf.reshape(x, v.shape) for v, x in gathered}
     return [found[id(v)] if id(v) in found else tf.convert_to_tensor(v.value) for v in variables]

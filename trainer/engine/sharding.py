@@ -184,7 +184,7 @@ def _split(
     return wholes
 
 
-def own_part(shards: Shards, variable: keras.Variable) -> tuple[tf.Tensor, int]:
+def share_here(shards: Shards, variable: keras.Variable) -> tuple[tf.Tensor, int]:
     """Return what the replica holds of a variable, and the place of its first element."""
     value = tf.convert_to_tensor(variable.value)
     if not (bounds := shards.stored.get(id(variable))):
