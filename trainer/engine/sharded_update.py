@@ -13,7 +13,7 @@ import tensorflow as tf
 from trainer.engine import collectives, optimizer
 from trainer.engine.optimizer import Kept, Part, open_scope, standing_for
 from trainer.engine.separable import Separate, part_shape
-from trainer.engine.sharding import Bounds, Shards, share_here, replica_index
+from trainer.engine.sharding import Bounds, Shards, replica_index, share_here
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Variables
 
