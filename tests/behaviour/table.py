@@ -28,6 +28,7 @@ CONFIG = {
     "virtual_replicas": f"{SAME_BITS}_seed_and_microbatches_are_part_of_the_config",
     "precision": f"{BUILT}_layers_compute_in_the_precision_that_was_asked_for",
     "reduction": f"{SAME_BITS}_fast_reduction_stays_close",
+    "optimizer_state": "tests/entry/test_dry_run.py::test_the_plan_of_the_digits",
     "log_every_steps": f"{RUNS}_training_is_logged_at_its_interval",
     "eval_every_steps": f"{RUNS}_evaluation_comes_at_its_interval_and_before_training",
     "eval_before_training": f"{RUNS}_evaluation_comes_at_its_interval_and_before_training",

@@ -1,5 +1,7 @@
 """The hash of a variable: exact, of every bit, and what its formula says."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -33,6 +35,13 @@ def test_every_bit_of_every_place_changes_it() -> None:
             flipped = value.copy()
             flipped.view(np.uint32)[place] ^= np.uint32(1 << bit)
             assert int(hash_of(tf.constant(flipped))) != before
+
+
+def test_hashes_of_parts_add_up_to_that_of_the_whole() -> None:
+    value = RNG.normal(size=2 * _ROW + 7).astype(np.float32)
+    places = [0, 64, 64, _ROW, _ROW + 128, 2 * _ROW + 7]
+    parts = [hash_of(tf.constant(value[a:b]), a) for a, b in itertools.pairwise(places)]
+    assert int(tf.add_n(parts)) == int(hash_of(tf.constant(value)))
 
 
 def test_numbers_that_change_places_change_it() -> None:

@@ -18,6 +18,7 @@ def test_the_plan_of_the_digits(tmp_path):
         "--cpu_replicas=2",
         "--config.model.name=mlp",
         "--config.model.args={}",
+        "--config.optimizer_state=sharded",
     )
     assert shown.code == 0, shown.stderr
     plan = rows(shown.stdout)
@@ -31,6 +32,8 @@ def test_the_plan_of_the_digits(tmp_path):
     flops = 2 * (64 * 128 + 128 * 10) * 3 * 32
     assert 1 <= float(plan["FLOPs a step"]) / flops < 1.1
     assert float(plan["disk: a checkpoint"].removesuffix(" MiB")) > 0
+    assert plan["optimizer state"] == "main: 4 by element, 0 by variable"
+    assert plan["memory: optimizer state"] == "0.0 MiB of 0.1 MiB a replica"
     assert "s of CPU" in plan["time"]
     assert not (tmp_path / "run").exists()
 

@@ -18,6 +18,7 @@ def digest(config: TrainConfig) -> str:
 @pytest.mark.parametrize(
     "fields",
     [{"log_every_steps": 7}, {"digest_every_steps": 0}, {"keep_checkpoints": 9},
+     {"optimizer_state": "sharded"},
      {"eval_every_steps": 3}, {"seed": 0}],
     ids=str,
 )  # fmt: skip

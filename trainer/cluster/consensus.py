@@ -27,6 +27,10 @@ class Consensus:
         stops, secs = self._of_all([float(stop), secs_per_step]).T
         return int(stops.max()), float(secs.mean())
 
+    def of_any(self, asked: bool) -> bool:
+        """Return whether any worker asks."""
+        return bool(self.at_boundary(stop=int(asked), secs_per_step=0.0)[0])
+
     def same_step(self, step: int) -> None:
         """Refuse workers that restored different steps.
 

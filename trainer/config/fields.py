@@ -162,6 +162,8 @@ class TrainConfig:
     """What layers compute in; weights and sums are float32."""
     reduction: Literal["exact", "fast"] = "exact"
     """Fixed order of sums over replicas, or the collective library's."""
+    optimizer_state: Literal["replicated", "sharded"] = "replicated"
+    """Slots and averages on every replica, or once over all of them; the bits are the same."""
     log_every_steps: int = 500
     eval_every_steps: int = 0
     """0: at the end of every epoch."""
@@ -216,6 +218,7 @@ UNESSENTIAL_FIELDS = frozenset(
     {
         "train_steps",
         "epochs",
+        "optimizer_state",
         "log_every_steps",
         "eval_every_steps",
         "eval_before_training",

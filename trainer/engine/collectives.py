@@ -44,6 +44,8 @@ def all_to_all(slices: tf.Tensor) -> tf.Tensor:
 
 def all_gather(rows: tf.Tensor) -> tf.Tensor:
     """Return the rows of all replicas in their order: [m, ...] -> [R * m, ...]."""
+    if not has_slices():
+        return tf.distribute.get_replica_context().all_gather(rows, axis=0)
     launcher = _launcher()
     gathered = launcher._all_gather(rows, None)
     return tf.ensure_shape(gathered, [launcher._group_size * rows.shape[0], *rows.shape[1:]])

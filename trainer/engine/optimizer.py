@@ -8,6 +8,7 @@ file and tested against it.
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -143,6 +144,51 @@ def update(
             for name in own:
                 delattr(optimizer, name)
     return kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a variable, or all of it.
+
+    Attributes:
+        variable: in whose place it is.
+        old: what it was before the step.
+        value: what it is now, of the same shape.
+    """
+
+    variable: keras.Variable
+    old: tf.Tensor
+    value: tf.Tensor
+
+
+@contextlib.contextmanager
+def standing_for(parts: Sequence[Part]) -> Iterator[None]:
+    """Let an optimizer see and assign parts of variables, as if they were all of them.
+
+    Call it in a `keras.StatelessScope`, and read there what was assigned: afterwards the variables
+    are in the scope what they were before.
+    """
+    values = open_scope().state_mapping
+    before = [(p.variable, p.variable._shape, p.variable._value) for p in parts]
+    known = {id(p.variable): values.get(id(p.variable)) for p in parts}
+    for part in parts:
+        _set_form(part.variable, tuple(part.value.shape), part.old)
+        values[id(part.variable)] = part.value
+    try:
+        yield
+    finally:
+        for form in before:
+            _set_form(*form)
+        values |= known
+
+
+def _set_form(variable: keras.Variable, shape: tuple[int, ...], value: Any) -> None:
+    variable._shape, variable._ndim, variable._value = shape, len(shape), value
+
+
+def open_scope() -> keras.StatelessScope:
+    """Return the scope of Keras that is open here."""
+    return keras.src.backend.common.stateless_scope.get_stateless_scope()
 
 
 def choose(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.engine import sharding
 from trainer.engine.gathering import from_replicas
+from trainer.engine.sharding import Shards
 
 _ROW = 1 << 14
 # Odd, so that a change of one element always changes the hash: an odd number divides no power of
@@ -19,24 +21,25 @@ _WEIGHTS = (np.random.Philox(key=0).random_raw(2 * _ROW) | np.uint64(1)).view(np
 _INTEGERS = {1: tf.int8, 2: tf.int16, 4: tf.int32, 8: tf.int64}
 
 
-def hash_of(value: tf.Tensor) -> tf.Tensor:
+def hash_of(value: tf.Tensor, first: int = 0) -> tf.Tensor:
     """Return an int64 scalar: the sum of all bits, as integers, times weights, modulo 2^64.
 
     Sums of integers are exact, so that no device, no order and no number of threads changes it.
 
     Args:
         value: of static shape, of any dtype of numbers.
+        first: place of its first element: hashes of the parts of a variable add up to its own.
     """
-    bits = _bits(value)
-    whole = bits.shape[0] // _ROW * _ROW
-    columns, rows = _WEIGHTS[:_ROW], np.resize(_WEIGHTS[_ROW:], whole // _ROW + 1)
+    bits = tf.pad(_bits(value), [[first % _ROW, 0]])
+    whole, row = bits.shape[0] // _ROW * _ROW, first // _ROW
+    columns, rows = _WEIGHTS[:_ROW], np.resize(_WEIGHTS[_ROW:], row + whole // _ROW + 1)[row:]
     sums = tf.reduce_sum(tf.reshape(bits[:whole], [-1, _ROW]) * columns, axis=1)
     rest = tf.reduce_sum(bits[whole:] * columns[: bits.shape[0] - whole])
     return tf.reduce_sum(sums * rows[:-1]) + rest * rows[-1]
 
 
 def make_hashes(
-    strategy: tf.distribute.Strategy, state: Mapping[str, keras.Variable]
+    strategy: tf.distribute.Strategy, state: Mapping[str, keras.Variable], shards: Shards
 ) -> Callable[[], np.ndarray]:
     """Return a function that gives int64[R, variables]: the same on every worker.
 
@@ -45,12 +48,21 @@ def make_hashes(
     Args:
         strategy: with R replicas.
         state: name -> variable, in the order of the hashes.
+        shards: of a variable that exists once there is nothing to compare, and one hash.
     """
+    stored = [id(v) in shards.stored for v in state.values()]
 
     def on_replica() -> tf.Tensor:
-        return tf.stack([hash_of(tf.convert_to_tensor(v.value)) for v in state.values()])
+        parts = [sharding.share_here(shards, v) for v in state.values()]
+        return tf.stack([hash_of(part, first) for part, first in parts])
 
-    return from_replicas(strategy, on_replica)
+    of_parts = from_replicas(strategy, on_replica)
+
+    def hashes() -> np.ndarray:
+        found = of_parts()
+        return np.where(stored, found.sum(axis=0, dtype=np.int64), found)
+
+    return hashes
 
 
 def gathered(strategy: tf.distribute.Strategy, variable: keras.Variable) -> np.ndarray:

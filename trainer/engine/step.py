@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership
-from trainer.engine import scopes, virtual_replica
+from trainer.engine import scopes, sharded_update, virtual_replica
 from trainer.engine.optimizer import Kept, choose, update
 from trainer.engine.reduction import Reduction, global_norm, sum_over_microbatches
+from trainer.engine.sharding import Shards
 from trainer.task import Gradients, LossFn, Task, Variables
 
 Execution = Literal["graph", "xla_step", "xla_loop"]
@@ -30,6 +31,7 @@ class StepPlan:
         reduction: order of the sums over replicas.
         execution: how a microbatch is compiled.
         clip_norms: optimizer role -> largest global gradient norm; absent: not clipped.
+        shards: what state exists once over all replicas.
     """
 
     seed: int
@@ -37,6 +39,7 @@ class StepPlan:
     reduction: Reduction
     execution: Execution
     clip_norms: Mapping[str, float]
+    shards: Shards = dataclasses.field(default_factory=Shards)
 
     @property
     def is_compiled(self) -> bool:
@@ -135,7 +138,11 @@ class ReplicaStep:
         if (limit := self._plan.clip_norms.get(role)) is not None:
             scale = limit / tf.maximum(norm, limit)
             present = [g * tf.cast(scale, g.dtype) for g in present]
-        self._kept |= update(optimizer, present, to, self.accepted)
+        if self._plan.shards.updated:
+            kept = sharded_update.update(self._plan.shards, optimizer, present, to, self.accepted)
+        else:
+            kept = update(optimizer, present, to, self.accepted)
+        self._kept |= kept
 
     def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
         """Return the new value of a variable if the whole step is accepted, else the old one.
@@ -180,7 +187,9 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
             with ownership.unchanged_numbers(task):
                 task.train_step(step)
             step.judge_loss()
-            if task.average:
+            if task.average and plan.shards.stored:
+                sharded_update.update_average(plan.shards, task.average, microbatches.step)
+            elif task.average:
                 task.average.update(microbatches.step)
         recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
         changed = [(v.value, x) for v, x in recorded if x is not None]
@@ -214,7 +223,7 @@ def _looking_on(
         evaluated = [task.average.of(v) for v in carried] if task.average else carried
         return virtual_replica.map_microbatches(
             make_fn(task, hashed=plan.is_compiled),
-            [tf.convert_to_tensor(v.value) for v in evaluated],
+            sharded_update.whole(plan.shards, evaluated),
             microbatches.inputs(plan, _MAX_CALLS - 1),  # a stream that no gradient draws from
             microbatches.step,
             compiled=plan.execution == "xla_step",

@@ -16,6 +16,10 @@ class WeightAverage:
         models: role -> built model; every floating-point variable of theirs is averaged.
         decay: largest d, in (0, 1).
 
+    Attributes:
+        is_sharded: whether no replica has the whole of an average: who shows the models then puts
+            the averages in their place (`Session.averages_in_place`).
+
     Source: Polyak and Juditsky, Acceleration of Stochastic Approximation by Averaging, 1992; the
     ramp is that of `tf.train.ExponentialMovingAverage` with its `num_updates`.
     """
@@ -28,12 +32,17 @@ class WeightAverage:
             for index, variable in enumerate(model.variables)
             if tf.as_dtype(variable.dtype).is_floating
         }
+        self.is_sharded = False
         self._of = {id(variable): average for variable, average in self._pairs.values()}
 
     def state(self) -> Iterator[tuple[str, keras.Variable]]:
         """Name the averages, in the order of the models' variables."""
         for name, (_, average) in self._pairs.items():
             yield name, average
+
+    def pairs(self) -> Iterator[tuple[keras.Variable, keras.Variable]]:
+        """Yield every variable that is averaged, with its average."""
+        yield from self._pairs.values()
 
     def update(self, step: tf.Tensor) -> None:
         """Move every average towards its variable as it is now; `step` is t, int64[]."""
@@ -49,16 +58,14 @@ class WeightAverage:
 
     def scope(self) -> keras.StatelessScope:
         """Return a scope in which the models compute with their averages; nothing is written."""
+        pairs = () if self.is_sharded else self._pairs.values()
         return keras.StatelessScope(
-            [
-                (variable, tf.convert_to_tensor(average))
-                for variable, average in self._pairs.values()
-            ]
+            [(variable, tf.convert_to_tensor(average)) for variable, average in pairs]
         )
 
     def put_in_place(self) -> None:
         """Overwrite the models with their averages; the run cannot go on from there."""
-        for variable, average in self._pairs.values():
+        for variable, average in () if self.is_sharded else self._pairs.values():
             variable.assign(average)
 
 

@@ -37,6 +37,7 @@ class Checkpoints:
         code: of this process.
         clock: monotonic seconds.
         num_saves: of this process.
+        of_any: whether any worker asks for a save. Where state is sharded, each has to take part.
     """
 
     request: Request
@@ -45,6 +46,7 @@ class Checkpoints:
     code: Code = dataclasses.field(default_factory=Code)
     clock: Callable[[], float] = time.monotonic
     num_saves: int = 0
+    of_any: Callable[[bool], bool] = bool
     _saved: checkpoint.Meta | None = None
     """What was last written or restored."""
     _is_durable: bool = False
@@ -131,27 +133,30 @@ class Checkpoints:
         self.saver.raise_if_failed()
         is_over = state.is_over(self.request.plan)  # the last save is coming
         # Step 0 is what any start makes, or saved: nothing is lost with it.
-        if not self.request.is_chief or not state.step or is_over:
+        if not state.step or is_over:
             return
         every = self.request.config.checkpoint_every_steps
         is_best = state.best_step == state.step
-        if (every and state.step % every == 0) or is_best or by_time:
-            self._save(session, state, self.saver.start)
+        is_due = (every and state.step % every == 0) or is_best or by_time
+        self._save(session, state, self.saver.start, is_due=bool(is_due))
 
     def save_last(self, session: Session, state: RunState) -> None:
         """Save at once and verified; returns when the state is durable."""
-        if self.request.is_chief:
-            self._save(session, state, self.saver.finish, durable=True)
+        self._save(session, state, self.saver.finish, is_due=True, durable=True)
 
     def _save(
-        self, session: Session, state: RunState, save: Save, *, durable: bool = False
+        self, session: Session, state: RunState, save: Save, *, is_due: bool, durable: bool = False
     ) -> None:
-        meta = self._meta(state)
-        if meta == self._saved and (self._is_durable or not durable):
+        is_chief, meta = self.request.is_chief, self._meta(state) if is_due else None
+        is_there = meta == self._saved and (self._is_durable or not durable)
+        if not self.of_any(is_chief and is_due and not is_there):
             return
         with self.phases.phase("save"):
             # A copy on the host: what the thread writes, no later step changes.
-            save(session.read_state(), meta, self._also_keep(state))
+            copy = session.read_state()
+            if not is_chief or meta is None:
+                return
+            save(copy, meta, self._also_keep(state))
         self._saved, self._is_durable, self._saved_at = meta, durable, self.clock()
         self.num_saves += 1
 

@@ -16,7 +16,7 @@ from trainer.cluster import strategy
 from trainer.config import experiment_file
 from trainer.data.augment import preprocess
 from trainer.data.serving import input_pipeline
-from trainer.engine import flops, step
+from trainer.engine import flops, sharding, step
 from trainer.plan import microbatches_per_replica
 from trainer.run import child
 from trainer.run.request import Request
@@ -52,8 +52,11 @@ def rows(request: Request, num_replicas: int) -> list[Row]:
     task = _build(request)
     num_microbatches = microbatches_per_replica(config.virtual_replicas, num_replicas)
     weights = sum(_num_bytes(m.weights) for m in task.models.values())
-    slots = sum(_num_bytes(o.variables) for o in task.optimizers.values())
-    slots += _num_bytes(v for _, v in task.average.state()) if task.average else 0
+    slots = [v for o in task.optimizers.values() for v in o.variables]
+    slots += [v for _, v in task.average.state()] if task.average else []
+    is_sharded = config.optimizer_state == "sharded" and request.placement.strategy != "tpu"
+    shards = sharding.make_shards(task, num_replicas if is_sharded else 1)
+    held = max(shards.num_bytes(slots, replica) for replica in range(num_replicas))
     grads = sum(_num_bytes(m.trainable_variables) for m in task.models.values())
     data = (plan.examples_per_epoch + plan.eval_examples) * info.example_bytes
     forward = [flops.forward_graph(m, plan.microbatch_size) for m in task.models.values()]
@@ -75,11 +78,13 @@ def rows(request: Request, num_replicas: int) -> list[Row]:
         ("CPU cores of this process", f"{len(os.sched_getaffinity(0))}"),
         ("parameters", f"{sum(m.count_params() for m in task.models.values()):,}"),
         ("FLOPs a step", f"{flops.step_flops(forward, config.virtual_replicas):.3g}"),
-        ("memory: weights and slots", _mib(weights + slots)),
+        ("optimizer state", sharding.told(task, shards)),
+        ("memory: weights and slots", _mib(weights + held)),
+        ("memory: optimizer state", f"{_mib(held)} of {_mib(_num_bytes(slots))} a replica"),
         ("memory: gradients", _mib(grads * (num_microbatches + 1))),
         ("memory: activations, at most", _mib(sum(map(_activation_bytes, forward)))),
         ("memory: resident data", _mib(data)),
-        ("disk: a checkpoint", _mib(weights + slots)),
+        ("disk: a checkpoint", _mib(weights + _num_bytes(slots))),
         *(child.rows(task, config.init) if config.init.from_ else ()),
     ]
 

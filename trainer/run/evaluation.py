@@ -53,8 +53,9 @@ def publish(
 ) -> None:
     """Write down an evaluation, and give it to the hook of the task."""
     writers.write(state.step, {f"eval/{name}": value for name, value in values.items()})
-    writers.draw(state.step, session.pictures)
-    hook.call(session, state.step, values, writers)
+    with session.averages_in_place():
+        writers.draw(state.step, session.pictures)
+        hook.call(session, state.step, values, writers)
 
 
 def results(

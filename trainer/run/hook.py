@@ -97,9 +97,12 @@ class EvaluationReport:
 def call(session: Session, step: int, metrics: Mapping[str, float], writers: Writers) -> None:
     """Call the hook of the task, if it has one, on the chief; whatever it assigns is taken back."""
     task = session.task
-    if not session.request.is_chief or type(task).on_evaluation is Task.on_evaluation:
+    if type(task).on_evaluation is Task.on_evaluation:
         return
-    before = session.read_state()
+    is_chief = session.request.is_chief
+    before = session.read_state() if is_chief or session.shards.stored else {}
+    if not is_chief:  # which only had to give its share of the state
+        return
     if task.average:
         task.average.put_in_place()
     try:

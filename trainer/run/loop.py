@@ -74,6 +74,8 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
 
         # Restore.
         checkpoints = open_checkpoints(request, folder, phases, check_lock)
+        if session.shards.stored:
+            checkpoints.of_any = consensus.of_any
         stack.callback(checkpoints.saver.close)
         state = restore(session, checkpoints, consensus, folder)
 
@@ -220,9 +222,10 @@ def finish(
         report = summary.summarize(session, state, times, checkpoints.code)
         if report["status"] != "stopped":
             times.phases.ledger.end()
-        if session.request.is_chief:
-            summary.publish(report, session, folder, writers)
-            folder.publish()
+        with session.averages_in_place():
+            if session.request.is_chief:
+                summary.publish(report, session, folder, writers)
+                folder.publish()
     return report
 
 

@@ -1,21 +1,24 @@
 """The objects of a run, built once: strategy, task, input pipelines, compiled loops."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
-from trainer import build
+from trainer import build, checkpoint
 from trainer.cluster import strategy
+from trainer.config import TrainConfig
 from trainer.data.augment import preprocess
 from trainer.data.info import Split
 from trainer.data.serving.input_pipeline import make_pipeline
-from trainer.engine import audit, gpu_kernels, metric_states
+from trainer.engine import audit, gpu_kernels, metric_states, sharding
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.replica_hashes import make_hashes
+from trainer.engine.sharding import Shards
 from trainer.engine.step import make_eval_step, make_train_step, zero_sums
 from trainer.plan import microbatches_per_replica
 from trainer.report.samples import Pictures, make_samples
@@ -36,6 +39,8 @@ class Session:
         train: (first step, number of steps) -> their sums.
         evaluate: the same over padded batches of the evaluation split, or None.
         hashes: of every variable on every replica: () -> int64[R, variables].
+        shards: what state exists once over all replicas.
+        read_shards: variables -> id -> value, of those that do.
         rate_scale: factor on every learning rate, lowered on a plateau.
         pictures: draws what the task shows of itself: () -> name -> uint8[height, width, C].
     """
@@ -46,17 +51,44 @@ class Session:
     train: InnerLoop
     evaluate: InnerLoop | None
     hashes: Callable[[], np.ndarray]
+    shards: Shards
+    read_shards: Callable[[Iterable[keras.Variable]], Mapping[int, np.ndarray]]
     rate_scale: keras.Variable
     pictures: Callable[[], Pictures]
 
     def read_state(self) -> dict[str, np.ndarray]:
-        """Return every variable of the task by name, on the host."""
-        return {name: np.asarray(v.numpy()) for name, v in self.task.state().items()}
+        """Return every variable of the task by name, on the host.
 
-    def write_state(self, state: dict[str, np.ndarray]) -> None:
+        Where state is sharded, every worker has to call it.
+        """
+        state = self.task.state()
+        whole = self.read_shards(state.values())
+        return {n: whole[id(v)] if id(v) in whole else np.asarray(v.numpy())
+                for n, v in state.items()}  # fmt: skip
+
+    @contextlib.contextmanager
+    def averages_in_place(self) -> Iterator[None]:
+        """Let the models be what is evaluated, where no replica has the whole of the averages.
+
+        Every worker has to call it.
+        """
+        if not (self.task.average and self.task.average.is_sharded):
+            yield
+            return
+        before = self.read_state()
+        self.write_state(checkpoint.evaluated(before))
+        try:
+            yield
+        finally:
+            self.write_state(before)
+
+    def write_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Assign every variable of the task, on every replica."""
         for name, variable in self.task.state().items():
-            variable.assign(state[name])
+            if bounds := self.shards.stored.get(id(variable)):
+                sharding.write(self.strategy, variable, bounds, state[name])
+            else:
+                variable.assign(state[name])
 
 
 def open_session(request: Request, *, is_for_training: bool = True) -> Session:
@@ -84,18 +116,33 @@ def open_session(request: Request, *, is_for_training: bool = True) -> Session:
             total_steps=request.plan.total_steps,
             rate_scale=rate_scale,
         )
+        shards = _shards(config, distribution, task)
+        sharding.store(distribution, task, shards)
     _check_watched(request, task)  # before anything is compiled: it may take minutes
     state = [*task.readable(), rate_scale]
     train = evaluate = None
     if is_for_training:
-        train = _loop(request, distribution, task, state, info.train, training=True)
+        train = _loop(request, distribution, task, state, info.train, shards=shards, training=True)
     if info.evaluation:
-        evaluate = _loop(request, distribution, task, state, info.evaluation, training=False)
+        evaluate = _loop(
+            request, distribution, task, state, info.evaluation, shards=shards, training=False
+        )
     loop = train or evaluate
     assert loop is not None  # noqa: S101 - one of both is asked for
-    hashes = make_hashes(distribution, task.state())
+    hashes = make_hashes(distribution, task.state(), shards)
     samples = make_samples(task)
-    return Session(request, distribution, task, loop, evaluate, hashes, rate_scale, samples)
+    return Session(
+        request,
+        distribution,
+        task,
+        loop,
+        evaluate,
+        hashes,
+        shards,
+        sharding.make_read(distribution, shards),
+        rate_scale,
+        samples,
+    )
 
 
 def _loop(
@@ -105,6 +152,7 @@ def _loop(
     state: Sequence[keras.Variable],
     split: Split,
     *,
+    shards: Shards,
     training: bool,
 ) -> InnerLoop:
     """Join the step to the input pipeline of its examples."""
@@ -127,7 +175,7 @@ def _loop(
         log_examples=request.log_examples if training else "",
     )
     make_step = make_train_step if training else make_eval_step
-    step_fn = make_step(task, build.step_plan(config))
+    step_fn = make_step(task, dataclasses.replace(build.step_plan(config), shards=shards))
     # XLA has a deterministic kernel for all that it compiles; TensorFlow has not, on a GPU.
     if config.execution == "graph" and strategy.uses_gpu():
         step_fn = gpu_kernels.checked(step_fn)
@@ -142,6 +190,14 @@ def _loop(
         zero=zero_sums(task, training=training),
         compiled=compiled,
     )
+
+
+def _shards(config: TrainConfig, distribution: tf.distribute.Strategy, task: Task) -> Shards:
+    """Return what is sharded: on a TPU nothing, whose replicas are one program."""
+    is_asked = config.optimizer_state == "sharded"
+    if not is_asked or isinstance(distribution, tf.distribute.TPUStrategy):
+        return Shards()
+    return sharding.make_shards(task, distribution.num_replicas_in_sync)
 
 
 def _check_watched(request: Request, task: Task) -> None:
