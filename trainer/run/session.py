@@ -59,12 +59,15 @@ class Session:
             variable.assign(state[name])
 
 
-def open_session(request: Request, *, is_for_training: bool = True) -> Session:
+def open_session(
+    request: Request, *, is_for_training: bool = True, is_eager: bool = False
+) -> Session:
     """Create the strategy and build all on it.
 
     Args:
         request: what is trained, and where.
         is_for_training: else there has to be an evaluation split, whose loop is all that is built.
+        is_eager: whether the step will run as Python (`run.debug`); its loops are never called.
 
     Raises:
         RunError: where the hardware or the config does not allow the run.
@@ -83,6 +86,7 @@ def open_session(request: Request, *, is_for_training: bool = True) -> Session:
             preprocess.seen_features(info.features, config.augment),
             total_steps=request.plan.total_steps,
             rate_scale=rate_scale,
+            is_eager=is_eager,
         )
     _check_watched(request, task)  # before anything is compiled: it may take minutes
     state = [*task.readable(), rate_scale]
