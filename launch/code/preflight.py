@@ -22,7 +22,8 @@ def check(spec: JobSpec) -> None:
         for path, content in spec.code.files if spec.code else ():
             (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
             (Path(folder) / path).write_bytes(content)
-        trials = [[*spec.args, *trial] for trial in spec.trials or [()]]
+        length = [f"--config.train_steps={rule.train_steps}" for rule in spec.halving]
+        trials = [[*spec.args, *length, *trial] for trial in spec.trials or [()]]
         lines = [[arg.replace(CODE_DIR, folder) for arg in args] for args in trials]
         judged = judge([(args, {}) for args in lines], folder)
     for code, refusal, _ in judged:

@@ -1,4 +1,4 @@
-"""An experiment to look into: a layer, a loss and a step of its own, with places to plant faults."""
+"""An experiment to look into: a layer, a loss and a step, with places to plant faults."""
 
 import os
 
