@@ -245,6 +245,7 @@ def test_a_sweep_of_real_trials_killed_five_times_has_the_same_digest(
         "--config=digits",
         "--config.optimizer.schedule.name=constant",
         "--config.model.name=mlp",
+        "--config.model.args={}",
         "--config.checkpoint_every_steps=4",
         "--workdir=runs/s",
     )
