@@ -13,6 +13,7 @@ from command_line import RENDER, TRAINER, refused, rendered
 from local_jobs import finish, until_over
 
 from common.exit_codes import RunError
+from launch.cli import plan
 from launch.local import worker
 from launch.local.backend import LocalBackend
 from launch.local.job_folder import JobFolder
@@ -224,6 +225,22 @@ def test_a_sweep_does_not_start_beside_its_own_trials(backend, tmp_path):
         backend.submit(spec_of(tmp_path, "second", steps=4000))
     backend.cancel("first")
     finish(backend, "first")
+
+
+def test_the_rungs_are_shown_before_they_cost_anything(backend, tmp_path):
+    spec = spec_of(tmp_path, "shown")
+    *commands, second, third, last = backend.dry_run(spec)
+    assert len(commands) == 8
+    assert all("--config.train_steps=2 " in command for command in commands)
+    assert (second, third, last) == (
+        "# then 4 to step 4",
+        "# then 2 to step 8",
+        "# then 1 to step 16",
+    )
+    shown = "\n".join(plan.lines(spec, None, 0.0, local=True))
+    assert "8 to step 2, 4 to step 4, 2 to step 8, 1 to step 16" in shown
+    with pytest.raises(RunError, match="`halving.train_steps` of --sweep says how long"):
+        backend.dry_run(dataclasses.replace(spec, args=(*spec.args, "--config.epochs=1")))
 
 
 REAL = """
