@@ -239,7 +239,7 @@ def test_the_rungs_are_shown_before_they_cost_anything(backend, tmp_path):
     )
     shown = "\n".join(plan.lines(spec, None, 0.0, local=True))
     assert "8 to step 2, 4 to step 4, 2 to step 8, 1 to step 16" in shown
-    with pytest.raises(RunError, match="`halving.train_steps` of --sweep says how long"):
+    with pytest.raises(RunError, match=r"`halving\.train_steps` of --sweep says how long"):
         backend.dry_run(dataclasses.replace(spec, args=(*spec.args, "--config.epochs=1")))
 
 
