@@ -16,7 +16,7 @@ from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.step import Microbatches, Sums, make_eval_step, make_train_step
 from trainer.run import child, chosen, parents, workdir
 from trainer.run.request import Request
-from trainer.run.session import Session, open_session
+from trainer.run.session import Session, open_session, refuse_several
 
 STEPS = 2
 _TOLERANCES = {"float32": 1e-5, "bfloat16": 1e-2}
@@ -57,12 +57,7 @@ def debug(request: Request, where: str) -> Iterator[str]:
         RunError: BAD_FLAG for more than one replica; BAD_CONFIG where the step cannot be compiled,
             or computes another loss then.
     """
-    if (count := strategy.count_replicas(request.placement)) > 1:
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"--debug is for one replica, and there are {count}: use --strategy=cpu, or let it see "
-            "one GPU (CUDA_VISIBLE_DEVICES=0); the numbers do not depend on it",
-        )
+    refuse_several("debug", strategy.count_replicas(request.placement))
     made = []
     try:
         for one in _as_python(request, where):
