@@ -22,6 +22,8 @@ from launch.spec.status import Phase
 
 RunTrials = Callable[[Sequence[int], Sequence[str]], list[tuple[Phase, str]]]
 """(numbers of trials, further arguments) -> how each ended."""
+CodeOf = Callable[[int], int | None]
+"""Trial -> its newest exit code."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,15 @@ class Rungs:
         value = float(found[metric])
         return value if math.isfinite(value) else None
 
+    def has_begun(self, trial: int) -> bool:
+        """Whether a trial has ever saved its state.
+
+        Raises:
+            OSError: the store is out of reach.
+        """
+        path = f"{_workdir(self.spec, trial)}/checkpoints"
+        return remote_files.exists(path) if "://" in path else Path(self.directory, path).exists()
+
     def _digest(self) -> str:
         return halving.digest(self.spec.halving[0], self.spec.trials)
 
@@ -99,7 +110,7 @@ class Rungs:
         return Path(self.directory, path).read_text(encoding="utf-8")
 
 
-def climb(records: Rungs, run_trials: RunTrials) -> tuple[Phase, str]:
+def climb(records: Rungs, run_trials: RunTrials, code_of: CodeOf) -> tuple[Phase, str]:
     """Run trials from rung to rung; a rung that an earlier job has written down is over.
 
     Returns:
@@ -115,7 +126,7 @@ def climb(records: Rungs, run_trials: RunTrials) -> tuple[Phase, str]:
     for number, (rung, num_going_on) in enumerate(zip(rungs, counts, strict=True)):
         values = records.read(number)
         if values is None:
-            values, (phase, reason) = _run(records, trials, rung, run_trials)
+            values, (phase, reason) = _run(records, trials, rung, run_trials, code_of)
             if phase != "succeeded":
                 return phase, reason
             records.write(number, rung.steps, values)
@@ -125,19 +136,30 @@ def climb(records: Rungs, run_trials: RunTrials) -> tuple[Phase, str]:
 
 
 def _run(
-    records: Rungs, trials: Sequence[int], rung: Rung, run_trials: RunTrials
+    records: Rungs, trials: Sequence[int], rung: Rung, run_trials: RunTrials, code_of: CodeOf
 ) -> tuple[Values, tuple[Phase, str]]:
-    """Bring trials to a rung; one that failed for good has no value, another end is the sweep's."""
+    """Bring trials to a rung; one that failed by itself has no value, another end is the sweep's."""
     metric = records.spec.halving[0].metric
     ends = run_trials(trials, (f"--config.train_steps={rung.steps}",))
     values: dict[int, float | None] = {}
     for trial, (phase, reason) in zip(trials, ends, strict=True):
-        if phase != "succeeded" and reason != FOR_GOOD:
+        if phase == "succeeded":
+            values[trial] = records.reached(trial)
+        elif reason == FOR_GOOD and _is_its_own(records, trial, code_of(trial)):
+            values[trial] = None
+        else:
             return {}, (phase, f"trial {trial}: {reason}; submit again with the same --workdir")
-        values[trial] = records.reached(trial) if phase == "succeeded" else None
     if set(values.values()) == {None}:
         return {}, ("failed", f"no trial reached step {rung.steps} with a finite {metric}")
     return values, ("succeeded", "")
+
+
+def _is_its_own(records: Rungs, trial: int, code: int | None) -> bool:
+    """Whether a failure belongs to the trial: it diverged, or was refused before it began.
+
+    One that is refused later (edited code, other data) would go on if that were brought back.
+    """
+    return code == ExitCode.BUG or not records.has_begun(trial)
 
 
 def _workdir(spec: JobSpec, trial: int) -> str:

@@ -19,6 +19,7 @@ from typing import Literal
 from common.cluster_description import JOB_VARIABLE
 from common.exit_codes import RunError
 from launch.code import remote_files
+from launch.local.history import newest_exits
 from launch.local.job_folder import JobFolder
 from launch.local.rungs import Rungs, climb
 from launch.local.worker import (
@@ -78,7 +79,10 @@ class Supervisor:
 
     def _run_sweep(self) -> tuple[Phase, str]:
         if self._spec.halving:
-            return climb(Rungs(self._spec, self._directory), self._run_trials)
+            records = Rungs(self._spec, self._directory)
+            return climb(
+                records, self._run_trials, lambda i: newest_exits(self._folder.events()).get(i)
+            )
         ends = self._run_trials(range(len(self._spec.trials)))
         failed = sum(phase == "failed" for phase, _ in ends)
         reason = f"{failed} of {len(ends)} trials failed" if failed else ""

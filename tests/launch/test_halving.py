@@ -202,6 +202,21 @@ def test_a_trial_that_fails_is_left_out_and_a_sweep_of_failures_fails(backend, t
     assert finish(backend, "failing").detail == "no trial reached step 8 with a finite accuracy"
 
 
+def test_a_trial_that_is_refused_after_it_began_leaves_the_rung_open(backend, tmp_path):
+    for folder in ("trial-1", "trial-2"):
+        Path("runs/s", folder, "checkpoints").mkdir(parents=True)
+    Path("runs/s/trial-1/step").write_text("9")  # more than the rung: as edited code is refused
+    backend.submit(spec_of(tmp_path, "edited", count=4, steps=8))
+    end = finish(backend, "edited")
+    assert end.phase == "failed"
+    assert end.detail.startswith("trial 1: not retried")
+    assert end.detail.endswith("submit again with the same --workdir")
+    assert of_rungs(Path("runs/s")) == []
+    Path("runs/s/trial-1/step").unlink()
+    backend.submit(spec_of(tmp_path, "repaired", count=4, steps=8))
+    assert finish(backend, "repaired").phase == "succeeded"
+
+
 def test_the_rungs_of_another_sweep_are_refused(backend, tmp_path):
     backend.submit(spec_of(tmp_path, "one", count=2, steps=2))
     assert finish(backend, "one").phase == "succeeded"
