@@ -138,7 +138,7 @@ def climb(records: Rungs, run_trials: RunTrials, code_of: CodeOf) -> tuple[Phase
 def _run(
     records: Rungs, trials: Sequence[int], rung: Rung, run_trials: RunTrials, code_of: CodeOf
 ) -> tuple[Values, tuple[Phase, str]]:
-    """Bring trials to a rung; one that failed by itself has no value, another end is the sweep's."""
+    """Bring trials to a rung; one that failed by itself has no value, another end ends all."""
     metric = records.spec.halving[0].metric
     ends = run_trials(trials, (f"--config.train_steps={rung.steps}",))
     values: dict[int, float | None] = {}
