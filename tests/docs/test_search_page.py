@@ -28,4 +28,4 @@ def test_the_optimizer_of_the_page_is_asked_and_told_the_same_after_a_restart(tm
     assert said[0] == said[1]
     assert said[0].startswith("best rate: 0.")
     assert written[0] == written[1]
-    assert len(written[0]) == 4
+    assert len(written[0]) == 3

@@ -32,7 +32,7 @@ def loss_of(rate, trial):
 
 
 search = Narrowing(1e-3, 1.0, seed=0)
-for trial in range(4):
+for trial in range(3):
     rate = search.ask()
     search.tell(rate, loss_of(rate, trial))
 print(f"best rate: {search.best():.4g}")
