@@ -19,7 +19,7 @@ from trainer.run.request import Request
 from trainer.run.session import Session, open_session, refuse_several
 
 STEPS = 2
-_TOLERANCES = {"float32": 1e-5, "bfloat16": 1e-2}
+_TOLERANCE, _TOLERANCE_OF_16_BITS = 1e-5, 1e-2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,8 @@ def debug(request: Request, where: str) -> Iterator[str]:
     except bdb.BdbQuit:
         yield "debug: the debugger was left; nothing was compared"
         return
-    tolerance = _TOLERANCES[request.config.precision]
+    is_whole = request.config.precision == "float32"
+    tolerance = _TOLERANCE if is_whole else _TOLERANCE_OF_16_BITS
     for one, loss in zip(made, _as_compiled(request, made), strict=True):
         _refuse_other(one, loss, tolerance)
     how, count = request.config.execution, len(made)
