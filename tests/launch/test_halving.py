@@ -161,7 +161,8 @@ def test_a_sweep_killed_in_every_rung_has_the_same_ranking_and_winner(
     backend, tmp_path, monkeypatch
 ):
     ends, ranked = [], []
-    for kills in ((), (5, 10, 3, 2)):
+    # In rung 0; in rung 1, where one is ready; in rung 2; in rung 3.
+    for kills in ((), (5, 11, 6, 3)):
         (tmp_path / f"after-{len(kills)}").mkdir()
         monkeypatch.chdir(tmp_path / f"after-{len(kills)}")
         for number, num_starts in enumerate(kills):
@@ -282,7 +283,7 @@ def test_a_sweep_of_real_trials_killed_five_times_has_the_same_digest(
         "--workdir=runs/s",
     )
     found = []
-    for kills in ((), (5, 10, 3, 4, 2)):
+    for kills in ((), (5, 11, 6, 3, 1)):
         (tmp_path / f"after-{len(kills)}").mkdir()
         monkeypatch.chdir(tmp_path / f"after-{len(kills)}")
         trials, rule = load(tmp_path, REAL.format(count=8, steps=64))
