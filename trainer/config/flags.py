@@ -18,7 +18,7 @@ flags.DEFINE_bool("accept_code_change", False, "go on though the code is not the
 
 flags.DEFINE_bool("dry_run", False, "print the plan and stop")
 flags.DEFINE_bool("fast_dev_run", False, "two steps through every code path; leaves nothing")
-flags.DEFINE_bool("debug", False, "two steps as Python, where breakpoint() works; leaves nothing")
+flags.DEFINE_bool("debug", False, "two steps as Python, where breakpoint() works")
 flags.DEFINE_bool("debug_nan", False, "end at the first number that is not finite; say where")
 flags.DEFINE_integer(
     "overfit_batches", 0, "train and evaluate on so many batches only", lower_bound=0
@@ -29,7 +29,7 @@ flags.DEFINE_enum(
     "strategy",
     "auto",
     ["auto", "cpu", "mirrored", "multi_worker", "tpu"],
-    "what is there, this CPU, all GPUs here, the workers of TF_CONFIG, or a TPU",
+    "what is there, this CPU, all GPUs, TF_CONFIG's workers, a TPU",
 )
 flags.DEFINE_integer("cpu_replicas", 0, "replicas on this CPU", lower_bound=0)
 flags.DEFINE_string("tpu", "", "local, or grpc://host:8470")
