@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> ExitCode:
             stacks.offer()  # for `launch attach`, also while it starts
             with quiet.loading():
                 request = prepare(argv, os.environ)
-            lines = _dry_run(request) if FLAGS.dry_run else _train(request, stop)
+            lines = _made(request, stop)
         code = ExitCode.DONE
         for line in lines:
             print(line)
@@ -54,6 +54,22 @@ def main(argv: Sequence[str]) -> ExitCode:
     except Exception as error:
         return user_code.tell(error)
     return code
+
+
+def _made(request: Request, stop: StopSignal) -> list[str]:
+    """Do what the flags ask for; return what is said at its end."""
+    if FLAGS.dry_run:
+        return _dry_run(request)
+    return _debug(request) if FLAGS.debug else _train(request, stop)
+
+
+def _debug(request: Request) -> list[str]:
+    # No deadline: whoever is in the debugger takes their time.
+    with quiet.loading():
+        from trainer.run import debug
+    for line in debug.debug(request, FLAGS.workdir):
+        print(line, flush=True)
+    return []
 
 
 def _train(request: Request, stop: StopSignal) -> list[str]:

@@ -28,6 +28,7 @@ def build_task(
     *,
     total_steps: int,
     rate_scale: keras.Variable | None = None,
+    is_eager: bool = False,
 ) -> Task:
     """Build models, optimizers, metrics and loss; call it in the scope of the strategy.
 
@@ -36,6 +37,7 @@ def build_task(
         features: of the examples as the step sees them.
         total_steps: updates in the whole run, for learning-rate schedules.
         rate_scale: float32[] factor on every learning rate, for a run that lowers it.
+        is_eager: whether the step will run as Python, and may not be traced.
     """
     if rate_scale is None:
         rate_scale = keras.Variable(1.0, trainable=False, name="rate_scale")
@@ -76,6 +78,7 @@ def build_task(
         config.global_batch_size // config.virtual_replicas,
         virtual_replicas=config.virtual_replicas,
         evaluated=bool(config.dataset.eval_split or config.dataset.holdout),
+        is_eager=is_eager,
     )
     return task
 

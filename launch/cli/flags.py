@@ -137,8 +137,8 @@ def spec_from(values: argparse.Namespace, command: tuple[str, ...]) -> JobSpec:
     spec = JobSpec(**fields, name=name, args=args, command=command, code=code)
     if not values.sweep:
         return spec
-    trials = sweep.load(Path(values.sweep), spec.workdir or f"runs/{name}")
-    return dataclasses.replace(spec, trials=trials)
+    trials, halving = sweep.load(Path(values.sweep), spec.workdir or f"runs/{name}")
+    return dataclasses.replace(spec, trials=trials, halving=halving)
 
 
 def _value(values: argparse.Namespace, name: str, option: Option) -> Any:

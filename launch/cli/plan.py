@@ -6,7 +6,7 @@ from argparse import Namespace
 from launch.code import remote_files
 from launch.render.manifest import remark
 from launch.render.placement import resources
-from launch.spec import trainer_args
+from launch.spec import halving, trainer_args
 from launch.spec.figures import Figures, of_run
 from launch.spec.job import JobSpec
 
@@ -48,6 +48,7 @@ def lines(
         ("image", "" if local else spec.image),
         ("microbatches", _microbatches(spec)),
         ("trials", f"{len(spec.trials)}, {spec.parallel_trials} at a time" if spec.trials else ""),
+        ("rungs", _rungs(spec)),
         ("workdir", spec.workdir),
         ("time", _time(spec, figures)),
         ("cost", _cost(spec, figures, price_per_hour)),
@@ -55,6 +56,11 @@ def lines(
         ("interruption", _interruption(figures) if spec.spot else ""),
     ]
     return [f"  {label:<14}{value}" for label, value in rows if value]
+
+
+def _rungs(spec: JobSpec) -> str:
+    found = [rung for rule in spec.halving for rung in halving.rungs(rule, len(spec.trials))]
+    return ", ".join(f"{rung.trials} to step {rung.steps}" for rung in found)
 
 
 def _hardware(spec: JobSpec, local: bool) -> str:

@@ -24,7 +24,8 @@ def check(spec: JobSpec) -> None:
             (Path(folder) / path).write_bytes(content)
         # On this machine the backend adds it; on a cluster a run without one is refused.
         is_given = spec.workdir or spec.command == JobSpec.command
-        own = () if is_given else (f"--workdir=runs/{spec.name}",)
+        own = [] if is_given else [f"--workdir=runs/{spec.name}"]
+        own += [f"--config.train_steps={rule.train_steps}" for rule in spec.halving]
         trials = [[*spec.args, *own, *trial] for trial in spec.trials or [()]]
         lines = [[arg.replace(CODE_DIR, folder) for arg in args] for args in trials]
         judged = judge([(args, {}) for args in lines], folder)

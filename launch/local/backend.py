@@ -15,7 +15,7 @@ from launch.local import history, job_folder, worker
 from launch.local.job_folder import JobFolder
 from launch.local.logs import LogFollower
 from launch.local.prepare import prepare
-from launch.spec import sweep, trainer_args
+from launch.spec import halving, sweep, trainer_args
 from launch.spec.job import JobSpec
 from launch.spec.status import ENDED, JobStatus
 from launch.spec.user_input import bad_flag
@@ -36,16 +36,32 @@ class LocalBackend(Backend):
 
     def submit(self, spec: JobSpec) -> str:
         """Starts the job detached from this terminal."""
-        folder, lock = job_folder.create(self._root, prepare(spec, self._root), str(Path.cwd()))
+        ready = prepare(spec, self._root)
+        if ready.halving:
+            self._refuse_left_trials(ready)
+        folder, lock = job_folder.create(self._root, ready, str(Path.cwd()))
         _detach(folder, lock)
         os.close(lock)
         return folder.name
+
+    def _refuse_left_trials(self, spec: JobSpec) -> None:
+        """Refuses a sweep whose trials still run: they would count as failed, and leave it."""
+        for folder in job_folder.every(self._root):
+            same = folder.spec().trials == spec.trials and folder.directory() == str(Path.cwd())
+            if same and (left := worker.alive(folder.events())):
+                raise bad_flag(
+                    f"--workdir={spec.workdir}: {left[0]['worker']} of {folder.name} still runs "
+                    f"there; first `launch cancel {folder.name}`"
+                )
 
     def dry_run(self, spec: JobSpec) -> list[str]:
         """Returns one command line for each worker or trial."""
         ready = prepare(spec, self._root)
         ends = ready.trials or [()] * ready.workers
-        return [shlex.join([*ready.command, *ready.args, *end]) for end in ends]
+        rungs = [rung for rule in ready.halving for rung in halving.rungs(rule, len(ends))]
+        length = [f"--config.train_steps={rung.steps}" for rung in rungs[:1]]
+        lines = [shlex.join([*ready.command, *ready.args, *length, *end]) for end in ends]
+        return lines + [f"# then {rung.trials} to step {rung.steps}" for rung in rungs[1:]]
 
     def doctor(self) -> list[Check]:
         """Looks for cores, the trainer and a state folder that can be written."""
@@ -71,7 +87,8 @@ class LocalBackend(Backend):
         folder = self._find(name)
         codes = history.newest_exits(folder.events())
         read = functools.partial(_read, Path(folder.directory()))
-        trials = sweep.results(folder.spec().trials, codes, read)
+        spec = folder.spec()
+        trials = sweep.results(spec.trials, codes, read, spec.halving)
         return dataclasses.replace(self._status(folder), trials=trials)
 
     def follow(

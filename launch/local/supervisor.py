@@ -17,8 +17,11 @@ from queue import SimpleQueue
 from typing import Literal
 
 from common.cluster_description import JOB_VARIABLE
+from common.exit_codes import RunError
 from launch.code import remote_files
+from launch.local.history import newest_exits
 from launch.local.job_folder import JobFolder
+from launch.local.rungs import Rungs, climb
 from launch.local.worker import (
     WorkerProcess,
     end_orphans,
@@ -26,7 +29,7 @@ from launch.local.worker import (
     free_addresses,
     share_cores,
 )
-from launch.spec.exit_policy import Verdict, judge_attempt, judge_exit, restart_delay_secs
+from launch.spec.exit_policy import FOR_GOOD, Verdict, judge_attempt, judge_exit, restart_delay_secs
 from launch.spec.outcome import doubt
 from launch.spec.status import Phase
 
@@ -75,20 +78,31 @@ class Supervisor:
         return phase
 
     def _run_sweep(self) -> tuple[Phase, str]:
+        if self._spec.halving:
+            records = Rungs(self._spec, self._directory)
+            return climb(
+                records, self._run_trials, lambda i: newest_exits(self._folder.events()).get(i)
+            )
+        ends = self._run_trials(range(len(self._spec.trials)))
+        failed = sum(phase == "failed" for phase, _ in ends)
+        reason = f"{failed} of {len(ends)} trials failed" if failed else ""
+        return max((phase for phase, _ in ends), key=_gravity), reason
+
+    def _run_trials(
+        self, trials: Sequence[int], more: Sequence[str] = ()
+    ) -> list[tuple[Phase, str]]:
         """Runs some trials at a time, each on a share of the cores that nobody else is on."""
-        trials = self._spec.trials
         width = min(self._spec.parallel_trials, len(trials))
         free: SimpleQueue[set[int]] = SimpleQueue()
         for share in share_cores(width):
             free.put(share)
         with ThreadPoolExecutor(width) as pool:
-            ends = list(pool.map(lambda index: self._run_trial(index, free), range(len(trials))))
-        failed = sum(phase == "failed" for phase, _ in ends)
-        reason = f"{failed} of {len(ends)} trials failed" if failed else ""
-        return max((phase for phase, _ in ends), key=_gravity), reason
+            return list(pool.map(lambda index: self._run_trial(index, more, free), trials))
 
-    def _run_trial(self, index: int, free: SimpleQueue[set[int]]) -> tuple[Phase, str]:
-        command = [*self._spec.command, *self._spec.args, *self._spec.trials[index]]
+    def _run_trial(
+        self, index: int, more: Sequence[str], free: SimpleQueue[set[int]]
+    ) -> tuple[Phase, str]:
+        command = [*self._spec.command, *self._spec.args, *more, *self._spec.trials[index]]
         share = free.get()
         try:
             return self._run_to_end([_Unit("trial", index, command, share)])
@@ -97,8 +111,8 @@ class Supervisor:
 
     def _run_to_end(self, group: Sequence[_Unit]) -> tuple[Phase, str]:
         """Attempts until one succeeds, fails for good, or the restarts are used up."""
-        restarts = 0
-        for attempt in itertools.count():
+        restarts, first = 0, self._num_starts(group[0])
+        for attempt in itertools.count(first):
             if early := self._early_end():
                 return early
             codes = self._attempt(group, attempt)
@@ -108,15 +122,21 @@ class Supervisor:
             if verdict is Verdict.DONE:
                 return self._judge_end(group[0].command[len(self._spec.command) :])
             if verdict is Verdict.FAIL:
-                return "failed", "not retried: the same command would fail again"
+                return "failed", FOR_GOOD
             if verdict is Verdict.COUNT:
                 if restarts == self._spec.max_restarts:
                     return "failed", f"--max_restarts={restarts} are used up"
                 restarts += 1
             counted = verdict is Verdict.COUNT
             self._folder.append("restart", unit=group[0].kind, counted=counted, total=restarts)
-            self._pause(attempt)
+            self._pause(attempt - first)
         raise AssertionError("unreachable: attempts do not end by themselves")
+
+    def _num_starts(self, member: _Unit) -> int:
+        """How often it was started before: in the rungs below."""
+        name = f"{member.kind} {member.index}"
+        events = self._folder.events() if self._spec.halving else []
+        return sum(e["event"] == "start" and e["worker"] == name for e in events)
 
     def _judge_end(self, args: Sequence[str]) -> tuple[Phase, str]:
         """Whether workers that ended with 0 have come to the end of their run."""
@@ -220,7 +240,7 @@ def main(folder: JobFolder) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         Supervisor(folder).run()
-    except OSError as error:  # the program does not exist, the disk is full
+    except (OSError, RunError) as error:  # the program does not exist, the disk is full
         end_orphans(folder.events())
         folder.append("end", phase="failed", reason=str(error))
 

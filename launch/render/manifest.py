@@ -118,6 +118,11 @@ def _check_workdir(spec: JobSpec) -> None:
 
 
 def _check_sweep(spec: JobSpec) -> None:
+    if spec.halving:
+        raise bad_flag(
+            "--sweep with `halving` needs --backend=local: between two rungs trials wait for each "
+            "other, which a Job cannot say; take `halving` out to run all trials to their end"
+        )
     if spec.trials and spec.jobset:
         raise bad_flag(
             "--sweep retries each trial for itself, --jobset all workers together; "

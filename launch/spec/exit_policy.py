@@ -21,6 +21,7 @@ PYTHON_CODES = {
 }
 _REFUSALS = {int(code) for code in ExitCode if code and not code.retriable}
 PERMANENT_CODES = tuple(sorted({*SHELL_CODES, *PYTHON_CODES, *_REFUSALS}))
+FOR_GOOD = "not retried: the same command would fail again"
 IGNORED_CODES = (int(ExitCode.STOPPED),)
 
 

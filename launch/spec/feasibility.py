@@ -25,6 +25,8 @@ def check(spec: JobSpec) -> JobSpec:
     _check_microbatches(spec)
     if spec.trials and spec.workers > 1:
         raise bad_flag(f"--sweep runs trials of one worker each; --workers={spec.workers}")
+    if spec.halving:
+        _check_length(spec)
     _check_text(spec)
     _check_secrets(spec)
     return spec
@@ -54,6 +56,15 @@ def check_image(spec: JobSpec) -> None:
             f"--image={spec.image} is built for {built_for}; {asked} "
             f"needs the TensorFlow of a {spec.kind} image (tag ending in -{spec.kind})"
         )
+
+
+def _check_length(spec: JobSpec) -> None:
+    for name in ("train_steps", "epochs"):
+        if trainer_args.value(spec.args, f"config.{name}") is not None:
+            raise bad_flag(
+                f"--config.{name}: `halving.train_steps` of --sweep says how long trials are; "
+                "leave it out"
+            )
 
 
 def _check_options(spec: JobSpec) -> None:

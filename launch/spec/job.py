@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from launch.spec import accelerators, parts, trainer_args
 from launch.spec.accelerators import Accelerator, Kind, Platform
+from launch.spec.halving import Halving
 from launch.spec.parts import (
     CodeBundle,
     Egress,
@@ -62,6 +63,7 @@ class JobSpec:
         command: the program before `args`.
         code: the files of `--code`, or None.
         trials: the trainer arguments of every trial of a sweep; empty for a single run.
+        halving: how a sweep leaves trials out: one rule, or none.
     """
 
     name: str
@@ -138,6 +140,7 @@ class JobSpec:
     ] = ()
     code: CodeBundle | None = None
     trials: tuple[tuple[str, ...], ...] = ()
+    halving: tuple[Halving, ...] = ()
     parallel_trials: Annotated[int, Option("trials of a sweep at a time", minimum=1)] = 1
 
     @property

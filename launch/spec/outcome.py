@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from launch.spec import trainer_args
 
 # With these the trainer writes no summary, as with a verb in place of the flags.
-_NO_RUN = {"dry_run", "fast_dev_run", "help", "h", "version"}
+_NO_RUN = {"dry_run", "fast_dev_run", "debug", "help", "h", "version"}
 EARLY = "ended with 0 before the run's end"
 ADVICE = "look for exit() in the experiment and in what it imports"
 

@@ -96,6 +96,7 @@ CONFIG = {
     "ema_decay": f"{AVERAGED}nothing_of_training",
 }
 
+DEBUG = "tests/run/test_debug.py::test"
 DRY_RUN = "tests/entry/test_dry_run.py::test"
 FIRST_MINUTES = "tests/template/test_new.py::test"
 STAGE = "tests/data/test_same_data.py::test_a_window_over_a_bucket_stays_under_the_budget"
@@ -108,6 +109,8 @@ TRAINER = {
     "accept_code_change": "tests/run/test_lineage.py::test_edited_code_then_the_same_command",
     "dry_run": f"{DRY_RUN}_the_plan_of_the_digits",
     "fast_dev_run": f"{FIRST_MINUTES}_fast_dev_run_saves_restores_and_leaves_nothing",
+    "debug": f"{DEBUG}_breakpoints_and_prints_work_in_step_loss_layer_and_function",
+    "debug_nan": f"{DEBUG}_debug_nan_is_a_flag_of_a_run",
     "overfit_batches": f"{FIRST_MINUTES}_overfit_trains_and_evaluates_on_the_same_few_batches",
     "assume_topology": f"{DRY_RUN}_the_step_compiles_for_a_tpu_without_one",
     "strategy": f"{REFUSED}_a_missing_accelerator_is_never_a_cpu_run[flags0-no GPU]",

@@ -162,9 +162,12 @@ def prepare_folder(page: pathlib.Path, folder: pathlib.Path) -> None:
     (folder / "k8s").symlink_to(ROOT / "k8s")
     (folder / "experiments").mkdir()
     shutil.copyfile(TEMPLATE, folder / "experiments" / "mine.py")
-    for kind, name in (("yaml", "sweep.yaml"), ("toml", "launch.toml"), ("python", "tutorial.py")):
-        for block in pages.blocks(page, kind)[:1]:
-            (folder / name).write_text(block)
+    for block in pages.blocks(page, "python")[:1]:
+        (folder / "tutorial.py").write_text(block)
+    for kind, name in (("yaml", "sweep.yaml"), ("toml", "launch.toml")):
+        for block in pages.blocks(page, kind):
+            told = re.match(r"# (\w+\.yaml)\n", block)
+            (folder / (told[1] if told else name)).write_text(block)
 
 
 def few_steps(words: list[str]) -> list[str]:
@@ -176,8 +179,10 @@ def few_steps(words: list[str]) -> list[str]:
         return [*words, "--budget_secs=5"]
     if words[2] == "launch" and "--" in words:
         cut = words.index("--")
-        cluster = {"--backend=kubernetes", "--profile=h100"} & set(words)
-        dry = ["--dry_run=client"] if cluster and words[3] == "submit" else []
+        long = {"--backend=kubernetes", "--profile=h100", "--sweep=search.yaml"} & set(words)
+        dry = ["--dry_run=client"] if long and words[3] == "submit" else []
+        if "--sweep=search.yaml" in words:  # which says how long its trials are
+            return [*words[:cut], *dry, *words[cut:]]
         return [*words[:cut], *dry, *words[cut:], FEW]
     return words
 

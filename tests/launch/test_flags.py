@@ -8,6 +8,7 @@ import pytest
 from launch.cli.flags import JOB, spec_from
 from launch.cli.main import parse
 from launch.code import upload
+from launch.spec.halving import Halving
 from launch.spec.job import JobSpec
 from launch.spec.parts import Egress, Mount, Requirements, Resource, SecretVariable, Toleration
 
@@ -84,7 +85,10 @@ SET = {
     "code": (["--code=mine"], {"code": "its files"}),
     "sweep": (
         ["--sweep=sweep.yaml"],
-        {"trials": (("--config.seed=7", "--workdir=gs://BUCKET/run/trial-0"),)},
+        {
+            "trials": (("--config.seed=7", "--workdir=gs://BUCKET/run/trial-0"),),
+            "halving": (Halving("loss", 9),),
+        },
     ),
     "profile": (["--profile=big"], {"spot": True, "workers": 3, "env": (("A", "1"),)}),
     "profiles": (["--profiles=other.toml", "--profile=big"], {"jobset": True}),
@@ -98,7 +102,7 @@ def spec_of(tmp_path, monkeypatch):
     Path("mine").mkdir()
     Path("mine/a.py").write_text("x = 1\n")
     Path("one.txt").write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
-    Path("sweep.yaml").write_text("list: [{seed: 7}]")
+    Path("sweep.yaml").write_text("{list: [{seed: 7}], halving: {metric: loss, train_steps: 9}}")
     Path("launch.toml").write_text('[big]\nspot = true\nworkers = 3\nenv = ["A=1"]\n')
     Path("other.toml").write_text("[big]\njobset = true\n")
 

@@ -54,6 +54,7 @@ def test_who_ends_with_0_early_does_not_keep_the_others_waiting(backend, job):
         (("--config=digits", "--workdir", "w"), True),
         (("--config=digits", "--workdir=w", "--dry_run"), False),
         (("--fast_dev_run=true", "--workdir=w"), False),
+        (("--config=digits", "--debug", "--workdir=w"), False),
         (("export", "--workdir=w"), False),
         (("--config=digits",), False),
         ((), False),

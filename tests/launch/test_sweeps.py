@@ -17,7 +17,7 @@ from launch.spec import sweep
 def trials(tmp_path: Path, text: str) -> tuple[tuple[str, ...], ...]:
     path = tmp_path / "sweep.yaml"
     path.write_text(text)
-    return sweep.load(path, "gs://BUCKET/s")
+    return sweep.load(path, "gs://BUCKET/s")[0]
 
 
 def test_a_grid_is_every_combination(tmp_path):
@@ -43,7 +43,7 @@ def test_each_trial_has_a_folder_of_its_own_below_the_workdir(tmp_path):
     path = tmp_path / "sweep.yaml"
     path.write_text("list: [{}, {}]")
     for workdir in ("gs://BUCKET/s", "gs://BUCKET/s/"):
-        folders = [trial[-1] for trial in sweep.load(path, workdir)]
+        folders = [trial[-1] for trial in sweep.load(path, workdir)[0]]
         assert folders == [f"--workdir=gs://BUCKET/s/trial-{i}" for i in range(2)]
 
 
@@ -64,7 +64,7 @@ def test_a_list_is_taken_as_it_is(tmp_path):
     ("text", "shown"),
     [
         ("gird: {}", "did you mean 'grid'"),
-        ("grid: {}\nlist: []", "exactly one key"),
+        ("grid: {}\nlist: []", "exactly one of the keys"),
         ("grid: {a: 1}", "needs a list"),
         ("grid: {a: []}", "needs a list"),
         ("list: []", "no trials"),

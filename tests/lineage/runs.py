@@ -176,16 +176,17 @@ def children(folder: pathlib.Path) -> dict[str, Any]:
     # It has a checkpoint, and needs its parent no more.
     kill(folder / "child", 2)
     shutil.rmtree(mother)
+    found["plan of orphan"] = _plan(InitConfig(str(mother)), MODEL, str(folder / "child"))
     found["orphan"] = child("child", mother)
     found["config"] = json.loads((folder / "grandchild" / "config.json").read_text())["parent"]
     found["report"] = (folder / "grandchild" / "report.html").read_text()
     return found
 
 
-def _plan(init: InitConfig, model: PartConfig) -> dict[str, str]:
+def _plan(init: InitConfig, model: PartConfig, workdir: str = "") -> dict[str, str]:
     """Return what `--dry_run` says."""
     asked = config(**{**QUICK, "model": model}, init=init)
-    return dict(dry_run.rows(make_request(asked, Placement("cpu", 1)), 1))
+    return dict(dry_run.rows(make_request(asked, Placement("cpu", 1)), 1, workdir))
 
 
 def _all(folder: pathlib.Path, mother: pathlib.Path) -> dict[str, Any]:

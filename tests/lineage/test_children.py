@@ -75,6 +75,8 @@ def test_another_shape_a_mistyped_path_and_a_missing_parent_are_one_line(found):
 
 def test_a_child_with_a_checkpoint_needs_its_parent_no_more(found):
     assert found["orphan"]["state_digest"] == found["of mother"]["state_digest"]
+    digest = found["of mother"]["parent"]["digest"]
+    assert digest[:16] in found["plan of orphan"]["started from"]
 
 
 def test_ancestors_are_known_to_summary_config_and_report(found):

@@ -1,6 +1,7 @@
 """Where a run happens; checked before TensorFlow is imported, and never part of the config."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 from common.cluster_description import Cluster
@@ -50,17 +51,35 @@ def check(placement: Placement, virtual_replicas: int) -> None:
 
 
 def check_modes(
-    placement: Placement, *, assume_topology: str, is_dry_run: bool, is_fast_dev_run: bool
+    placement: Placement, *, assume_topology: str, is_dry_run: bool, trials: Sequence[str]
 ) -> None:
-    """Refuse a trial run that this placement does not allow.
+    """Refuse a trial run that this placement, or another one, does not allow.
+
+    Args:
+        placement: as it was asked for.
+        assume_topology: of a TPU that is not there; empty: none.
+        is_dry_run: whether only the plan is printed.
+        trials: flags that were given of `fast_dev_run`, `debug` and `debug_nan`.
 
     Raises:
         RunError: BAD_FLAG.
     """
     if assume_topology and not (placement.strategy == "tpu" and is_dry_run):
         raise RunError(ExitCode.BAD_FLAG, "--assume_topology needs --dry_run --strategy=tpu")
-    if is_fast_dev_run and placement.cluster.num_workers > 1:
-        raise RunError(ExitCode.BAD_FLAG, "--fast_dev_run is for one process; unset TF_CONFIG")
+    if len(trials) > 1:
+        raise RunError(
+            ExitCode.BAD_FLAG, f"--{trials[0]} contradicts --{trials[1]}; leave one of the two out"
+        )
+    if not trials:
+        return
+    if placement.cluster.num_workers > 1:
+        raise RunError(ExitCode.BAD_FLAG, f"--{trials[0]} is for one process; unset TF_CONFIG")
+    if trials[0] != "fast_dev_run" and placement.cpu_replicas > 1:
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"--{trials[0]} is for one replica: leave out --cpu_replicas={placement.cpu_replicas}; "
+            "the numbers do not depend on it",
+        )
 
 
 def _check_devices(placement: Placement) -> None:

@@ -8,7 +8,13 @@ from common.exit_codes import ExitCode, RunError
 from common.redaction import find_secret, holds_secret
 
 if TYPE_CHECKING:  # the fields are checked while they are made
-    from trainer.config.fields import GroupConfig, OptimizerConfig, StopConfig, TrainConfig
+    from trainer.config.fields import (
+        GroupConfig,
+        OptimizerConfig,
+        PlateauConfig,
+        StopConfig,
+        TrainConfig,
+    )
 
 _CARRIES = (
     "carries a password, a token or a signature, which config.json and logs would repeat; "
@@ -96,8 +102,7 @@ def _rules(config: "TrainConfig") -> Iterator[Rule]:
     yield from _optimizer_rules("optimizer", config.optimizer)
     for role, optimizer in config.optimizers.items():
         yield from _optimizer_rules(f"optimizers.{role}", optimizer)
-    factor = config.plateau.factor
-    yield "plateau.factor", factor, 0 < factor < 1, "be between 0 and 1"
+    yield from _plateau_rules(config.plateau)
     yield from _stop_rules(config.stop)
     which = config.init.checkpoint
     yield "init.checkpoint", which, names_checkpoint(which), "be newest, best or a step"
@@ -109,6 +114,14 @@ def _rules(config: "TrainConfig") -> Iterator[Rule]:
 def names_checkpoint(which: str) -> bool:
     """Whether it is `newest`, `best` or a step."""
     return which in ("newest", "best") or which.isdecimal()
+
+
+def _plateau_rules(plateau: "PlateauConfig") -> Iterator[Rule]:
+    factor, least, delta = plateau.factor, plateau.min_scale, plateau.min_delta
+    yield "plateau.factor", factor, 0 < factor < 1, "be between 0 and 1"
+    yield "plateau.patience", plateau.patience, plateau.patience >= 1, "be at least 1"
+    yield "plateau.min_delta", delta, 0 <= delta < math.inf, "be a change, or 0 for any"
+    yield "plateau.min_scale", least, 0 <= least <= 1, "be in [0, 1]"
 
 
 def _stop_rules(stop: "StopConfig") -> Iterator[Rule]:

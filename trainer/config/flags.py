@@ -18,6 +18,8 @@ flags.DEFINE_bool("accept_code_change", False, "go on though the code is not the
 
 flags.DEFINE_bool("dry_run", False, "print the plan and stop")
 flags.DEFINE_bool("fast_dev_run", False, "two steps through every code path; leaves nothing")
+flags.DEFINE_bool("debug", False, "two steps as Python, where breakpoint() works")
+flags.DEFINE_bool("debug_nan", False, "end at the first number that is not finite; say where")
 flags.DEFINE_integer(
     "overfit_batches", 0, "train and evaluate on so many batches only", lower_bound=0
 )
@@ -27,7 +29,7 @@ flags.DEFINE_enum(
     "strategy",
     "auto",
     ["auto", "cpu", "mirrored", "multi_worker", "tpu"],
-    "what is there, this CPU, all GPUs here, the workers of TF_CONFIG, or a TPU",
+    "what is there, this CPU, all GPUs, TF_CONFIG's workers, a TPU",
 )
 flags.DEFINE_integer("cpu_replicas", 0, "replicas on this CPU", lower_bound=0)
 flags.DEFINE_string("tpu", "", "local, or grpc://host:8470")
@@ -47,7 +49,14 @@ flags.DEFINE_float("hang_deadline_secs", 1800, "longest that any later phase may
 
 GROUPS = {
     "what": ("config", "workdir", "accept_code_change"),
-    "try it first": ("dry_run", "fast_dev_run", "overfit_batches", "assume_topology"),
+    "try it first": (
+        "dry_run",
+        "fast_dev_run",
+        "debug",
+        "debug_nan",
+        "overfit_batches",
+        "assume_topology",
+    ),
     "where": ("strategy", "cpu_replicas", "tpu"),
     "data and traces": ("stage_dir", "stage_bytes", "compile_cache", "log_examples", "profile"),
     "monitoring": ("metrics_port", "startup_deadline_secs", "hang_deadline_secs"),

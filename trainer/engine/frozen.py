@@ -30,8 +30,8 @@ _DECIDES = (
 _MEANT = "if one draw for the whole run is meant, make it in `build` of a layer, with add_weight"
 
 
-def traced_alike(trace: Callable[[], tf.Graph]) -> bool:
-    """Trace once, and again if the user's code is in it; return whether it is.
+def traced_alike(trace: Callable[[], tf.Graph]) -> tf.Graph:
+    """Trace once, and again if the user's code is in it; return the first graph.
 
     Args:
         trace: returns the graph of a step, traced anew.
@@ -43,12 +43,16 @@ def traced_alike(trace: Callable[[], tf.Graph]) -> bool:
     before = _generators()
     first = trace()
     has_drawn = _generators() != before
-    is_users = next(_users(first), None) is not None
-    if is_users or has_drawn:
+    if is_users(first) or has_drawn:
         _refuse_difference(first, trace())
     if has_drawn:  # to decide something, and both traces have decided alike
         raise RunError(ExitCode.BAD_CONFIG, f"{_drawer(trace)} draws {_DECIDES}")
-    return is_users
+    return first
+
+
+def is_users(graph: tf.Graph) -> bool:
+    """Whether a line of the user's has made something in a graph."""
+    return next(_users(graph), None) is not None
 
 
 def _generators() -> tuple[object, str]:

@@ -32,7 +32,8 @@ def functions_inlined() -> Iterator[None]:
 
 def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
     module = getattr(function.python_function, "__module__", None) or ""
-    if not _in_a_step.get() or module.partition(".")[0] in _LIBRARIES:
+    # Outside of a graph (`--debug`) TensorFlow itself is told to run the Python code.
+    if not _in_a_step.get() or tf.executing_eagerly() or module.partition(".")[0] in _LIBRARIES:
         return _original(function, *args, **kwargs)
     if not function._autograph:
         return function.python_function(*args, **kwargs)

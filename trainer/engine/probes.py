@@ -1,7 +1,7 @@
-"""What happens inside of one step, as hashes in order: inputs, layers, loss, gradients."""
+"""What happens inside of one step, a number for each in order: inputs, layers, loss, gradients."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -13,15 +13,19 @@ from trainer.engine.step import Microbatches, ReplicaStep, StepPlan
 from trainer.engine.virtual_replica import VirtualReplicaState, gradient_fn
 from trainer.task import LossFn, Task, Variables
 
-Hashes = dict[str, tf.Tensor]
+Numbers = dict[str, tf.Tensor]
+Measure = Callable[[tf.Tensor], tf.Tensor]
 
 
 class ProbedStep(ReplicaStep):
-    """A step that also makes each of its microbatches alone, and hashes all on the way."""
+    """A step that also makes each of its microbatches alone, and measures all on the way."""
 
-    def __init__(self, task: Task, plan: StepPlan, microbatches: Microbatches) -> None:
+    def __init__(
+        self, task: Task, plan: StepPlan, microbatches: Microbatches, measure: Measure
+    ) -> None:
         super().__init__(task, plan, microbatches)
-        self.hashes: Hashes = {}
+        self._measure = measure
+        self.found: Numbers = {}
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor | None]:
         """See `task.Replica`."""
@@ -39,6 +43,8 @@ class ProbedStep(ReplicaStep):
             for name, tensor in calls:
                 self._note(f"{place}: layer {name}", tensor)
             self._note(f"{place}: loss", out["sums"]["loss"])
+            for index, value in out["moving"].items():
+                self._note(f"{place}: statistic {state.carried[index].path}", value)
             # Backwards, as they are computed: the last layer comes first.
             for index, grad in reversed(out["grads"].items()):
                 self._note(f"{place}: gradient of {variables[index].path}", grad)
@@ -46,23 +52,31 @@ class ProbedStep(ReplicaStep):
 
     def _note(self, name: str, tensor: tf.Tensor) -> None:
         if tensor.dtype != tf.string and tensor.shape.is_fully_defined():
-            self.hashes.setdefault(name, hash_of(tensor))
+            self.found.setdefault(name, self._measure(tensor))
 
 
-def probe(task: Task, plan: StepPlan, microbatches: Microbatches) -> dict[str, int]:
+def probe(
+    task: Task, plan: StepPlan, microbatches: Microbatches, measure: Measure = hash_of
+) -> dict[str, int]:
     """Make one step, all microbatches on one replica, and write nothing.
 
+    Args:
+        task: with the state before the step.
+        plan: of the step.
+        microbatches: of the step.
+        measure: tensor -> int64[], what is told of it.
+
     Returns:
-        What is computed, in its order -> hash of it.
+        What is computed, in its order -> what is told of it.
     """
 
     @tf.function(autograph=False)
-    def run() -> Hashes:
-        step = ProbedStep(task, plan, microbatches)
+    def run() -> Numbers:
+        step = ProbedStep(task, plan, microbatches, measure)
         with scopes.step_scope(task, tf.stack([plan.stream(0), -1 - microbatches.step])):
             task.train_step(step)
-        names.extend(step.hashes)
-        return step.hashes
+        names.extend(step.found)
+        return step.found
 
     names: list[str] = []
     made = run()

@@ -15,7 +15,7 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership, user_code
 from trainer.data.info import Feature
-from trainer.engine import frozen, scopes, virtual_replica
+from trainer.engine import eager, frozen, scopes, virtual_replica
 from trainer.engine.metric_states import Given, make_states, random_values
 from trainer.engine.optimizer import update
 from trainer.task import Gradients, LossFn, Microbatch, Task, Variables
@@ -30,6 +30,7 @@ def rehearse(
     *,
     virtual_replicas: int,
     evaluated: bool,
+    is_eager: bool = False,
 ) -> None:
     """Make the states of the task's metrics; call it in the scope of the strategy.
 
@@ -39,6 +40,7 @@ def rehearse(
         microbatch_size: b.
         virtual_replicas: V.
         evaluated: whether there is an evaluation.
+        is_eager: run the user's code on zeros in place of tracing it: it may ask for numbers.
 
     Raises:
         RunError: BAD_CONFIG where the step, a metric or a term of `add_loss` is refused.
@@ -51,12 +53,26 @@ def rehearse(
         return call.get_concrete_function(batch, tf.TensorSpec([2], tf.int64)).graph
 
     with rehearsal.listening():
-        is_users = frozen.traced_alike(lambda: trace(rehearsal.train))
-        if evaluated and (is_users or task.metrics.keys() - rehearsal.given.keys()):
-            frozen.traced_alike(lambda: trace(rehearsal.evaluate))
-        if rehearsal.lines and virtual_replicas > 1:
-            _refuse_sums_over_the_batch(rehearsal, batch, virtual_replicas)
+        if is_eager:
+            _run_on_zeros(rehearsal, batch, evaluated=evaluated)
+        else:
+            is_users = frozen.is_users(frozen.traced_alike(lambda: trace(rehearsal.train)))
+            if evaluated and (is_users or task.metrics.keys() - rehearsal.given.keys()):
+                frozen.traced_alike(lambda: trace(rehearsal.evaluate))
+            if rehearsal.lines and virtual_replicas > 1:
+                _refuse_sums_over_the_batch(rehearsal, batch, virtual_replicas)
     make_states(task.metrics, rehearsal.given)
+
+
+def _run_on_zeros(
+    rehearsal: "_Rehearsal", batch: Mapping[str, tf.TensorSpec], *, evaluated: bool
+) -> None:
+    key = tf.zeros([2], tf.int64)
+    zeros = {name: tf.zeros(spec.shape, spec.dtype) for name, spec in batch.items()}
+    with eager.muted(), eager.functions_eager():
+        rehearsal.train(zeros, key)
+        if evaluated:
+            rehearsal.evaluate(zeros, key)
 
 
 def _refuse_sums_over_the_batch(

@@ -202,6 +202,8 @@ def map_microbatches(
 ) -> Outputs:
     """Run `microbatch_fn` on k microbatches one after another, traced once whatever k is.
 
+    Outside of any graph it is not traced at all, but run.
+
     Args:
         microbatch_fn: pure function of one microbatch.
         values: carried state, the same for all microbatches.
@@ -212,6 +214,12 @@ def map_microbatches(
     Returns:
         The outputs of `microbatch_fn`, stacked: tensors [k, ...].
     """
+    if tf.executing_eagerly():  # `--debug`: each microbatch is Python that runs, nothing is traced
+        rows = [
+            microbatch_fn(values, tf.nest.map_structure(lambda x, v=v: x[v], inputs), step)
+            for v in range(inputs[1].shape[0])
+        ]
+        return tf.nest.map_structure(lambda *one: tf.stack(one), *rows)
     # One function for k = 1 and k > 1, so that both run the same program, and with it its rounding.
     one = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), inputs)
     call = tf.function(

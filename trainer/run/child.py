@@ -14,7 +14,8 @@ from trainer import checkpoint, ownership
 from trainer.cluster.consensus import Consensus
 from trainer.config import InitConfig
 from trainer.engine.variable_paths import by_path, fits_any, refuse_idle
-from trainer.run import parents
+from trainer.lineage import Parent
+from trainer.run import parents, workdir
 from trainer.run.checkpoints import Checkpoints
 from trainer.run.session import Session
 from trainer.run.state import RunState
@@ -63,8 +64,13 @@ def restore_or_begin(
     return checkpoints.restore(session)
 
 
-def rows(task: Task, init: InitConfig) -> list[Row]:
-    """Return what `--dry_run` says of the parent; refuses as a start does."""
+def rows(task: Task, init: InitConfig, where: str) -> list[Row]:
+    """Return what `--dry_run` says of the parent; refuses as a start does.
+
+    A run that has begun in the workdir `where` holds what it took: its parent may be gone.
+    """
+    if where and (parent := _recorded(where)):
+        return [("started from", parent.line())]
     found = parents.find(init, task.models)
     taken = choose(task, found.state, init)
     return [
@@ -73,6 +79,14 @@ def rows(task: Task, init: InitConfig) -> list[Row]:
         ("as the seed makes them", ", ".join(taken.kept) or "none"),
         ("left in the parent", ", ".join(taken.unused) or "none"),
     ]
+
+
+def _recorded(where: str) -> Parent | None:
+    """Return the parent of a run that has saved what it took from it."""
+    with workdir.opened(where) as folder:
+        store = checkpoint.Store(folder.path / "checkpoints", folder.checkpoints_url)
+        parent = folder.parent()
+        return Parent.from_plain(parent) if parent and store.steps() else None
 
 
 def started(

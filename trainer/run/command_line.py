@@ -14,6 +14,9 @@ from trainer.monitoring import profile
 from trainer.run.request import Request, make_request
 from trainer.runtime.early import EarlySetUp
 
+_OF_ONE_PROCESS = ("fast_dev_run", "debug", "debug_nan")
+_WITHOUT_WORKDIR = ("dry_run", "fast_dev_run", "debug")
+
 
 def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
     """Check all that can be checked before TensorFlow is imported.
@@ -29,7 +32,7 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         placement,
         assume_topology=FLAGS.assume_topology,
         is_dry_run=FLAGS.dry_run,
-        is_fast_dev_run=FLAGS.fast_dev_run,
+        trials=[flag for flag in _OF_ONE_PROCESS if FLAGS[flag].value],
     )
     request = make_request(
         config,
@@ -39,6 +42,7 @@ def prepare(argv: Sequence[str], environment: Mapping[str, str]) -> Request:
         profile=profile.parse(FLAGS.profile),
         accept_code_change=FLAGS.accept_code_change,
         metrics_port=FLAGS.metrics_port,
+        debug_nan=FLAGS.debug_nan,
     )
     check_workdir()
     return request
@@ -50,7 +54,7 @@ def check_workdir() -> None:
     Raises:
         RunError: BAD_FLAG.
     """
-    if not (FLAGS.workdir or FLAGS.dry_run or FLAGS.fast_dev_run):
+    if not (FLAGS.workdir or any(FLAGS[flag].value for flag in _WITHOUT_WORKDIR)):
         raise RunError(ExitCode.BAD_FLAG, "--workdir is missing: the folder of the run")
 
 

@@ -39,15 +39,21 @@ def lines(request: Request, *, workdir: str, experiment: str, topology: str) -> 
     """
     num_replicas = strategy.count_replicas(request.placement)
     strategy.let_memory_grow()
-    found = rows(request, num_replicas)
+    found = rows(request, num_replicas, workdir)
     found.append(("time", expected_time(workdir, experiment, request.plan.total_steps)))
     if topology:
         found += check_tpu(request, topology)
     return [f"{name:30}{value}" for name, value in found]
 
 
-def rows(request: Request, num_replicas: int) -> list[Row]:
-    """Return the plan as (name, value) rows; builds the task on the CPU."""
+def rows(request: Request, num_replicas: int, where: str = "") -> list[Row]:
+    """Return the plan as (name, value) rows; builds the task on the CPU.
+
+    Args:
+        request: what would be trained.
+        num_replicas: R.
+        where: workdir of the run, which may have begun; empty: none.
+    """
     config, info, plan = request.config, request.info, request.plan
     task = _build(request)
     num_microbatches = microbatches_per_replica(config.virtual_replicas, num_replicas)
@@ -85,7 +91,7 @@ def rows(request: Request, num_replicas: int) -> list[Row]:
         ("memory: activations, at most", _mib(sum(map(_activation_bytes, forward)))),
         ("memory: resident data", _mib(data)),
         ("disk: a checkpoint", _mib(weights + _num_bytes(slots))),
-        *(child.rows(task, config.init) if config.init.from_ else ()),
+        *(child.rows(task, config.init, where) if config.init.from_ else ()),
     ]
 
 

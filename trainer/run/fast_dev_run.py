@@ -67,8 +67,7 @@ def _refuse_frozen(request: Request) -> None:
     """Refuse a step whose random numbers are made while it is traced."""
     if request.placement.cluster.num_workers == 1:
         train = open_session(request).train
-        frozen.traced_alike(train.trace_anew)
-        frozen.refuse_fixed_seeds(train.trace_anew())
+        frozen.refuse_fixed_seeds(frozen.traced_alike(train.trace_anew))
 
 
 def _again(request: Request, folder: str, stop: StopSignal, phases: Phases) -> dict[str, Any]:

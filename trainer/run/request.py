@@ -28,6 +28,7 @@ class Request:
         profile: steps that are traced.
         accept_code_change: go on from a checkpoint that other code has written.
         metrics_port: where Prometheus scrapes the first worker of a host; 0: nowhere.
+        debug_nan: end at the first number that is not finite, and say where it comes from.
         until: step after which a replay stops, as if by a signal; 0: at the last one.
     """
 
@@ -39,6 +40,7 @@ class Request:
     profile: Span = NOTHING
     accept_code_change: bool = False
     metrics_port: int = 0
+    debug_nan: bool = False
     until: int = 0
 
     @property
@@ -56,6 +58,7 @@ def make_request(
     profile: Span = NOTHING,
     accept_code_change: bool = False,
     metrics_port: int = 0,
+    debug_nan: bool = False,
 ) -> Request:
     """Check that config, placement and data fit together.
 
@@ -67,6 +70,7 @@ def make_request(
         profile: see `Request`.
         accept_code_change: see `Request`.
         metrics_port: see `Request`.
+        debug_nan: see `Request`.
 
     Raises:
         RunError: with the first thing that is wrong.
@@ -91,7 +95,15 @@ def make_request(
         info = _few_batches(info, overfit_batches, config.global_batch_size)
     plan = make_plan(config, info)
     return Request(
-        config, info, plan, placement, log_examples, profile, accept_code_change, metrics_port
+        config,
+        info,
+        plan,
+        placement,
+        log_examples,
+        profile,
+        accept_code_change,
+        metrics_port,
+        debug_nan,
     )
 
 

@@ -91,12 +91,15 @@ class Session:
                 variable.assign(state[name])
 
 
-def open_session(request: Request, *, is_for_training: bool = True) -> Session:
+def open_session(
+    request: Request, *, is_for_training: bool = True, is_eager: bool = False
+) -> Session:
     """Create the strategy and build all on it.
 
     Args:
         request: what is trained, and where.
         is_for_training: else there has to be an evaluation split, whose loop is all that is built.
+        is_eager: whether the step will run as Python (`run.debug`); its loops are never called.
 
     Raises:
         RunError: where the hardware or the config does not allow the run.
@@ -115,6 +118,7 @@ def open_session(request: Request, *, is_for_training: bool = True) -> Session:
             preprocess.seen_features(info.features, config.augment),
             total_steps=request.plan.total_steps,
             rate_scale=rate_scale,
+            is_eager=is_eager,
         )
         shards = _shards(config, distribution, task)
         sharding.store(distribution, task, shards)
@@ -219,9 +223,25 @@ def _check_watched(request: Request, task: Task) -> None:
             raise RunError(ExitCode.BAD_CONFIG, f"config.{field}={name!r} is not evaluated; {why}")
 
 
+def refuse_several(flag: str, num_replicas: int) -> None:
+    """Refuse more than one replica for a flag that looks into the step of one.
+
+    Raises:
+        RunError: BAD_FLAG.
+    """
+    if num_replicas > 1:
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"--{flag} is for one replica, and there are {num_replicas}: use --strategy=cpu, or "
+            "let it see one GPU (CUDA_VISIBLE_DEVICES=0); the numbers do not depend on it",
+        )
+
+
 def _check_replicas(request: Request, num_replicas: int) -> None:
     """Refuse replicas that cannot share the microbatches, or the one program of a whole loop."""
     microbatches_per_replica(request.config.virtual_replicas, num_replicas)
+    if request.debug_nan:
+        refuse_several("debug_nan", num_replicas)
     if request.config.execution == "xla_loop" and num_replicas > 1:
         raise RunError(
             ExitCode.BAD_CONFIG,

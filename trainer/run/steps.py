@@ -4,6 +4,7 @@ A step is left out everywhere, for a number that was not finite or for a loss sp
 """
 
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from trainer.data.serving.input_pipeline import MAX_STEPS_PER_CALL
 from trainer.engine.step_sums import StepSums, add
 from trainer.monitoring.phases import StepTimes
 from trainer.monitoring.profile import Profiler
-from trainer.run import boundaries
+from trainer.run import boundaries, nan_hunt
 from trainer.run.checkpoints import Checkpoints
 from trainer.run.request import Request
 from trainer.run.session import Session
@@ -75,8 +76,10 @@ def advance(session: Session, state: RunState, times: StepTimes, profiler: Profi
     if until := session.request.until:
         most = min(most, until - state.step)
     num_steps = boundaries.next_boundary(config, plan, state.step, most) - state.step
+    hunts = session.request.debug_nan
     with times.call(num_steps, session.train.waited), profiler.call(state.step, num_steps):
-        sums = session.train(state.step, num_steps)
+        make = functools.partial(nan_hunt.train, session) if hunts else session.train
+        sums = make(state.step, num_steps)
     streak = find_streak(sums.each["skipped"], state.skipped_in_row, config.max_skipped_steps)
     # What the call made after the budget was full is made again, from the weights of a checkpoint.
     sums = sums.first(streak.end or sums.num_steps)

@@ -1,0 +1,315 @@
+"""Random search and successive halving: drawn from a seed, and the same after any kill."""
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import RENDER, TRAINER, refused, rendered
+from local_jobs import finish, until_over
+
+from common.exit_codes import RunError
+from launch.cli import plan
+from launch.local import worker
+from launch.local.backend import LocalBackend
+from launch.local.job_folder import JobFolder
+from launch.spec import halving, sweep
+from launch.spec.halving import Halving, Rung
+from launch.spec.job import JobSpec
+
+STANDIN = Path(__file__).with_name("standin_trial.py")
+RANDOM = """
+random:
+  trials: {count}
+  seed: 3
+  fields:
+    rate: {{log: [0.001, 0.5]}}
+    width: {{whole: [4, 6]}}
+    decay: {{uniform: [0, 1]}}
+    kind: [a, b]
+halving: {{metric: accuracy, factor: 2, train_steps: {steps}}}
+"""
+
+
+def load(tmp_path: Path, text: str, workdir: str = "runs/s"):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    return sweep.load(path, workdir)
+
+
+def drawn(tmp_path: Path, count: int) -> list[dict[str, str]]:
+    trials, _ = load(tmp_path, RANDOM.format(count=count, steps=8))
+    return [dict(arg.removeprefix("--config.").split("=") for arg in t[:-1]) for t in trials]
+
+
+def test_draws_are_those_of_seed_trial_and_field(tmp_path):
+    found = drawn(tmp_path, 40)
+    assert drawn(tmp_path, 40) == found
+    assert drawn(tmp_path, 3) == found[:3]  # more trials leave the first ones alone
+    rates = sorted(float(one["rate"]) for one in found)
+    assert 0.001 <= rates[0] < 0.01
+    assert 0.1 < rates[-1] <= 0.5
+    assert sum(rate < 0.0224 for rate in rates) in range(10, 31)  # half of them, in the logarithm
+    assert {one["width"] for one in found} == {"4", "5", "6"}
+    assert {one["kind"] for one in found} == {"a", "b"}
+    assert len({one["decay"] for one in found}) == 40
+    assert found[0]["rate"] == "0.00415662"  # the same on every machine and in every version
+
+
+def test_the_rungs_are_those_of_a_bracket_of_hyperband():
+    # Table 1 of the paper: R = 81, eta = 3; the bracket that begins with 81 configurations.
+    assert halving.rungs(Halving("accuracy", 81), 81) == [
+        Rung(1, 81),
+        Rung(3, 27),
+        Rung(9, 9),
+        Rung(27, 3),
+        Rung(81, 1),
+    ]
+    # And that whose first rung has 9 of 81: 9, 3 and 1.
+    assert halving.rungs(Halving("accuracy", 81, least_steps=9), 9) == [
+        Rung(9, 9),
+        Rung(27, 3),
+        Rung(81, 1),
+    ]
+    assert halving.rungs(Halving("loss", 100, factor=4, least_steps=100), 50) == [Rung(100, 50)]
+    assert halving.rungs(Halving("loss", 1000, factor=2), 7) == [
+        Rung(250, 7),
+        Rung(500, 3),
+        Rung(1000, 1),
+    ]
+
+
+def test_who_goes_on_is_the_best_and_of_equals_the_first():
+    values = {0: 0.5, 1: None, 2: 0.9, 3: 0.5, 4: 0.1}
+    rule = Halving("accuracy", 8)
+    assert halving.ranking(rule, values) == [2, 0, 3, 4, 1]
+    assert halving.chosen(rule, values, 2) == [0, 2]
+    assert halving.chosen(dataclasses.replace(rule, mode="min"), values, 2) == [0, 4]
+    assert halving.chosen(rule, values, 5) == [0, 2, 3, 4]  # who failed never goes on
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("random: {trials: 2}", "`random.fields` is missing"),
+        ("random: {trials: 0, fields: {a: [1]}}", "`random.trials` is 0"),
+        ("random: {trials: 2, seed: x, fields: {a: [1]}}", "`random.seed` is 'x'"),
+        ("random: {trials: 2, fields: {a: 1}}", "write a list of values, or one of"),
+        ("random: {trials: 2, fields: {a: {log: [0, 1]}}}", "low above 0"),
+        ("random: {trials: 2, fields: {a: {whole: [1, 2.5]}}}", "write a list of values"),
+        ("random: {trials: 2, sed: 1, fields: {a: [1]}}", "did you mean 'seed'"),
+        ("list: [{}]\nhalving: {metric: loss}", "`halving.train_steps` is missing"),
+        ("list: [{}]\nhalving: {metric: a, train_steps: 8, factor: 1}", "`halving.factor` is 1"),
+        ("list: [{}]\nhalving: {metric: a, train_steps: 8, mode: up}", "max or min"),
+        ("list: [{}]\nhalving: {metric: a, train_steps: 8, least: 1}", "did you mean 'least_"),
+        ("list: [{epochs: 1}]\nhalving: {metric: a, train_steps: 8}", "take epochs out of them"),
+        ("halving: {metric: a, train_steps: 8}", "exactly one of the keys"),
+    ],
+)
+def test_a_wrong_search_is_refused(tmp_path, text, shown):
+    with pytest.raises(RunError, match=shown):
+        load(tmp_path, text)
+
+
+def test_a_cluster_takes_random_search_and_refuses_halving(tmp_path, capsys):
+    text = "random: {trials: 3, fields: {seed: {whole: [1, 9]}}}"
+    (tmp_path / "s.yaml").write_text(text)
+    parsed = rendered(capsys, *RENDER, f"--sweep={tmp_path / 's.yaml'}", *TRAINER)
+    assert parsed[-1]["spec"]["completions"] == 3
+    (tmp_path / "s.yaml").write_text(f"{text}\nhalving: {{metric: accuracy, train_steps: 9}}")
+    code, said = refused(capsys, *RENDER, f"--sweep={tmp_path / 's.yaml'}", *TRAINER)
+    assert code == 64
+    assert "needs --backend=local: between two rungs" in said
+
+
+def spec_of(tmp_path: Path, name: str, count: int = 8, steps: int = 16, **fields) -> JobSpec:
+    trials, rule = load(tmp_path, RANDOM.format(count=count, steps=steps), "runs/s")
+    command = (sys.executable, str(STANDIN))
+    fields = {"trials": trials, "halving": rule, "parallel_trials": 2, "command": command} | fields
+    return JobSpec(name, args=("--workdir=runs/s",), **fields)
+
+
+def kill_after(backend: LocalBackend, name: str, num_starts: int) -> None:
+    """Kill the supervisor of a sweep, and its trials, when so many of them were started."""
+    folder, deadline = JobFolder(backend._root / name), time.monotonic() + 600
+    while len(starts := [e for e in folder.events() if e["event"] == "start"]) < num_starts:
+        assert time.monotonic() < deadline, backend.status(name)
+        time.sleep(0.01)
+    try:
+        stat = Path(f"/proc/{starts[-1]['pid']}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended: the next one then
+        return kill_after(backend, name, num_starts + 1)
+    while folder.has_supervisor():
+        time.sleep(0.01)
+    left = worker.alive(folder.events())
+    backend.cancel(name)
+    for start in left:
+        until_over(start["pid"])
+    return None
+
+
+def of_rungs(folder: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("rung-*.json"))]
+
+
+def test_a_sweep_killed_in_every_rung_has_the_same_ranking_and_winner(
+    backend, tmp_path, monkeypatch
+):
+    ends, ranked = [], []
+    # In rung 0; in rung 1, where one is ready; in rung 2; in rung 3.
+    for kills in ((), (5, 11, 6, 3)):
+        (tmp_path / f"after-{len(kills)}").mkdir()
+        monkeypatch.chdir(tmp_path / f"after-{len(kills)}")
+        for number, num_starts in enumerate(kills):
+            name = f"killed-{len(kills)}-{number}"
+            backend.submit(spec_of(tmp_path, name))
+            kill_after(backend, name, num_starts)
+        name = f"whole-{len(kills)}"
+        backend.submit(spec_of(tmp_path, name))
+        ends.append(finish(backend, name))
+        ranked.append(backend.report(name).trials)
+    assert [end.phase for end in ends] == ["succeeded"] * 2
+    assert ends[0].detail == ends[1].detail
+    assert of_rungs(tmp_path / "after-0/runs/s") == of_rungs(tmp_path / "after-4/runs/s")
+    assert [len(one["reached"]) for one in of_rungs(tmp_path / "after-0/runs/s")] == [8, 4, 2, 1]
+    # From the seed and the summaries alone: the same order, and the winner first.
+    shown = [[line.split()[0] for line in lines if "step" in line] for lines in ranked]
+    assert shown[0][0] in ends[0].detail
+    summaries = [(tmp_path / f"after-{n}/runs/s").glob("trial-*/summary.json") for n in (0, 4)]
+    reached = [{p.parent.name: json.loads(p.read_text()) for p in found} for found in summaries]
+    assert reached[0] == reached[1]
+    order = sorted(
+        reached[0], key=lambda t: (-reached[0][t]["step"], -reached[0][t]["eval"]["accuracy"])
+    )
+    assert [f"trial-{index}" for index in shown[0]] == order
+
+
+def test_a_trial_that_fails_is_left_out_and_a_sweep_of_failures_fails(backend, tmp_path):
+    trials = tuple(
+        (f"--config.rate={rate}", f"--workdir=runs/s/trial-{i}")
+        for i, rate in enumerate((0.95, 0.1, 0.2, 0.3))
+    )
+    backend.submit(spec_of(tmp_path, "mixed", trials=trials, steps=4))
+    end = finish(backend, "mixed")
+    assert (end.phase, end.detail) == ("succeeded", "best trial: 3, accuracy=0.88235 at step 4")
+    assert of_rungs(Path("runs/s"))[0]["reached"]["0"] is None
+    failing = tuple((f"--config.rate={i}", f"--workdir=runs/f/trial-{i}") for i in (1, 2))
+    backend.submit(spec_of(tmp_path, "failing", trials=failing))
+    assert finish(backend, "failing").detail == "no trial reached step 8 with a finite accuracy"
+
+
+def test_a_trial_that_is_refused_after_it_began_leaves_the_rung_open(backend, tmp_path):
+    for folder in ("trial-1", "trial-2"):
+        Path("runs/s", folder, "checkpoints").mkdir(parents=True)
+    Path("runs/s/trial-1/step").write_text("9")  # more than the rung: as edited code is refused
+    backend.submit(spec_of(tmp_path, "edited", count=4, steps=8))
+    end = finish(backend, "edited")
+    assert end.phase == "failed"
+    assert end.detail.startswith("trial 1: not retried")
+    assert end.detail.endswith("submit again with the same --workdir")
+    assert of_rungs(Path("runs/s")) == []
+    Path("runs/s/trial-1/step").unlink()
+    backend.submit(spec_of(tmp_path, "repaired", count=4, steps=8))
+    assert finish(backend, "repaired").phase == "succeeded"
+
+
+def test_the_rungs_of_another_sweep_are_refused(backend, tmp_path):
+    backend.submit(spec_of(tmp_path, "one", count=2, steps=2))
+    assert finish(backend, "one").phase == "succeeded"
+    backend.submit(spec_of(tmp_path, "two", count=2, steps=4))
+    assert "rung-0.json is of another sweep" in finish(backend, "two").detail
+
+
+def test_what_cannot_be_ranked_fails_with_what_there_is(backend, tmp_path):
+    rule = (Halving("accurcy", 4, factor=2),)
+    backend.submit(spec_of(tmp_path, "named", halving=rule))
+    detail = finish(backend, "named").detail
+    assert "`halving.metric` is 'accurcy', and runs/s/trial-" in detail
+    assert "has accuracy" in detail
+
+
+def test_a_sweep_does_not_start_beside_its_own_trials(backend, tmp_path):
+    backend.submit(spec_of(tmp_path, "first", steps=4000))
+    while not [e for e in JobFolder(backend._root / "first").events() if e["event"] == "start"]:
+        time.sleep(0.01)
+    with pytest.raises(RunError, match="first `launch cancel first`"):
+        backend.submit(spec_of(tmp_path, "second", steps=4000))
+    backend.cancel("first")
+    finish(backend, "first")
+
+
+def test_the_rungs_are_shown_before_they_cost_anything(backend, tmp_path):
+    spec = spec_of(tmp_path, "shown")
+    *commands, second, third, last = backend.dry_run(spec)
+    assert len(commands) == 8
+    assert all("--config.train_steps=2 " in command for command in commands)
+    assert (second, third, last) == (
+        "# then 4 to step 4",
+        "# then 2 to step 8",
+        "# then 1 to step 16",
+    )
+    shown = "\n".join(plan.lines(spec, None, 0.0, local=True))
+    assert "8 to step 2, 4 to step 4, 2 to step 8, 1 to step 16" in shown
+    with pytest.raises(RunError, match=r"`halving\.train_steps` of --sweep says how long"):
+        backend.dry_run(dataclasses.replace(spec, args=(*spec.args, "--config.epochs=1")))
+
+
+REAL = """
+random:
+  trials: {count}
+  seed: 1
+  fields:
+    optimizer.learning_rate: {{log: [0.0003, 0.3]}}
+halving: {{metric: loss, mode: min, factor: 2, train_steps: {steps}}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_sweep_of_real_trials_killed_five_times_has_the_same_digest(
+    backend, tmp_path, monkeypatch
+):
+    args = (
+        "--config=digits",
+        "--config.optimizer.schedule.name=constant",
+        "--config.model.name=mlp",
+        "--config.model.args={}",
+        "--config.checkpoint_every_steps=4",
+        "--workdir=runs/s",
+    )
+    found = []
+    for kills in ((), (5, 11, 6, 3, 1)):
+        (tmp_path / f"after-{len(kills)}").mkdir()
+        monkeypatch.chdir(tmp_path / f"after-{len(kills)}")
+        trials, rule = load(tmp_path, REAL.format(count=8, steps=64))
+        spec = JobSpec(
+            "", args=args, trials=trials, halving=rule, parallel_trials=2,
+            command=(sys.executable, "-m", "trainer"),
+        )  # fmt: skip
+        for number, num_starts in enumerate(kills):
+            name = f"killed-{number}"
+            backend.submit(dataclasses.replace(spec, name=name))
+            kill_after(backend, name, num_starts)
+        name = f"whole-{len(kills)}"
+        backend.submit(dataclasses.replace(spec, name=name))
+        end = backend.follow(name, lambda _: None, until=time.monotonic() + 1500)
+        assert end.phase == "succeeded", end
+        winner = end.detail.split()[2].rstrip(",")
+        summary = json.loads(Path(f"runs/s/trial-{winner}/summary.json").read_text())
+        assert summary["step"] == 64
+        found.append((end.detail, of_rungs(Path("runs/s")), summary["state_digest"]))
+    assert found[0] == found[1]
+    # Stopped and resumed at three rungs: the bits of a run that was so long from the start.
+    monkeypatch.chdir(tmp_path)
+    straight = dataclasses.replace(
+        spec, name="straight", trials=(), halving=(),
+        args=(*args[:-1], *trials[int(winner)][:-1], "--config.train_steps=64", "--workdir=w"),
+    )  # fmt: skip
+    backend.submit(straight)
+    assert backend.follow("straight", lambda _: None, until=time.monotonic() + 600).phase
+    assert json.loads(Path("w/summary.json").read_text())["state_digest"] == found[0][2]
