@@ -72,6 +72,10 @@ def weights_in_use(weights: tf.Tensor) -> Iterator[None]:
 
 LossFn = Callable[[Microbatch], tf.Tensor | WeightedLosses]
 """Returns the loss of each example, float[b]."""
+PerExampleFn = Callable[[Microbatch], Any]
+"""Returns something for each example: a tensor [b, ...], or a list or dictionary of them."""
+BatchLossFn = Callable[[Any], tf.Tensor]
+"""Returns the losses of the global batch, float[B], or their mean, float[]."""
 Gradients = Sequence[tf.Tensor | None]
 Variables = Sequence[keras.Variable]
 
@@ -83,6 +87,34 @@ class Replica(Protocol):
         """Return d(mean loss over the global batch) / d(variables), the same on every replica.
 
         As `tf.GradientTape` does, it returns None for a variable that the loss does not depend on.
+        """
+
+    def gradient_of_batch(
+        self, embed_fn: PerExampleFn, batch_loss_fn: BatchLossFn, variables: Variables
+    ) -> list[tf.Tensor | None]:
+        """Return d(loss of the global batch) / d(variables), the same on every replica.
+
+        For a loss that compares the examples of a batch with each other: each microbatch is
+        embedded, the loss and its gradient by the embeddings are computed on the whole batch, and
+        each microbatch runs again, with the same random numbers and its rows of that gradient.
+
+        Args:
+            embed_fn: the losses may depend on each number that it returns; whole numbers, such as
+                labels, come along.
+            batch_loss_fn: is given what `embed_fn` returns with B in place of b examples, in the
+                order of the batch, and floats as float32. It may use models, variables and metrics
+                as any loss does.
+            variables: that are trained; both functions may depend on them.
+
+        Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited
+        Setup, 2021, section 3 (GradCache).
+        """
+
+    def gather(self, fn: PerExampleFn) -> Any:
+        """Return what `fn` makes of every example of the global batch: [B, ...], in order.
+
+        It is the same on every replica, floats as float32. What `train_step` makes of it may go
+        into a metric, a variable, or the loss of a later `gradient`.
         """
 
     def apply(self, optimizer: keras.optimizers.Optimizer, grads: Gradients, to: Variables) -> None:

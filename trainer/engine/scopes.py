@@ -120,13 +120,10 @@ class StepScope(_Scope):
 
     def __init__(self, task: Task, mapping: Sequence[tuple[keras.Variable, tf.Tensor]]) -> None:
         super().__init__(mapping)
-        self._known = {id(v) for v in (*task.state().values(), task.unseeded.state)}
-        self._counted = {id(v) for metric in task.metrics.values() for v in metric.variables}
+        self._known = {id(v) for v in task.readable()}
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         """See the base class; raises RunError, BAD_CONFIG."""
-        if id(update[0]) in self._counted:
-            raise _refusal(update[0], "a metric, outside of gradient()", "update it in the loss")
         if id(update[0]) not in self._known:
             raise _unknown(update[0])
         super().add_update(update)
@@ -134,9 +131,16 @@ class StepScope(_Scope):
 
 @contextlib.contextmanager
 def step_scope(task: Task, key: tf.Tensor) -> Iterator[keras.StatelessScope]:
-    """Open the scope in which `Task.train_step` runs; `key` is int64[2], unique to the step."""
+    """Open the scope in which `Task.train_step` runs, metrics at zero.
+
+    Args:
+        task: whose step it is.
+        key: int64[2], unique to the step.
+    """
     seed = tf.cast(philox_seeds(key, 1)[0], task.unseeded.state.dtype)
-    scope = StepScope(task, [(task.unseeded.state, seed)])
+    counters = [v for metric in task.metrics.values() for v in metric.variables]
+    zeros = [(v, tf.zeros(v.shape, v.dtype)) for v in counters]
+    scope = StepScope(task, [(task.unseeded.state, seed), *zeros])
     with unseeded_draws(task.unseeded), functions_inlined(), scope:
         yield scope
 

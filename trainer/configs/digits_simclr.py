@@ -1,0 +1,26 @@
+"""Digits told apart without their labels: a loss over the whole batch, and a linear probe.
+
+Source: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020.
+Command: python -m trainer --config=digits_simclr --workdir=runs/simclr
+"""
+
+from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+
+RATE = OptimizerConfig("adam", learning_rate=2e-3, schedule=PartConfig("cosine"))
+
+
+def get_config() -> TrainConfig:
+    """Return the experiment."""
+    return TrainConfig(
+        epochs=30,
+        global_batch_size=128,
+        virtual_replicas=4,
+        task=PartConfig("simclr", {"temperature": 0.2}),
+        model=PartConfig("cnn"),
+        models={
+            "projector": PartConfig("mlp", {"hidden": [64]}),
+            "probe": PartConfig("mlp", {"hidden": []}),
+        },
+        optimizer=RATE,
+        optimizers={"projector": RATE, "probe": OptimizerConfig("adam", learning_rate=1e-2)},
+    )
