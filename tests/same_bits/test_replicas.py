@@ -32,10 +32,16 @@ CASES = {
     "gan": (["--config=digits_gan"], [4]),
     "bfloat16": (["--config=digits", "--config.precision=bfloat16"], [2]),
     "xla_step": (["--config=digits", "--config.execution=xla_step"], [2]),
+    "whole_batch": (["--config=digits_simclr"], [2, 4]),
+    "whole_batch_xla_step": (["--config=digits_simclr", "--config.execution=xla_step"], [2]),
 }
+# The battery of parts trains them on one and on two replicas; here they are whole runs.
+SLOW = ("whole_batch", "whole_batch_xla_step")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] * (c in SLOW)) for c in CASES]
+)
 def test_one_digest_on_any_number_of_replicas(case: str, tmp_path: pathlib.Path) -> None:
     args, placements = CASES[case]
     one = summary(tmp_path / "1", *args, *SHORT)
@@ -52,6 +58,7 @@ def test_one_digest_on_any_number_of_replicas(case: str, tmp_path: pathlib.Path)
         "digits",
         pytest.param("digits_midpoint", marks=pytest.mark.slow),
         pytest.param("digits_gan", marks=pytest.mark.slow),
+        pytest.param("digits_simclr", marks=pytest.mark.slow),
     ],
 )
 def test_two_worker_processes_match_one(config: str, tmp_path: pathlib.Path) -> None:
@@ -78,17 +85,23 @@ def test_seed_and_microbatches_are_part_of_the_config(tmp_path: pathlib.Path) ->
     assert len({s["state_digest"] for s in (plain, seeded, microbatches)}) == 3
 
 
-def test_resumed_on_other_replicas_matches_uninterrupted(tmp_path: pathlib.Path) -> None:
-    whole = summary(tmp_path / "whole", *SHORT)
+@pytest.mark.parametrize(
+    "config", ["digits", pytest.param("digits_simclr", marks=pytest.mark.slow)]
+)
+def test_resumed_on_other_replicas_matches_uninterrupted(
+    config: str, tmp_path: pathlib.Path
+) -> None:
+    args = [f"--config={config}", *SHORT]
+    whole = summary(tmp_path / "whole", *args)
     parts = tmp_path / "parts"
-    stopped = summary(parts, *SHORT, "--config.train_steps=12", "--config.checkpoint_every_steps=5")
+    stopped = summary(parts, *args, "--config.train_steps=12", "--config.checkpoint_every_steps=5")
     assert stopped["state_digest"] == whole["state_digest"]
     # Only the checkpoint of step 5 is left, as if the process had died in step 6.
     for path in (parts / "checkpoints").glob("step_*"):
         if path.name != "step_000000005":
             path.rename(parts / path.name)
     (parts / "summary.json").unlink()
-    again = summary(parts, *SHORT, "--config.checkpoint_every_steps=5", "--cpu_replicas=2")
+    again = summary(parts, *args, "--config.checkpoint_every_steps=5", "--cpu_replicas=2")
     assert again["state_digest"] == whole["state_digest"]
 
 

@@ -11,6 +11,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer.engine.custom_gradients import reading_only_arguments
 from trainer.engine.hashed_random import hashed_dropout, hashed_seeds
 from trainer.engine.inlined import functions_inlined
+from trainer.engine.rematerialization import rematerializing
 from trainer.engine.scopes import SEED, MicrobatchScope, philox_seeds, unseeded_draws
 from trainer.losses.shapes import WeightedLosses
 from trainer.ownership import named_variables, rules
@@ -65,7 +66,7 @@ class VirtualReplicaState:
         mapping = list(zip(self.carried, values, strict=True))
         mapping += [(v, tf.cast(seeds[i], v.dtype)) for i, v in enumerate(self.seeds)]
         mapping += [(v, tf.zeros(v.shape, v.dtype)) for v in self.counters.values()]
-        opened = MicrobatchScope(mapping, self.rules)
+        opened = MicrobatchScope(mapping, self.rules, in_program=hashed)
         dropout = hashed_dropout() if hashed else contextlib.nullcontext()
         trained = {v.path: x for v, x in mapping if self.rules.get(id(v)) == "trained"}
         with (
@@ -74,6 +75,7 @@ class VirtualReplicaState:
             functions_inlined(),
             reading_only_arguments(trained),
             opened,
+            rematerializing(opened),
         ):
             yield opened
 
