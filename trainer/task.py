@@ -13,6 +13,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer import ownership
 from trainer.data.info import Feature
 from trainer.losses.shapes import WeightedLosses
+from trainer.optimizers.loss_scale import LossScale
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.weight_average import WeightAverage
 
@@ -133,6 +134,7 @@ class Parts:
         regularizer: weights -> scalar, or None.
         average: of the models' weights, or None.
         loss_spike: which updates are left out for their loss, or None.
+        loss_scale: of a run in float16, or None.
     """
 
     models: Mapping[str, keras.Model]
@@ -142,6 +144,7 @@ class Parts:
     regularizer: Callable[[tf.Tensor], tf.Tensor] | None
     average: WeightAverage | None = None
     loss_spike: LossSpike | None = None
+    loss_scale: LossScale | None = None
 
 
 class Task:
@@ -158,6 +161,7 @@ class Task:
         metrics: name -> metric with additive state (a sum, count or histogram over examples).
         average: of the models' weights, for evaluation and export; None: the weights themselves.
         loss_spike: says which updates are left out for their loss; None: none.
+        loss_scale: by which `Replica.gradient` scales the loss of a run in float16; None: not.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -168,6 +172,7 @@ class Task:
         self.regularizer = parts.regularizer
         self.average = parts.average
         self.loss_spike = parts.loss_spike
+        self.loss_scale = parts.loss_scale
         # Draws of `keras.random` without a seed; set anew in every step, so it is no state.
         self.unseeded = keras.random.SeedGenerator(0, name="unseeded")
 
@@ -275,6 +280,8 @@ class Task:
             yield f"average/{name}", variable
         for name, variable in self.loss_spike.state() if self.loss_spike else ():
             yield f"loss_spike/{name}", variable
+        for name, variable in self.loss_scale.state() if self.loss_scale else ():
+            yield f"loss_scale/{name}", variable
 
 
 def _unwritten(kind: type[Task], what: str) -> RunError:

@@ -4,7 +4,7 @@ Source: Chen et al., A Simple Framework for Contrastive Learning of Visual Repre
 Command: python -m trainer --config=digits_simclr --workdir=runs/simclr
 """
 
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 RATE = OptimizerConfig("adam", learning_rate=2e-3, schedule=PartConfig("cosine"))
 
@@ -16,10 +16,10 @@ def get_config() -> TrainConfig:
         global_batch_size=128,
         virtual_replicas=4,
         task=PartConfig("simclr", {"temperature": 0.2}),
-        model=PartConfig("cnn"),
+        model=ModelConfig("cnn"),
         models={
-            "projector": PartConfig("mlp", {"hidden": [64]}),
-            "probe": PartConfig("mlp", {"hidden": []}),
+            "projector": ModelConfig("mlp", {"hidden": [64]}),
+            "probe": ModelConfig("mlp", {"hidden": []}),
         },
         optimizer=RATE,
         optimizers={"projector": RATE, "probe": OptimizerConfig("adam", learning_rate=1e-2)},

@@ -89,6 +89,7 @@ class ReplicaStep:
         self.accepted = tf.constant(True)
         self._norms: dict[str, list[tf.Tensor]] = {}
         self._kept: Kept = {}
+        self._always: set[int] = set()
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor | None]:
         """See `task.Replica`; also counts the metrics and moves the BatchNorm statistics.
@@ -98,11 +99,11 @@ class ReplicaStep:
         """
         (inputs,) = self._inputs_of_calls(1)
         fn = virtual_replica.gradient_fn(
-            self._task, loss_fn, variables, hashed=self._plan.is_compiled
+            self._task, loss_fn, variables, hashed=self._plan.is_compiled, scale=self._scale()
         )
         total = _reduce(self._map(fn, inputs), self._plan.reduction)
         self._settle(total, self._plan.virtual_replicas)
-        return _means(total["grads"], total["sums"]["weight"], variables)
+        return self._means(total["grads"], total["sums"]["weight"], variables)
 
     def gradient_of_batch(
         self, embed_fn: PerExampleFn, batch_loss_fn: BatchLossFn, variables: Variables
@@ -117,13 +118,15 @@ class ReplicaStep:
         first = self._map(whole_batch.per_example_fn(self._task, embed_fn, hashed=hashed), inputs)
         embeddings, weights = self._whole(first["made"]), self._whole(first["weights"])
         fn = whole_batch.batch_loss_fn(
-            self._task, batch_loss_fn, variables, embeddings, hashed=hashed
+            self._task, batch_loss_fn, variables, embeddings, hashed=hashed, scale=self._scale()
         )
         key = tf.stack([of_batch[2][0, 0], self._microbatches.step])
         as_one = (tf.nest.flatten(embeddings), weights, key)
         made = self._map(fn, tf.nest.map_structure(lambda x: x[tf.newaxis], as_one))
         made = tf.nest.map_structure(lambda x: x[0], made)
-        second = whole_batch.second_pass_fn(self._task, embed_fn, variables, hashed=hashed)
+        second = whole_batch.second_pass_fn(
+            self._task, embed_fn, variables, hashed=hashed, scale=self._scale()
+        )
         rows = self._map(second, (*inputs, [self._mine(x) for x in made["rows"]]))
         total = _reduce(rows, self._plan.reduction)
         self._refuse_moved_twice(total["moving"], made["moving"])
@@ -131,7 +134,7 @@ class ReplicaStep:
         self._settle(made, 1)
         grads = {**total["grads"], **made["grads"]}
         grads |= {i: total["grads"][i] + g for i, g in made["grads"].items() if i in total["grads"]}
-        return _means(grads, total["sums"]["weight"], variables)
+        return self._means(grads, total["sums"]["weight"], variables)
 
     def gather(self, fn: PerExampleFn) -> Any:
         """See `task.Replica`; what `fn` moves is joined, and its metrics are counted."""
@@ -160,14 +163,23 @@ class ReplicaStep:
             present = [g * tf.cast(scale, g.dtype) for g in present]
         self._kept |= update(optimizer, present, to, self.accepted)
 
-    def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    def settled(self, value: tf.Tensor, variable: keras.Variable) -> tf.Tensor:
         """Return the new value of a variable if the whole step is accepted, else the old one.
 
         What an optimizer wrote under the same condition is that already. It has to be chosen there:
         the update of a weight reads the new slots, and XLA copies the old ones if it needs both.
         """
         done = self._kept.get(id(value), (None, None))[1] is self.accepted
-        return value if done else choose(self.accepted, value, old)
+        if done or id(variable) in self._always:
+            return value
+        return choose(self.accepted, value, variable.value)
+
+    def set_scale(self) -> None:
+        """Change the loss scale by whether the step is finite; it is written in any case."""
+        if guard := self._task.loss_scale:
+            self._add({"loss_scale": guard.value()})
+            guard.update(self.accepted)
+            self._always = {id(v) for _, v in guard.state()}
 
     def judge_loss(self) -> None:
         """Leave the whole step out if its loss is a spike."""
@@ -235,6 +247,24 @@ class ReplicaStep:
         if checked:
             self.accepted &= tf.math.is_finite(tf.add_n(checked))
 
+    def _scale(self) -> virtual_replica.Scale:
+        """Return the factor on the summed loss of which gradients are taken, float32[]."""
+        if (guard := self._task.loss_scale) is None:
+            return 1.0
+        # The scale is one of the mean loss: of the sum it would overflow from the first step on.
+        # By a power of two, which rounds nothing.
+        num_examples = self._plan.virtual_replicas * self._microbatches.weights.shape[1]
+        return guard.value() / 2.0 ** (num_examples - 1).bit_length()
+
+    def _means(
+        self, grads: Mapping[int, tf.Tensor], weight: tf.Tensor, variables: Variables
+    ) -> list[tf.Tensor | None]:
+        """Divide summed gradients by scale and weight of the whole batch; None where is none."""
+        # A product with one number is folded into whatever reads it; a quotient is stored first.
+        share = 1.0 / (weight * self._scale())
+        means = {i: g * tf.cast(share, g.dtype) for i, g in grads.items()}
+        return [means.get(i) for i in range(len(variables))]
+
     def _refuse_moved_twice(self, *moved: Mapping[int, tf.Tensor]) -> None:
         for index in set.intersection(*map(set, moved)):
             state = virtual_replica.VirtualReplicaState(self._task)
@@ -264,12 +294,13 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
             with ownership.unchanged_numbers(task):
                 task.train_step(step)
             step.count(scope)
+            step.set_scale()
             step.judge_loss()
             if task.average:
                 task.average.update(microbatches.step)
         recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
-        changed = [(v.value, x) for v, x in recorded if x is not None]
-        _write([(v, step.settled(x, v)) for v, x in changed])
+        changed = [(v, x) for v, x in recorded if x is not None]
+        _write([(v.value, step.settled(x, v)) for v, x in changed])
         return {**step.sums, **step.norms(), "skipped": 1.0 - tf.cast(step.accepted, tf.float32)}
 
     return train_step
@@ -303,6 +334,7 @@ def zero_sums(task: Task, *, training: bool) -> Sums:
         shapes |= {f"gradient_norm/{role}": [] for role in task.optimizers}
         shapes["skipped"] = []
         shapes |= {"spike": []} if task.loss_spike else {}
+        shapes |= {"loss_scale": []} if task.loss_scale else {}
     return {name: tf.zeros(shape) for name, shape in shapes.items()}
 
 
@@ -342,16 +374,6 @@ def _check_calls(count: int) -> None:
             f"config.task: it asks for {count} gradients in one step; allowed: at most "
             f"{_MAX_CALLS - 1}, for each has random numbers of its own; make fewer, or more steps",
         )
-
-
-def _means(
-    grads: Mapping[int, tf.Tensor], weight: tf.Tensor, variables: Variables
-) -> list[tf.Tensor | None]:
-    """Divide summed gradients by the weight of the whole batch; None where there is none."""
-    # A product with one number is folded into whatever reads it; a quotient is stored first.
-    share = 1.0 / weight
-    means = {i: g * tf.cast(share, g.dtype) for i, g in grads.items()}
-    return [means.get(i) for i in range(len(variables))]
 
 
 def _reduce(rows: virtual_replica.Outputs, reduction: Reduction) -> virtual_replica.Outputs:

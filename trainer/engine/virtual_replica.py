@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -21,6 +21,7 @@ Inputs = tuple[Any, ...]
 """Features, weights, the key, and what else a function of a microbatch is given."""
 Outputs = dict[str, Any]
 MicrobatchFn = Callable[[list[tf.Tensor], Inputs, tf.Tensor], Outputs]
+Scale: TypeAlias = tf.Tensor | float
 SummedLoss = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 """(microbatch, what else it is given) -> summed loss and summed weight, both float32[]."""
 
@@ -111,24 +112,33 @@ class VirtualReplicaState:
                 variable.assign(total / num_microbatches)
 
 
-def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool) -> MicrobatchFn:
+def gradient_fn(
+    task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool, scale: Scale = 1.0
+) -> MicrobatchFn:
     """Return the function of a microbatch in training; see `summed_gradient_fn`."""
 
     def summed(given: Microbatch) -> tuple[tf.Tensor, tf.Tensor]:
         losses, counts = asked(task, loss_fn, given)
         return tf.reduce_sum(losses * counts), tf.reduce_sum(counts)
 
-    return summed_gradient_fn(task, summed, trained, hashed=hashed)
+    return summed_gradient_fn(task, summed, trained, hashed=hashed, scale=scale)
 
 
 def summed_gradient_fn(
-    task: Task, summed: SummedLoss, trained: Variables, *, hashed: bool
+    task: Task, summed: SummedLoss, trained: Variables, *, hashed: bool, scale: Scale = 1.0
 ) -> MicrobatchFn:
-    """Return a function of a microbatch; `hashed`: see `VirtualReplicaState.scope`.
+    """Return a function of a microbatch.
 
     It returns sums over its examples, never means: "grads" (index in `trained` -> gradient, of
     those that the loss depends on), "moving", and "sums" with "loss", "weight" and the metric
     states.
+
+    Args:
+        task: whose state it may use.
+        summed: its loss.
+        trained: variables by which the gradient is taken.
+        hashed: see `VirtualReplicaState.scope`.
+        scale: factor on the loss of which the gradients are.
     """
     state = VirtualReplicaState(task)
 
@@ -143,7 +153,8 @@ def summed_gradient_fn(
                 # A penalty belongs to the mean loss. Times the weight here, divided by the sum of
                 # all weights later, it is added once however many microbatches there are.
                 loss += task.penalty(trained) * weight
-            grads, _ = gradients(scope, loss, trained, watched)
+                scaled = loss if isinstance(scale, float) else loss * scale
+            grads, _ = gradients(scope, scaled, trained, watched)
         return {
             "grads": grads,
             "moving": state.moved(scope, values),

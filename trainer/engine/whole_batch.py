@@ -18,6 +18,7 @@ from trainer.engine.virtual_replica import (
     Inputs,
     MicrobatchFn,
     Outputs,
+    Scale,
     VirtualReplicaState,
     gradients,
     summed_gradient_fn,
@@ -50,11 +51,18 @@ def per_example_fn(task: Task, fn: PerExampleFn, *, hashed: bool) -> MicrobatchF
 
 
 def batch_loss_fn(
-    task: Task, loss_fn: BatchLossFn, trained: Variables, like: Any, *, hashed: bool
+    task: Task,
+    loss_fn: BatchLossFn,
+    trained: Variables,
+    like: Any,
+    *,
+    hashed: bool,
+    scale: Scale = 1.0,
 ) -> MicrobatchFn:
     """Return the function of a global batch, as of a microbatch whose features are embeddings.
 
-    It returns what `summed_gradient_fn` does, and "rows": the gradient by each float embedding.
+    It returns what `summed_gradient_fn` does, and "rows": the gradient, not scaled, by each float
+    embedding.
 
     Args:
         task: whose state it may use.
@@ -62,6 +70,7 @@ def batch_loss_fn(
         trained: variables by which the gradient is taken, too.
         like: the structure of the embeddings, which arrive as a list.
         hashed: see `VirtualReplicaState.scope`.
+        scale: factor on the loss of which the gradients are.
     """
     state = VirtualReplicaState(task)
 
@@ -73,7 +82,8 @@ def batch_loss_fn(
             with tf.GradientTape(watch_accessed_variables=False) as scope.tape:
                 scope.tape.watch([*embeddings, *watched])
                 loss = _summed(loss_fn(tf.nest.pack_sequence_as(like, flat)), weights)
-            grads, rows = gradients(scope, loss, trained, watched, embeddings)
+                scaled = loss if isinstance(scale, float) else loss * scale
+            grads, rows = gradients(scope, scaled, trained, watched, embeddings)
         pairs = zip(embeddings, rows, strict=True)
         if scope.losses:
             raise RunError(
@@ -82,7 +92,7 @@ def batch_loss_fn(
                 "loss returns",
             )
         return {
-            "rows": [tf.zeros_like(e) if r is None else r for e, r in pairs],
+            "rows": [tf.zeros_like(e) if r is None else r / scale for e, r in pairs],
             "grads": grads,
             "moving": state.moved(scope, values),
             "sums": {"loss": loss, **state.counted(scope)},
@@ -92,7 +102,7 @@ def batch_loss_fn(
 
 
 def second_pass_fn(
-    task: Task, embed_fn: PerExampleFn, trained: Variables, *, hashed: bool
+    task: Task, embed_fn: PerExampleFn, trained: Variables, *, hashed: bool, scale: Scale = 1.0
 ) -> MicrobatchFn:
     """Return the function of a microbatch that is given its rows of the gradient, too.
 
@@ -106,7 +116,7 @@ def second_pass_fn(
         # Its gradient is the one that is wanted; its value is no loss.
         return total - tf.stop_gradient(total), tf.reduce_sum(weights)
 
-    return summed_gradient_fn(task, summed, trained, hashed=hashed)
+    return summed_gradient_fn(task, summed, trained, hashed=hashed, scale=scale)
 
 
 def floats(structure: Any) -> list[tf.Tensor]:
