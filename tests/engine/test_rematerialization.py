@@ -102,5 +102,6 @@ def test_what_cannot_be_computed_again_is_refused():
         norm = keras.layers.SpectralNormalization(keras.layers.Dense(2))
         return [keras.layers.Flatten(), norm, keras.layers.Dense(1)]
 
-    with pytest.raises(RunError, match="assigns .*kernel.*computed again.*outside of RematScope"):
+    # Keras wraps what is raised inside of a layer, as long as it filters tracebacks.
+    with pytest.raises(Exception, match=r"assigns .*kernel.*computed again.*outside of RematScope"):
         step_of(build("scope", spectral), "graph")(tf.constant(0, tf.int64))
