@@ -2,8 +2,8 @@
 
 Source: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020.
 Command: python -m trainer --config=digits_simclr --workdir=runs/simclr
-Result: held-out accuracy 0.8750 of the probe after 352 steps, loss 0.4849, state 5c3a2e0fa0ca2799
-(2026-11-27, 2 shared cores).
+Time: 22 s of CPU on 2 shared cores (Intel Xeon), 352 steps, 2026-11-27.
+Result: held-out accuracy 0.8750 of the linear probe, its loss 0.4849, state 5c3a2e0fa0ca2799.
 """
 
 from trainer.config import ModelConfig, OptimizerConfig, PartConfig, TrainConfig

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from trainer.engine import collectives
 
+_TRAVEL = (tf.float16, tf.float32, tf.float64, tf.int32, tf.int64)
+
 
 def from_replicas(
     strategy: tf.distribute.Strategy, on_replica: Callable[..., tf.Tensor]
@@ -35,8 +37,8 @@ def over_replicas(rows: tf.Tensor) -> tf.Tensor:
     if (num_replicas := context.num_replicas_in_sync) == 1:
         return rows
     if collectives.has_slices():
-        # Few types travel: what is smaller than those fits into one of them.
-        wire = tf.int32 if rows.dtype.size < 4 and not rows.dtype.is_floating else rows.dtype
+        # Few types travel, and all others are whole numbers: they come back as they were.
+        wire = rows.dtype if rows.dtype in _TRAVEL else tf.int64
         return tf.cast(collectives.all_gather(tf.cast(rows, wire)), rows.dtype)
     gathered = context.all_gather(rows, axis=0)
     return tf.ensure_shape(gathered, [num_replicas * rows.shape[0], *rows.shape[1:]])

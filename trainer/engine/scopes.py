@@ -91,6 +91,7 @@ class MicrobatchScope(_Scope):
     def add_loss(self, loss: tf.Tensor) -> None:
         """See the base class; notes the line that calls `add_loss`, and the layer that adds."""
         self.loss_lines.append(user_code.calling_line())
+        # Keras hands over the loss alone, and a layer knows its own by their identity.
         self.loss_layers.append(sys._getframe(1).f_locals["self"])
         super().add_loss(loss)
 
@@ -162,16 +163,22 @@ class StepScope(_Scope):
     def __init__(self, task: Task, mapping: Sequence[tuple[keras.Variable, tf.Tensor]]) -> None:
         super().__init__(mapping)
         self._known = {id(v) for v in task.readable()}
+        self._updated: set[int] = set()
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         """See the base class; raises RunError, BAD_CONFIG."""
         if id(update[0]) not in self._known:
             raise _unknown(update[0])
+        self._updated.add(id(update[0]))
         super().add_update(update)
+
+    def was_updated(self, variable: keras.Variable) -> bool:
+        """Whether the step assigned the variable."""
+        return id(variable) in self._updated
 
 
 @contextlib.contextmanager
-def step_scope(task: Task, key: tf.Tensor) -> Iterator[keras.StatelessScope]:
+def step_scope(task: Task, key: tf.Tensor) -> Iterator[StepScope]:
     """Open the scope in which `Task.train_step` runs, metrics at zero.
 
     Args:

@@ -195,10 +195,11 @@ class ReplicaStep:
         """Return the norm of every role's gradient, the mean where it was applied several times."""
         return {f"gradient_norm/{r}": tf.add_n(n) / len(n) for r, n in self._norms.items()}
 
-    def count(self, scope: keras.StatelessScope) -> None:
+    def count(self, scope: scopes.StepScope) -> None:
         """Count what `train_step` gave to metrics, in its scope: the same on every replica."""
         counters = virtual_replica.VirtualReplicaState(self._task).counters
-        self._add({name: scope.get_current_value(v) for name, v in counters.items()})
+        updated = {name: v for name, v in counters.items() if scope.was_updated(v)}
+        self._add({name: scope.get_current_value(v) for name, v in updated.items()})
 
     def _inputs_of_calls(self, count: int) -> list[virtual_replica.Inputs]:
         """Return the inputs of the next calls, each with keys of its own."""
