@@ -243,8 +243,8 @@ class ReplicaStep:
         state.settle(total["moving"], num_microbatches)
         self._add(total["sums"])
         # A loss may be finite although the statistics overflowed on the way to it.
-        checked = [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"].values()]
-        checked = [total["sums"][name] for name in ("loss",) if name in total["sums"]] + checked
+        checked = [total["sums"]["loss"]] if "loss" in total["sums"] else []
+        checked += [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"].values()]
         if checked:
             self.accepted &= tf.math.is_finite(tf.add_n(checked))
 
