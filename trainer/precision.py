@@ -32,6 +32,12 @@ def refuse_other_policies(task: Task, precision: str) -> None:
     for layer in (each for part in held for each in part._flatten_layers()):
         if (dtype := layer.compute_dtype) in _LOW - {precision}:
             raise _refusal(f"layer {layer.name!r} computes in {dtype}", dtype, precision)
+        if layer.variable_dtype == "float16":  # the scale is taken out of gradients in their dtype
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"config.model: layer {layer.name!r} keeps its weights in float16, in which small "
+                "updates are lost; give it dtype='mixed_float16', or no dtype",
+            )
 
 
 def _refusal(what: str, dtype: str, precision: str) -> RunError:
