@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.exit_codes import RunError
+from trainer import precision
 from trainer.engine.optimizer import build_slots
 from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.optimizers.loss_scale import LossScale
@@ -86,3 +88,13 @@ def tiny_gradient(scale: LossScale | None) -> tf.Tensor:
     task.optimizers["main"].learning_rate.assign(1.0)
     train(task, 1)
     return tf.constant(before - kernel.numpy())
+
+
+def test_a_layer_that_keeps_its_weights_in_float16_is_refused() -> None:
+    precision.set_policy("float16")
+    try:
+        precision.refuse_other_policies(build("mixed_float16", LossScale()), "float16")
+        with pytest.raises(RunError, match=r"'dense.*' keeps its weights in float16.*mixed_float16"):
+            precision.refuse_other_policies(build("float16", LossScale()), "float16")
+    finally:
+        keras.config.set_dtype_policy("float32")  # other tests run in this process
