@@ -10,12 +10,14 @@ from common.exit_codes import ExitCode, RunError
 from trainer import model_inputs, ownership, precision, registry, user_code
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig, parts
 from trainer.data.info import Feature
+from trainer.engine import segments
 from trainer.engine.optimizer import backend_neutral, build_slots, count_from_parent, set_groups
 from trainer.engine.rehearsal import rehearse
 from trainer.engine.step import StepPlan
 from trainer.engine.variable_paths import by_path, fits_any, refuse_idle
 from trainer.losses.from_keras import adapted
 from trainer.optimizers import schedules
+from trainer.optimizers.loss_scale import LossScale
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.unusable import refuse_unusable
 from trainer.optimizers.weight_average import WeightAverage
@@ -69,6 +71,7 @@ def build_task(
         regularizer=_regularizer(config.regularizer),
         average=WeightAverage(models, config.ema_decay) if config.ema_decay else None,
         loss_spike=LossSpike(config.loss_spike) if config.loss_spike else None,
+        loss_scale=LossScale() if config.precision == "float16" else None,
     )
     task = kind(built, **config.task.args)
     precision.refuse_other_policies(task, config.precision)
@@ -112,6 +115,8 @@ def _model(
     if not user_code.defined(task):  # else it may well do what the model says
         model_inputs.refuse_ignored_methods(model, field)
     model = model_inputs.with_inputs(model, given, features, field)
+    if part.remat:
+        segments.cut(model, field)
     model_inputs.refuse_rounded_ids(model, given, config.precision, field)
     return model
 

@@ -64,6 +64,10 @@ def with_inputs(
         ) from error
 
 
+# From here on not every whole number is a number of the type.
+_EXACT = {"bfloat16": 256, "float16": 2048}
+
+
 def refuse_ignored_methods(model: keras.Model, field: str) -> None:
     """Refuse a model that says itself how it is trained, where a task does that and asks it not."""
     for name in ("train_step", "test_step", "compute_loss"):
@@ -76,7 +80,7 @@ def refuse_ignored_methods(model: keras.Model, field: str) -> None:
 
 
 def refuse_rounded_ids(model: keras.Model, given: Any, precision: str, field: str) -> None:
-    """Refuse an embedding that would look up whole numbers after they were rounded to bfloat16."""
+    """Refuse an embedding that would look up whole numbers after they were rounded."""
     layers = model._flatten_layers()
     if precision == "float32" or not any(isinstance(x, keras.layers.Embedding) for x in layers):
         return
@@ -85,8 +89,8 @@ def refuse_rounded_ids(model: keras.Model, given: Any, precision: str, field: st
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"{field}: the model reads {given.dtype} as {model.inputs[0].dtype}, which "
-            f"config.precision={precision!r} rounds: numbers above 256 would share rows of its "
-            f"Embedding; write keras.Input(input_shape, dtype={given.dtype!r})",
+            f"config.precision={precision!r} rounds: numbers above {_EXACT[precision]} would "
+            f"share rows of its Embedding; write keras.Input(input_shape, dtype={given.dtype!r})",
         )
 
 

@@ -5,7 +5,7 @@ import keras
 from common.exit_codes import ExitCode, RunError
 from trainer.task import Task
 
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 _LOW = {"float16", "bfloat16"}
 
 
@@ -32,12 +32,20 @@ def refuse_other_policies(task: Task, precision: str) -> None:
     for layer in (each for part in held for each in part._flatten_layers()):
         if (dtype := layer.compute_dtype) in _LOW - {precision}:
             raise _refusal(f"layer {layer.name!r} computes in {dtype}", dtype, precision)
+        if layer.variable_dtype == "float16":  # the scale is taken out of gradients in their dtype
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"config.model: layer {layer.name!r} keeps its weights in float16, in which small "
+                "updates are lost; give it dtype='mixed_float16', or no dtype",
+            )
 
 
 def _refusal(what: str, dtype: str, precision: str) -> RunError:
-    instead = "float32" if "64" in dtype else "bfloat16"
+    asked = dtype.removeprefix("mixed_")
+    instead = asked if asked in _POLICIES else "float32"
+    note = " (with a loss scale) or 'bfloat16', which needs none" * (instead == "float16")
     return RunError(
         ExitCode.BAD_CONFIG,
         f"config.model: {what}, and config.precision={precision!r}; leave it out and set "
-        f"config.precision={instead!r}{', which needs no loss scale' * (instead == 'bfloat16')}",
+        f"config.precision={instead!r}{note}",
     )

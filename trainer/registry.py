@@ -85,6 +85,7 @@ TASKS = {
     "wgan_gp": "trainer.tasks.wgan_gp:WassersteinGan",
     "sharpness_aware": "trainer.tasks.sharpness_aware:SharpnessAware",
     "distillation": "trainer.tasks.distillation:Distillation",
+    "simclr": "trainer.tasks.simclr:SimClr",
     "language_model": "trainer.tasks.language_model:LanguageModel",
 }
 

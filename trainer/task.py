@@ -13,6 +13,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer import ownership
 from trainer.data.info import Feature
 from trainer.losses.shapes import WeightedLosses
+from trainer.optimizers.loss_scale import LossScale
 from trainer.optimizers.loss_spike import LossSpike
 from trainer.optimizers.weight_average import WeightAverage
 
@@ -72,6 +73,10 @@ def weights_in_use(weights: tf.Tensor) -> Iterator[None]:
 
 LossFn = Callable[[Microbatch], tf.Tensor | WeightedLosses]
 """Returns the loss of each example, float[b]."""
+PerExampleFn = Callable[[Microbatch], Any]
+"""Returns something for each example: a tensor [b, ...], or a list or dictionary of them."""
+BatchLossFn = Callable[[Any], tf.Tensor]
+"""Returns the losses of the global batch, float[B], or their mean, float[]."""
 Gradients = Sequence[tf.Tensor | None]
 Variables = Sequence[keras.Variable]
 
@@ -83,6 +88,34 @@ class Replica(Protocol):
         """Return d(mean loss over the global batch) / d(variables), the same on every replica.
 
         As `tf.GradientTape` does, it returns None for a variable that the loss does not depend on.
+        """
+
+    def gradient_of_batch(
+        self, embed_fn: PerExampleFn, batch_loss_fn: BatchLossFn, variables: Variables
+    ) -> list[tf.Tensor | None]:
+        """Return d(loss of the global batch) / d(variables), the same on every replica.
+
+        For a loss that compares the examples of a batch with each other: each microbatch is
+        embedded, the loss and its gradient by the embeddings are computed on the whole batch, and
+        each microbatch runs again, with the same random numbers and its rows of that gradient.
+
+        Args:
+            embed_fn: the losses may depend on each number that it returns; whole numbers, such as
+                labels, come along.
+            batch_loss_fn: is given what `embed_fn` returns with B in place of b examples, in the
+                order of the batch, and floats as float32. It may use models, variables and metrics
+                as any loss does.
+            variables: that are trained; both functions may depend on them.
+
+        Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Limited
+        Setup, 2021, section 3 (GradCache).
+        """
+
+    def gather(self, fn: PerExampleFn) -> Any:
+        """Return what `fn` makes of every example of the global batch: [B, ...], in order.
+
+        It is the same on every replica, floats as float32. What `train_step` makes of it may go
+        into a metric, a variable, or the loss of a later `gradient`.
         """
 
     def apply(self, optimizer: keras.optimizers.Optimizer, grads: Gradients, to: Variables) -> None:
@@ -101,6 +134,7 @@ class Parts:
         regularizer: weights -> scalar, or None.
         average: of the models' weights, or None.
         loss_spike: which updates are left out for their loss, or None.
+        loss_scale: of a run in float16, or None.
     """
 
     models: Mapping[str, keras.Model]
@@ -110,6 +144,7 @@ class Parts:
     regularizer: Callable[[tf.Tensor], tf.Tensor] | None
     average: WeightAverage | None = None
     loss_spike: LossSpike | None = None
+    loss_scale: LossScale | None = None
 
 
 class Task:
@@ -126,6 +161,7 @@ class Task:
         metrics: name -> metric with additive state (a sum, count or histogram over examples).
         average: of the models' weights, for evaluation and export; None: the weights themselves.
         loss_spike: says which updates are left out for their loss; None: none.
+        loss_scale: by which `Replica.gradient` scales the loss of a run in float16; None: not.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -136,6 +172,7 @@ class Task:
         self.regularizer = parts.regularizer
         self.average = parts.average
         self.loss_spike = parts.loss_spike
+        self.loss_scale = parts.loss_scale
         # Draws of `keras.random` without a seed; set anew in every step, so it is no state.
         self.unseeded = keras.random.SeedGenerator(0, name="unseeded")
 
@@ -252,6 +289,8 @@ class Task:
             yield f"average/{name}", variable
         for name, variable in self.loss_spike.state() if self.loss_spike else ():
             yield f"loss_spike/{name}", variable
+        for name, variable in self.loss_scale.state() if self.loss_scale else ():
+            yield f"loss_scale/{name}", variable
 
 
 def _unwritten(kind: type[Task], what: str) -> RunError:

@@ -127,7 +127,7 @@ def _config_change(leaf: str) -> str:
     kind, holder, names = TrainConfig, TrainConfig(epochs=1), leaf.split(".")
     while len(names) > 1:
         inner = conversion.fields_of(kind)[names[0]]
-        if inner is PartConfig:
+        if isinstance(inner, type) and issubclass(inner, PartConfig):
             part, field = names
             default = getattr(getattr(holder, part), field)
             change = f"{{{part!r}: dataclasses.replace(self.{part}, {field}={default!r})}}"

@@ -61,6 +61,7 @@ CONFIG = {
     "task.args": f"{BUILT}_the_task_is_the_one_that_was_asked_for_with_its_arguments",
     "model.name": f"{BUILT}_the_model_has_the_layers_that_were_asked_for",
     "model.args": f"{BUILT}_the_model_has_the_layers_that_were_asked_for",
+    "model.remat": f"{BUILT}_a_model_is_computed_again_on_the_way_back_where_that_is_asked",
     "models": f"{BUILT}_a_further_model_has_its_arguments_and_its_optimizer",
     "loss.name": f"{BUILT}_the_loss_is_the_one_that_was_asked_for_with_its_arguments",
     "loss.args": f"{BUILT}_the_loss_is_the_one_that_was_asked_for_with_its_arguments",

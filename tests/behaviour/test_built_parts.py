@@ -53,6 +53,12 @@ def test_layers_compute_in_the_precision_that_was_asked_for():
     assert {layer.variable_dtype for layer in (first, *others)} == {"float32"}
 
 
+def test_a_model_is_computed_again_on_the_way_back_where_that_is_asked():
+    cut, plain = (built("digits", ("model.remat", on)).models["main"] for on in ("true", "false"))
+    assert "_run_through_graph" in vars(cut)
+    assert "_run_through_graph" not in vars(plain)
+
+
 def test_the_task_is_the_one_that_was_asked_for_with_its_arguments():
     task = built("digits", ("task.name", "sharpness_aware"), ("task.args", '{"rho": 0.125}'))
     assert isinstance(task, SharpnessAware)

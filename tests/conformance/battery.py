@@ -61,6 +61,12 @@ TASKS = {
         models={"teacher": PartConfig("mlp", {"hidden": [16]})},
         optimizers={"teacher": RATE},
     ),
+    "simclr": dataclasses.replace(
+        PLAIN,
+        task=PartConfig("simclr", {"width": 16, "projection": 8}),
+        models={name: PartConfig("mlp", {"hidden": []}) for name in ("projector", "probe")},
+        optimizers={"projector": RATE, "probe": RATE},
+    ),
     "language_model": dataclasses.replace(
         PLAIN,
         task=PartConfig("language_model", {"vocabulary": CLASSES}),

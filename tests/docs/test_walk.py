@@ -19,6 +19,7 @@ PARTS = ("trainer/models/", "trainer/losses/", "trainer/optimizers/", "trainer/m
 ONLOOKERS = (
     "trainer/ownership.py",
     *(f"trainer/engine/{name}.py" for name in ("audit", "graphs", "inlined", "custom_gradients")),
+    "trainer/engine/rematerialization.py",
 )
 """They see names, or what a step traces and has traced, and never a batch."""
 PAGE = (ROOT / "docs" / "architecture.md").read_text()

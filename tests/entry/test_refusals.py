@@ -60,7 +60,7 @@ REFUSED = [
     (["--config.plateau.patience=0", WORKDIR], 78, "config.plateau.patience=0 must be at least 1"),
     (["--config.plateau.min_delta=-1", WORKDIR], 78, "config.plateau.min_delta=-1.0 must be"),
     (["--config.plateau.min_scale=2", WORKDIR], 78, "config.plateau.min_scale=2.0 must be in"),
-    (["--config.precision=float16", WORKDIR], 78, "did you mean 'bfloat16'"),
+    (["--config.precision=float6", WORKDIR], 78, "did you mean 'float16'"),
     (["--config.execution=xla", WORKDIR], 78, "graph, xla_step, xla_loop"),
     (["--config.virtual_replicas=3", WORKDIR], 78, "does not divide"),
     (["--cpu_replicas=3", WORKDIR], 78, "1, 2, 4 replicas"),

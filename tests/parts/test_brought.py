@@ -32,7 +32,6 @@ REFUSED = {
     "HoldsAMetric": "assigns inside/total",
     "lambda_of_tensorflow": "RandomStandardNormal .*draw with keras.random",
     "stateful_recurrence": "layer 'gru' has stateful=True.*leave it out",
-    "checkpointed": "keras.remat.*reads .*/kernel past its arguments.*virtual_replicas",
     "WithATensorFlowVariable": FOREIGN,
     "CountsUpdates": PYTHON,
     "AddsNoise": "seed_generator_state, which is no state.*draw without a seed",

@@ -32,10 +32,25 @@ CASES = {
     "gan": (["--config=digits_gan"], [4]),
     "bfloat16": (["--config=digits", "--config.precision=bfloat16"], [2]),
     "xla_step": (["--config=digits", "--config.execution=xla_step"], [2]),
+    "float16_with_overflows": (
+        [
+            "--config=digits",
+            "--config.precision=float16",
+            "--config.task.name=tests.engine.half_precision:Overflowing",
+        ],
+        [2],
+    ),
+    "rematerialized": (["--config=digits", "--config.model.remat=true"], [2]),
+    "whole_batch": (["--config=digits_simclr"], [2, 4]),
+    "whole_batch_xla_step": (["--config=digits_simclr", "--config.execution=xla_step"], [2]),
 }
+# Their steps are tested elsewhere; here they are whole runs.
+SLOW = ("float16_with_overflows", "rematerialized", "whole_batch", "whole_batch_xla_step")
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] * (c in SLOW)) for c in CASES]
+)
 def test_one_digest_on_any_number_of_replicas(case: str, tmp_path: pathlib.Path) -> None:
     args, placements = CASES[case]
     one = summary(tmp_path / "1", *args, *SHORT)
@@ -52,6 +67,7 @@ def test_one_digest_on_any_number_of_replicas(case: str, tmp_path: pathlib.Path)
         "digits",
         pytest.param("digits_midpoint", marks=pytest.mark.slow),
         pytest.param("digits_gan", marks=pytest.mark.slow),
+        pytest.param("digits_simclr", marks=pytest.mark.slow),
     ],
 )
 def test_two_worker_processes_match_one(config: str, tmp_path: pathlib.Path) -> None:
@@ -78,18 +94,40 @@ def test_seed_and_microbatches_are_part_of_the_config(tmp_path: pathlib.Path) ->
     assert len({s["state_digest"] for s in (plain, seeded, microbatches)}) == 3
 
 
-def test_resumed_on_other_replicas_matches_uninterrupted(tmp_path: pathlib.Path) -> None:
-    whole = summary(tmp_path / "whole", *SHORT)
+@pytest.mark.parametrize(
+    "case",
+    [
+        "batch_norm_dropout_adam_clip",
+        pytest.param("whole_batch", marks=pytest.mark.slow),
+        pytest.param("float16_with_overflows", marks=pytest.mark.slow),
+    ],
+)
+def test_resumed_on_other_replicas_matches_uninterrupted(case: str, tmp_path: pathlib.Path) -> None:
+    args = [*CASES[case][0], *SHORT]
+    whole = summary(tmp_path / "whole", *args)
     parts = tmp_path / "parts"
-    stopped = summary(parts, *SHORT, "--config.train_steps=12", "--config.checkpoint_every_steps=5")
+    stopped = summary(parts, *args, "--config.train_steps=12", "--config.checkpoint_every_steps=5")
     assert stopped["state_digest"] == whole["state_digest"]
     # Only the checkpoint of step 5 is left, as if the process had died in step 6.
     for path in (parts / "checkpoints").glob("step_*"):
         if path.name != "step_000000005":
             path.rename(parts / path.name)
     (parts / "summary.json").unlink()
-    again = summary(parts, *SHORT, "--config.checkpoint_every_steps=5", "--cpu_replicas=2")
+    again = summary(parts, *args, "--config.checkpoint_every_steps=5", "--cpu_replicas=2")
     assert again["state_digest"] == whole["state_digest"]
+    if case == "float16_with_overflows":
+        assert whole["train"]["skipped_steps"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", ["graph", "xla_step"])
+def test_a_run_that_computes_its_model_again_ends_with_the_same_bits(
+    execution: str, tmp_path: pathlib.Path
+) -> None:
+    args = [*SHORT, f"--config.execution={execution}"]
+    kept = summary(tmp_path / "kept", *args)
+    again = summary(tmp_path / "again", *args, "--config.model.remat=true")
+    assert again["state_digest"] == kept["state_digest"]
 
 
 def test_drop_on_plateau_is_the_same_everywhere_and_survives_a_restart(

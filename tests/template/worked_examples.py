@@ -11,7 +11,7 @@ from trainer import train
 from trainer.config import experiment_file
 
 QUICK = ("digits_sharpness_aware", "regression")
-LONG = ("digits_distillation", "digits_wgan_gp", "text_transformer")
+LONG = ("digits_distillation", "digits_wgan_gp", "digits_simclr", "text_transformer")
 
 
 def main(replicas: int, folder: str, names: list[str]) -> None:

@@ -34,6 +34,14 @@ class PartConfig(_Named):
 
 
 @dataclasses.dataclass(frozen=True)
+class ModelConfig(PartConfig):
+    """A model by name; a `PartConfig` will do where nothing else is said of it."""
+
+    remat: bool = False
+    """Compute the activations again on the way back, segment by segment: less memory, more time."""
+
+
+@dataclasses.dataclass(frozen=True)
 class DatasetConfig(_Named):
     """Which examples, and in which form they reach the step."""
 
@@ -158,8 +166,8 @@ class TrainConfig:
     """B, examples per update, over all replicas."""
     virtual_replicas: int = 1
     """V, microbatches a batch is cut into. Must divide B; the hardware's replicas must divide V."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """What layers compute in; weights and sums are float32."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What layers compute in; weights and sums are float32. float16 has a dynamic loss scale."""
     reduction: Literal["exact", "fast"] = "exact"
     """Fixed order of sums over replicas, or the collective library's."""
     optimizer_state: Literal["replicated", "sharded"] = "replicated"
@@ -190,8 +198,8 @@ class TrainConfig:
     augment: tuple[PartConfig, ...] = ()
     """Changes to training examples, in order."""
     task: PartConfig = PartConfig("supervised")
-    model: PartConfig = PartConfig("cnn")
-    models: dict[str, PartConfig] = dataclasses.field(default_factory=dict)
+    model: ModelConfig = ModelConfig("cnn")
+    models: dict[str, ModelConfig] = dataclasses.field(default_factory=dict)
     """Further models by role, for tasks with more than one."""
     loss: PartConfig = PartConfig("sparse_categorical_crossentropy")
     regularizer: PartConfig | None = None
@@ -210,7 +218,13 @@ class TrainConfig:
     """Of a running average of the weights, which is evaluated and exported; 0: the last weights."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "model", _as_model(self.model))
+        object.__setattr__(self, "models", {n: _as_model(m) for n, m in self.models.items()})
         checks.check_ranges(self)
+
+
+def _as_model(part: PartConfig) -> ModelConfig:
+    return part if isinstance(part, ModelConfig) else ModelConfig(part.name, part.args)
 
 
 # These change how a run is watched, not what it computes. How long it may last: see `run.longer`.

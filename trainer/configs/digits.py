@@ -7,7 +7,7 @@ Result: held-out accuracy 0.9932 after 1,408 steps (294 of 296 images), loss 0.0
 0252db7f91bc9817. On another EPYC, with AVX2: the same accuracy, 0.0183, 28b65384776f31dd.
 """
 
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -16,7 +16,7 @@ def get_config() -> TrainConfig:
         epochs=30,
         global_batch_size=32,
         virtual_replicas=4,
-        model=PartConfig("cnn", {"batch_norm": True, "dropout": 0.3}),
+        model=ModelConfig("cnn", {"batch_norm": True, "dropout": 0.3}),
         optimizer=OptimizerConfig(
             "adam", learning_rate=2e-3, clip_norm=1.0, schedule=PartConfig("cosine")
         ),

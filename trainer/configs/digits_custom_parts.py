@@ -8,7 +8,7 @@ Result: held-out accuracy 0.9899 after 1,408 steps (293 of 296 images), focal lo
 3a6898e84460707b.
 """
 
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -17,7 +17,7 @@ def get_config() -> TrainConfig:
         epochs=30,
         global_batch_size=32,
         virtual_replicas=4,
-        model=PartConfig("cnn", {"batch_norm": True, "dropout": 0.3}),
+        model=ModelConfig("cnn", {"batch_norm": True, "dropout": 0.3}),
         loss=PartConfig("focal", {"gamma": 1.0}),
         regularizer=PartConfig("l2", {"factor": 1e-4}),
         optimizer=OptimizerConfig(

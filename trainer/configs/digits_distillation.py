@@ -8,7 +8,7 @@ Result: held-out accuracy 0.9527 of the student with 16 hidden units, 1.0000 of 
 the lesson is the two phases and not the gain.
 """
 
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -18,8 +18,8 @@ def get_config() -> TrainConfig:
         global_batch_size=32,
         virtual_replicas=4,
         task=PartConfig("distillation", {"temperature": 3.0, "alpha": 0.7}),
-        model=PartConfig("mlp", {"hidden": [16]}),
-        models={"teacher": PartConfig("cnn", {"batch_norm": True, "dropout": 0.3})},
+        model=ModelConfig("mlp", {"hidden": [16]}),
+        models={"teacher": ModelConfig("cnn", {"batch_norm": True, "dropout": 0.3})},
         optimizer=OptimizerConfig("adam", learning_rate=5e-3, schedule=PartConfig("cosine")),
         optimizers={
             "teacher": OptimizerConfig(

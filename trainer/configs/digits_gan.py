@@ -12,7 +12,7 @@ would be a draw), of the generator 0.817 after 1,877 steps, state e501e59e2e8e45
 with AVX2: 80 %, state ae0b9eb7dff07697.
 """
 
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -22,8 +22,8 @@ def get_config() -> TrainConfig:
         global_batch_size=64,
         virtual_replicas=4,
         task=PartConfig("gan", {"latent": 32, "smoothing": 0.1}),
-        model=PartConfig("generator", {"image_shape": [8, 8, 1]}),
-        models={"discriminator": PartConfig("discriminator", {"dropout": 0.4})},
+        model=ModelConfig("generator", {"image_shape": [8, 8, 1]}),
+        models={"discriminator": ModelConfig("discriminator", {"dropout": 0.4})},
         metrics=(),
         optimizer=OptimizerConfig("adam", learning_rate=2e-3, args={"beta_1": 0.5}),
         optimizers={

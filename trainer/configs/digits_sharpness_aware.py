@@ -7,7 +7,7 @@ Result: held-out accuracy 0.9932, loss 0.0138, state 9dabb02afa288b41 (`digits` 
 epochs: 0.9899 and 0.0345; the held-out split has 296 images, so that is one of them).
 """
 
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -17,7 +17,7 @@ def get_config() -> TrainConfig:
         global_batch_size=32,
         virtual_replicas=4,
         task=PartConfig("sharpness_aware", {"rho": 0.05}),
-        model=PartConfig("cnn", {"batch_norm": True, "dropout": 0.3}),
+        model=ModelConfig("cnn", {"batch_norm": True, "dropout": 0.3}),
         optimizer=OptimizerConfig(
             "adam", learning_rate=2e-3, clip_norm=1.0, schedule=PartConfig("cosine")
         ),

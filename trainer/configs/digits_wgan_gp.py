@@ -7,7 +7,7 @@ Result: estimated distance to the held-out digits 0.119, gradient penalty 0.009,
 b2342ecebc9c6f24.
 """
 
-from trainer.config import OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -18,8 +18,8 @@ def get_config() -> TrainConfig:
         global_batch_size=64,
         virtual_replicas=4,
         task=PartConfig("wgan_gp", {"latent": 32, "critic_updates": 3, "penalty": 10.0}),
-        model=PartConfig("generator", {"image_shape": [8, 8, 1]}),
-        models={"discriminator": PartConfig("discriminator", {"dropout": 0.0})},
+        model=ModelConfig("generator", {"image_shape": [8, 8, 1]}),
+        models={"discriminator": ModelConfig("discriminator", {"dropout": 0.0})},
         metrics=(),
         optimizer=OptimizerConfig("adam", learning_rate=1e-3, args=adam),
         optimizers={"discriminator": OptimizerConfig("adam", learning_rate=1e-3, args=adam)},

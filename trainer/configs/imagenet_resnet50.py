@@ -7,7 +7,7 @@ Result: not measured; never run by this project. Images are resized to one shape
     crop, so the paper's accuracy is not to be expected.
 """
 
-from trainer.config import DatasetConfig, OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import DatasetConfig, ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -24,7 +24,7 @@ def get_config() -> TrainConfig:
             args={"image_size": [224, 224]},
         ),
         augment=(PartConfig("random_resized_crop"), PartConfig("flip")),
-        model=PartConfig("resnet50"),
+        model=ModelConfig("resnet50"),
         metrics=(PartConfig("accuracy"), PartConfig("top_k", {"k": 5})),
         regularizer=PartConfig("l2", {"factor": 5e-5}),
         optimizer=OptimizerConfig(

@@ -6,7 +6,7 @@ Time: not measured.
 Result: not measured by this project, which ships no MNIST.
 """
 
-from trainer.config import DatasetConfig, OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import DatasetConfig, ModelConfig, OptimizerConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -16,6 +16,6 @@ def get_config() -> TrainConfig:
         global_batch_size=32,
         virtual_replicas=4,
         dataset=DatasetConfig("tfds:mnist", holdout=18_000),
-        model=PartConfig("cnn", {"padding": "valid"}),
+        model=ModelConfig("cnn", {"padding": "valid"}),
         optimizer=OptimizerConfig("adam", learning_rate=1e-3),
     )

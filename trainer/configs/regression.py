@@ -7,7 +7,7 @@ Result: held-out mean squared error 1.18, mean absolute error 0.841, state 3f721
 alone leaves 1.00, and always answering the mean of the data 25.
 """
 
-from trainer.config import DatasetConfig, OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import DatasetConfig, ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -18,7 +18,7 @@ def get_config() -> TrainConfig:
         virtual_replicas=4,
         dataset=DatasetConfig("trainer.synthetic.friedman:friedman", args={"noise": 1.0}),
         task=PartConfig("supervised", {"input": "x", "label": "y"}),
-        model=PartConfig("mlp", {"hidden": [64, 64]}),
+        model=ModelConfig("mlp", {"hidden": [64, 64]}),
         loss=PartConfig("mse"),
         regularizer=PartConfig("l1", {"l1": 2e-4}),
         metrics=(PartConfig("mean_absolute_error"),),

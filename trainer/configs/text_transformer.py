@@ -7,7 +7,7 @@ Result: 0.464 bits a held-out character, state 508752e87241fbad. The grammar its
 bits of choices in 42.0 characters a sentence), which no model can go below by more than chance.
 """
 
-from trainer.config import DatasetConfig, OptimizerConfig, PartConfig, TrainConfig
+from trainer.config import DatasetConfig, ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 from trainer.synthetic.grammar import ALPHABET
 
 
@@ -19,7 +19,7 @@ def get_config() -> TrainConfig:
         virtual_replicas=4,
         dataset=DatasetConfig("trainer.synthetic.grammar:sentences", args={"length": 65}),
         task=PartConfig("language_model", {"vocabulary": len(ALPHABET)}),
-        model=PartConfig("transformer", {"width": 64, "depth": 2, "heads": 4}),
+        model=ModelConfig("transformer", {"width": 64, "depth": 2, "heads": 4}),
         metrics=(),
         optimizer=OptimizerConfig(
             "adamw",

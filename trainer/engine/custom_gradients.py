@@ -51,7 +51,6 @@ def _refusal(path: str) -> RunError:
     return RunError(
         ExitCode.BAD_CONFIG,
         f"{line + ': ' if line else ''}a function with a gradient of its own (tf.custom_gradient, "
-        f"keras.remat) reads {path} past its arguments, and its gradient would be lost; give it "
-        "the weight as an argument, or leave keras.remat out: with more config.virtual_replicas a "
-        "step needs less memory",
+        f"tf.recompute_grad) reads {path} past its arguments, and its gradient would be lost; give "
+        "it the weight as an argument, or write keras.remat in place of tf.recompute_grad",
     )

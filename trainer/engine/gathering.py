@@ -5,6 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from trainer.engine import collectives
+
+_TRAVEL = (tf.float16, tf.float32, tf.float64, tf.int32, tf.int64)
+
 
 def from_replicas(
     strategy: tf.distribute.Strategy, on_replica: Callable[..., tf.Tensor]
@@ -25,3 +29,16 @@ def from_replicas(
         return strategy.experimental_local_results(strategy.run(on_each, args=args))[0]
 
     return lambda *args: gather(*args).numpy()
+
+
+def over_replicas(rows: tf.Tensor) -> tf.Tensor:
+    """Return the rows of all replicas in their order, on each: [k, ...] -> [R * k, ...]."""
+    context = tf.distribute.get_replica_context()
+    if (num_replicas := context.num_replicas_in_sync) == 1:
+        return rows
+    if collectives.has_slices():
+        # Few types travel, and all others are whole numbers: they come back as they were.
+        wire = rows.dtype if rows.dtype in _TRAVEL else tf.int64
+        return tf.cast(collectives.all_gather(tf.cast(rows, wire)), rows.dtype)
+    gathered = context.all_gather(rows, axis=0)
+    return tf.ensure_shape(gathered, [num_replicas * rows.shape[0], *rows.shape[1:]])

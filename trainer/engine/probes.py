@@ -10,8 +10,14 @@ import tensorflow as tf
 from trainer.engine import scopes
 from trainer.engine.replica_hashes import hash_of
 from trainer.engine.step import Microbatches, ReplicaStep, StepPlan
-from trainer.engine.virtual_replica import VirtualReplicaState, gradient_fn
-from trainer.task import LossFn, Task, Variables
+from trainer.engine.virtual_replica import (
+    MicrobatchFn,
+    Outputs,
+    VirtualReplicaState,
+    gradient_fn,
+)
+from trainer.engine.whole_batch import per_example_fn
+from trainer.task import BatchLossFn, LossFn, PerExampleFn, Task, Variables
 
 Numbers = dict[str, tf.Tensor]
 Measure = Callable[[tf.Tensor], tf.Tensor]
@@ -29,9 +35,35 @@ class ProbedStep(ReplicaStep):
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor | None]:
         """See `task.Replica`."""
-        state, hashed = VirtualReplicaState(self._task), self._plan.is_compiled
-        values = [tf.convert_to_tensor(v.value) for v in state.carried]
-        made = gradient_fn(self._task, loss_fn, variables, hashed=hashed)
+        made = gradient_fn(self._task, loss_fn, variables, hashed=self._plan.is_compiled)
+        carried = VirtualReplicaState(self._task).carried
+        for place, out in self._each_alone(made):
+            self._note(f"{place}: loss", out["sums"]["loss"])
+            for index, value in out["moving"].items():
+                self._note(f"{place}: statistic {carried[index].path}", value)
+            # Backwards, as they are computed: the last layer comes first.
+            for index, grad in reversed(out["grads"].items()):
+                self._note(f"{place}: gradient of {variables[index].path}", grad)
+        return super().gradient(loss_fn, variables)
+
+    def gradient_of_batch(
+        self, embed_fn: PerExampleFn, batch_loss_fn: BatchLossFn, variables: Variables
+    ) -> list[tf.Tensor | None]:
+        """See `task.Replica`."""
+        place = f"gradient {self._num_calls}"
+        made = per_example_fn(self._task, embed_fn, hashed=self._plan.is_compiled)
+        for of_one, out in self._each_alone(made):
+            for index, embedding in enumerate(tf.nest.flatten(out["made"])):
+                self._note(f"{of_one}: embedding {index}", embedding)
+        grads = super().gradient_of_batch(embed_fn, batch_loss_fn, variables)
+        for variable, grad in reversed(list(zip(variables, grads, strict=True))):
+            if grad is not None:
+                self._note(f"{place}, whole batch: gradient of {variable.path}", grad)
+        return grads
+
+    def _each_alone(self, made: MicrobatchFn) -> Iterator[tuple[str, Outputs]]:
+        """Make each microbatch alone; note its features and layers, yield its name and outputs."""
+        values = [tf.convert_to_tensor(v.value) for v in VirtualReplicaState(self._task).carried]
         inputs = self._microbatches.inputs(self._plan, self._num_calls)
         for number in range(self._microbatches.weights.shape[0]):
             one = tf.nest.map_structure(lambda x, v=number: x[v], inputs)
@@ -42,13 +74,7 @@ class ProbedStep(ReplicaStep):
                 out = made(values, one, self._microbatches.step)
             for name, tensor in calls:
                 self._note(f"{place}: layer {name}", tensor)
-            self._note(f"{place}: loss", out["sums"]["loss"])
-            for index, value in out["moving"].items():
-                self._note(f"{place}: statistic {state.carried[index].path}", value)
-            # Backwards, as they are computed: the last layer comes first.
-            for index, grad in reversed(out["grads"].items()):
-                self._note(f"{place}: gradient of {variables[index].path}", grad)
-        return super().gradient(loss_fn, variables)
+            yield place, out
 
     def _note(self, name: str, tensor: tf.Tensor) -> None:
         if tensor.dtype != tf.string and tensor.shape.is_fully_defined():

@@ -15,10 +15,18 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership, user_code
 from trainer.data.info import Feature
-from trainer.engine import eager, frozen, scopes, virtual_replica
+from trainer.engine import eager, frozen, scopes, virtual_replica, whole_batch
 from trainer.engine.metric_states import Given, make_states, random_values
 from trainer.engine.optimizer import update
-from trainer.task import Gradients, LossFn, Microbatch, Task, Variables
+from trainer.task import (
+    BatchLossFn,
+    Gradients,
+    LossFn,
+    Microbatch,
+    PerExampleFn,
+    Task,
+    Variables,
+)
 
 _TRIES = 3
 
@@ -46,7 +54,7 @@ def rehearse(
         RunError: BAD_CONFIG where the step, a metric or a term of `add_loss` is refused.
     """
     batch = {n: tf.TensorSpec([microbatch_size, *f.shape], f.dtype) for n, f in features.items()}
-    rehearsal = _Rehearsal(task)
+    rehearsal = _Rehearsal(task, virtual_replicas)
 
     def trace(function: Callable[..., Any]) -> tf.Graph:
         call = tf.function(function, autograph=False)
@@ -118,8 +126,9 @@ class _Rehearsal:
         lines: where each term of `add_loss` was added.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, virtual_replicas: int) -> None:
         self._task = task
+        self._virtual_replicas = virtual_replicas
         self._batch: Mapping[str, tf.Tensor] = {}
         self._key = tf.zeros([2], tf.int64)
         self._is_weighted = False
@@ -153,6 +162,27 @@ class _Rehearsal:
         self._losses(loss_fn)
         return [tf.zeros(v.shape, v.dtype) for v in variables]
 
+    def gradient_of_batch(
+        self, embed_fn: PerExampleFn, batch_loss_fn: BatchLossFn, variables: Variables
+    ) -> list[tf.Tensor | None]:
+        """See `task.Replica`; the gradients are zeros."""
+        flat = tf.nest.flatten(embeddings := self.gather(embed_fn))
+        made = whole_batch.batch_loss_fn(self._task, batch_loss_fn, [], embeddings, hashed=False)
+        state = virtual_replica.VirtualReplicaState(self._task)
+        values = [tf.convert_to_tensor(v.value) for v in state.carried]
+        weights = tf.ones([self._size * self._virtual_replicas])
+        made(values, (flat, weights, self._key), self._key[1])
+        return [tf.zeros(v.shape, v.dtype) for v in variables]
+
+    def gather(self, fn: PerExampleFn) -> Any:
+        """See `task.Replica`; every microbatch is the same one."""
+        state = virtual_replica.VirtualReplicaState(self._task)
+        values = [tf.convert_to_tensor(v.value) for v in state.carried]
+        inputs = (self._batch, tf.ones([self._size]), self._key)
+        made = whole_batch.per_example_fn(self._task, fn, hashed=False)
+        rows = made(values, inputs, self._key[1])["made"]
+        return tf.nest.map_structure(lambda x: tf.concat([x] * self._virtual_replicas, 0), rows)
+
     def apply(self, optimizer: Any, grads: Gradients, to: Variables) -> None:
         """See `task.Replica`; what an optimizer of the user's does is recorded, and forgotten."""
         if user_code.defined(type(optimizer)):
@@ -163,14 +193,18 @@ class _Rehearsal:
     def _losses(self, loss_fn: LossFn) -> None:
         state = virtual_replica.VirtualReplicaState(self._task)
         values = [tf.convert_to_tensor(v.value) for v in state.carried]
-        size = next(iter(self._batch.values())).shape[0]
-        weights = tf.ones([size])
+        weights = tf.ones([self._size])
         microbatch = Microbatch(self._batch, weights, self._key[1], self._key)
         self._is_weighted = self._task.example_weights(microbatch) is not weights
         with state.scope(values, self._key, hashed=False) as scope:
             virtual_replica.asked(self._task, loss_fn, microbatch)
         self._terms += scope.losses
         self.lines += scope.loss_lines
+
+    @property
+    def _size(self) -> int:
+        size: int = next(iter(self._batch.values())).shape[0]
+        return size
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

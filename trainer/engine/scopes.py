@@ -1,6 +1,7 @@
 """The scopes in which the user's code runs: what it assigns is recorded, joined, or refused."""
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import keras
@@ -25,6 +26,10 @@ _ASSIGNED_INSIDE = (
 _DRAWN_INSIDE = (
     f"the state of a random draw, {_INSIDE}, where each turn would draw the same",
     "draw before it, for all turns at once (an RNN: unroll=True), or write a loop of Python",
+)
+_NORMALIZED_AGAIN = (
+    "a weight, in a part that is computed again on the way back",
+    "make the SpectralNormalization outside of RematScope and keras.remat, without model.remat",
 )
 _OUTSIDE = "assign it in train_step, outside of gradient()"
 _DECLARE = (
@@ -55,21 +60,39 @@ class _Scope(keras.StatelessScope):
 
 
 class MicrobatchScope(_Scope):
-    """Records what a microbatch assigns, and refuses what could not be joined with the others."""
+    """Records what a microbatch assigns, and refuses what could not be joined with the others.
+
+    Args:
+        mapping: every variable and its value when the scope is opened.
+        rules: id of a variable -> how it may change.
+        in_program: whether this becomes part of an XLA program.
+        is_inner: whether this is a part of a microbatch that is computed again.
+    """
 
     def __init__(
-        self, mapping: Sequence[tuple[keras.Variable, tf.Tensor]], rules: Mapping[int, Rule]
+        self,
+        mapping: Sequence[tuple[keras.Variable, tf.Tensor]],
+        rules: Mapping[int, Rule],
+        *,
+        in_program: bool,
+        is_inner: bool = False,
     ) -> None:
         super().__init__(mapping, collect_losses=True)
-        self._known = frozenset(id(variable) for variable, _ in mapping)
+        self._known = {id(variable): variable for variable, _ in mapping}
+        self._first = dict(self.state_mapping)
         self._rules = rules
+        self._is_inner = is_inner
+        self.in_program = in_program
         self._assigned: set[int] = set()
         self.tape: tf.GradientTape | None = None
         self.loss_lines: list[str] = []
+        self.loss_layers: list[keras.Layer] = []
 
     def add_loss(self, loss: tf.Tensor) -> None:
-        """See the base class; notes the line that calls `add_loss`."""
+        """See the base class; notes the line that calls `add_loss`, and the layer that adds."""
         self.loss_lines.append(user_code.calling_line())
+        # Keras hands over the loss alone, and a layer knows its own by their identity.
+        self.loss_layers.append(sys._getframe(1).f_locals["self"])
         super().add_loss(loss)
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
@@ -88,6 +111,8 @@ class MicrobatchScope(_Scope):
             raise _refusal(variable, "which is trained: by gradients only", _OUTSIDE)
         if rule == "mean" and not tf.as_dtype(variable.dtype).is_floating:
             raise _refusal(variable, f"whose {variable.dtype} has no mean", _DECLARE)
+        if rule == "normalized" and self._is_inner:
+            raise _refusal(variable, *_NORMALIZED_AGAIN)
         if rule == "normalized" and self.tape:
             # As in TensorFlow, where an assignment ends the way of a gradient: from here on it is
             # that of the new value.
@@ -96,6 +121,23 @@ class MicrobatchScope(_Scope):
         if rule:
             self._assigned.add(id(variable))
         super().add_update((variable, value))
+
+    def values(self) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Return every variable and its value as it is now."""
+        return [(v, self.get_current_value(v)) for v in self._known.values()]
+
+    def inner(
+        self, mapping: Sequence[tuple[keras.Variable, tf.Tensor]], tape: tf.GradientTape | None
+    ) -> "MicrobatchScope":
+        """Return a scope for a part of the microbatch that is computed again."""
+        scope = MicrobatchScope(mapping, self._rules, in_program=self.in_program, is_inner=True)
+        scope.tape = tape
+        return scope
+
+    def assigned(self) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Return every variable that was assigned, and its last value."""
+        now = self.state_mapping
+        return [(v, now[i]) for i, v in self._known.items() if now[i] is not self._first[i]]
 
     def was_assigned(self, variable: keras.Variable) -> bool:
         """Whether the microbatch assigned the variable, which is neither a seed nor a metric."""
@@ -120,23 +162,33 @@ class StepScope(_Scope):
 
     def __init__(self, task: Task, mapping: Sequence[tuple[keras.Variable, tf.Tensor]]) -> None:
         super().__init__(mapping)
-        self._known = {id(v) for v in (*task.state().values(), task.unseeded.state)}
-        self._counted = {id(v) for metric in task.metrics.values() for v in metric.variables}
+        self._known = {id(v) for v in task.readable()}
+        self._updated: set[int] = set()
 
     def add_update(self, update: tuple[keras.Variable, tf.Tensor]) -> None:
         """See the base class; raises RunError, BAD_CONFIG."""
-        if id(update[0]) in self._counted:
-            raise _refusal(update[0], "a metric, outside of gradient()", "update it in the loss")
         if id(update[0]) not in self._known:
             raise _unknown(update[0])
+        self._updated.add(id(update[0]))
         super().add_update(update)
+
+    def was_updated(self, variable: keras.Variable) -> bool:
+        """Whether the step assigned the variable."""
+        return id(variable) in self._updated
 
 
 @contextlib.contextmanager
-def step_scope(task: Task, key: tf.Tensor) -> Iterator[keras.StatelessScope]:
-    """Open the scope in which `Task.train_step` runs; `key` is int64[2], unique to the step."""
+def step_scope(task: Task, key: tf.Tensor) -> Iterator[StepScope]:
+    """Open the scope in which `Task.train_step` runs, metrics at zero.
+
+    Args:
+        task: whose step it is.
+        key: int64[2], unique to the step.
+    """
     seed = tf.cast(philox_seeds(key, 1)[0], task.unseeded.state.dtype)
-    scope = StepScope(task, [(task.unseeded.state, seed)])
+    counters = [v for metric in task.metrics.values() for v in metric.variables]
+    zeros = [(v, tf.zeros(v.shape, v.dtype)) for v in counters]
+    scope = StepScope(task, [(task.unseeded.state, seed), *zeros])
     with unseeded_draws(task.unseeded), functions_inlined(), scope:
         yield scope
 

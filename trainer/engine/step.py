@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership
-from trainer.engine import scopes, sharded_update, virtual_replica
+from trainer.engine import scopes, sharded_update, virtual_replica, whole_batch
+from trainer.engine.gathering import over_replicas
 from trainer.engine.optimizer import Kept, choose, update
 from trainer.engine.reduction import Reduction, global_norm, sum_over_microbatches
 from trainer.engine.sharding import Shards
-from trainer.task import Gradients, LossFn, Task, Variables
+from trainer.task import BatchLossFn, Gradients, LossFn, PerExampleFn, Task, Variables
 
 Execution = Literal["graph", "xla_step", "xla_loop"]
 Sums = dict[str, tf.Tensor]
@@ -91,6 +92,7 @@ class ReplicaStep:
         self.accepted = tf.constant(True)
         self._norms: dict[str, list[tf.Tensor]] = {}
         self._kept: Kept = {}
+        self._always: set[int] = set()
 
     def gradient(self, loss_fn: LossFn, variables: Variables) -> list[tf.Tensor | None]:
         """See `task.Replica`; also counts the metrics and moves the BatchNorm statistics.
@@ -98,30 +100,54 @@ class ReplicaStep:
         Raises:
             RunError: BAD_CONFIG for more gradients in a step than there are keys.
         """
-        _check_calls(self._num_calls + 1)
-        state = virtual_replica.VirtualReplicaState(self._task)
-        rows = virtual_replica.map_microbatches(
-            virtual_replica.gradient_fn(
-                self._task, loss_fn, variables, hashed=self._plan.is_compiled
-            ),
-            [tf.convert_to_tensor(v.value) for v in state.carried],
-            self._microbatches.inputs(self._plan, self._num_calls),
-            self._microbatches.step,
-            compiled=self._plan.execution == "xla_step",
+        (inputs,) = self._inputs_of_calls(1)
+        fn = virtual_replica.gradient_fn(
+            self._task, loss_fn, variables, hashed=self._plan.is_compiled, scale=self._scale()
         )
-        self._num_calls += 1
+        total = _reduce(self._map(fn, inputs), self._plan.reduction)
+        self._settle(total, self._plan.virtual_replicas)
+        return self._means(total["grads"], total["sums"]["weight"], variables)
+
+    def gradient_of_batch(
+        self, embed_fn: PerExampleFn, batch_loss_fn: BatchLossFn, variables: Variables
+    ) -> list[tf.Tensor | None]:
+        """See `task.Replica`; the state that `embed_fn` moves is written by the second pass alone.
+
+        Raises:
+            RunError: as of `gradient`; it needs two of the keys.
+        """
+        inputs, of_batch = self._inputs_of_calls(2)
+        hashed = self._plan.is_compiled
+        first = self._map(whole_batch.per_example_fn(self._task, embed_fn, hashed=hashed), inputs)
+        embeddings, weights = self._whole(first["made"]), self._whole(first["weights"])
+        fn = whole_batch.batch_loss_fn(
+            self._task, batch_loss_fn, variables, embeddings, hashed=hashed, scale=self._scale()
+        )
+        key = tf.stack([of_batch[2][0, 0], self._microbatches.step])
+        as_one = (tf.nest.flatten(embeddings), weights, key)
+        made = self._map(fn, tf.nest.map_structure(lambda x: x[tf.newaxis], as_one))
+        made = tf.nest.map_structure(lambda x: x[0], made)
+        second = whole_batch.second_pass_fn(
+            self._task, embed_fn, variables, hashed=hashed, scale=self._scale()
+        )
+        rows = self._map(second, (*inputs, [self._mine(x) for x in made["rows"]]))
         total = _reduce(rows, self._plan.reduction)
-        # Every microbatch moved the same statistics by its own batch. Their mean, in the order of
-        # the tree, is what no number of replicas can change.
-        state.settle(total["moving"], self._plan.virtual_replicas)
-        self._add(total["sums"])
-        # A loss may be finite although the statistics overflowed on the way to it.
-        checked = [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"].values()]
-        self.accepted &= tf.math.is_finite(tf.add_n([total["sums"]["loss"], *checked]))
-        # A product with one number is folded into whatever reads it; a quotient is stored first.
-        share = 1.0 / total["sums"]["weight"]
-        grads = {i: g * tf.cast(share, g.dtype) for i, g in total["grads"].items()}
-        return [grads.get(i) for i in range(len(variables))]
+        self._refuse_moved_twice(total["moving"], made["moving"])
+        self._settle(total, self._plan.virtual_replicas)
+        self._settle(made, 1)
+        grads = {**total["grads"], **made["grads"]}
+        grads |= {i: total["grads"][i] + g for i, g in made["grads"].items() if i in total["grads"]}
+        return self._means(grads, total["sums"]["weight"], variables)
+
+    def gather(self, fn: PerExampleFn) -> Any:
+        """See `task.Replica`; what `fn` moves is joined, and its metrics are counted."""
+        (inputs,) = self._inputs_of_calls(1)
+        made = whole_batch.per_example_fn(self._task, fn, hashed=self._plan.is_compiled)
+        rows = self._map(made, inputs)
+        whole = self._whole(rows["made"])
+        total = _reduce({name: rows[name] for name in ("moving", "sums")}, self._plan.reduction)
+        self._settle(total, self._plan.virtual_replicas)
+        return whole
 
     def apply(self, optimizer: keras.optimizers.Optimizer, grads: Gradients, to: Variables) -> None:
         """See `task.Replica`; a norm that is not finite leaves the whole step out."""
@@ -144,14 +170,23 @@ class ReplicaStep:
             kept = update(optimizer, present, to, self.accepted)
         self._kept |= kept
 
-    def settled(self, value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    def settled(self, value: tf.Tensor, variable: keras.Variable) -> tf.Tensor:
         """Return the new value of a variable if the whole step is accepted, else the old one.
 
         What an optimizer wrote under the same condition is that already. It has to be chosen there:
         the update of a weight reads the new slots, and XLA copies the old ones if it needs both.
         """
         done = self._kept.get(id(value), (None, None))[1] is self.accepted
-        return value if done else choose(self.accepted, value, old)
+        if done or id(variable) in self._always:
+            return value
+        return choose(self.accepted, value, variable.value)
+
+    def set_scale(self) -> None:
+        """Change the loss scale by whether the step is finite; it is written in any case."""
+        if guard := self._task.loss_scale:
+            self._add({"loss_scale": guard.value()})
+            guard.update(self.accepted)
+            self._always = {id(v) for _, v in guard.state()}
 
     def judge_loss(self) -> None:
         """Leave the whole step out if its loss is a spike."""
@@ -166,6 +201,86 @@ class ReplicaStep:
     def norms(self) -> Sums:
         """Return the norm of every role's gradient, the mean where it was applied several times."""
         return {f"gradient_norm/{r}": tf.add_n(n) / len(n) for r, n in self._norms.items()}
+
+    def count(self, scope: scopes.StepScope) -> None:
+        """Count what `train_step` gave to metrics, in its scope: the same on every replica."""
+        counters = virtual_replica.VirtualReplicaState(self._task).counters
+        updated = {name: v for name, v in counters.items() if scope.was_updated(v)}
+        self._add({name: scope.get_current_value(v) for name, v in updated.items()})
+
+    def _inputs_of_calls(self, count: int) -> list[virtual_replica.Inputs]:
+        """Return the inputs of the next calls, each with keys of its own."""
+        _check_calls(self._num_calls + count)
+        numbers = range(self._num_calls, self._num_calls + count)
+        self._num_calls += count
+        return [self._microbatches.inputs(self._plan, number) for number in numbers]
+
+    def _map(
+        self, fn: virtual_replica.MicrobatchFn, inputs: virtual_replica.Inputs
+    ) -> virtual_replica.Outputs:
+        state = virtual_replica.VirtualReplicaState(self._task)
+        return virtual_replica.map_microbatches(
+            fn,
+            [tf.convert_to_tensor(v.value) for v in state.carried],
+            inputs,
+            self._microbatches.step,
+            compiled=self._plan.execution == "xla_step",
+        )
+
+    def _whole(self, rows: Any) -> Any:
+        """Return what all replicas hold for their examples: [k, b, ...] -> [B, ...]."""
+        return tf.nest.map_structure(
+            lambda x: tf.reshape(over_replicas(x), [-1, *x.shape[2:]]), rows
+        )
+
+    def _mine(self, whole: tf.Tensor) -> tf.Tensor:
+        """Return what belongs to the examples of this replica: [B, ...] -> [k, b, ...]."""
+        num_microbatches, size = self._microbatches.weights.shape
+        rows = tf.reshape(whole, [-1, size, *whole.shape[1:]])
+        start = tf.concat(
+            [[self._microbatches.first], tf.zeros([rows.shape.rank - 1], tf.int64)], 0
+        )
+        return tf.slice(rows, start, [num_microbatches, *rows.shape[1:]])
+
+    def _settle(self, total: virtual_replica.Outputs, num_microbatches: int) -> None:
+        """Assign what the microbatches made of the state, and count their sums."""
+        # Every microbatch moved the same statistics by its own batch. Their mean, in the order of
+        # the tree, is what no number of replicas can change.
+        state = virtual_replica.VirtualReplicaState(self._task)
+        state.settle(total["moving"], num_microbatches)
+        self._add(total["sums"])
+        # A loss may be finite although the statistics overflowed on the way to it.
+        checked = [total["sums"]["loss"]] if "loss" in total["sums"] else []
+        checked += [tf.reduce_sum(tf.cast(x, tf.float32)) for x in total["moving"].values()]
+        if checked:
+            self.accepted &= tf.math.is_finite(tf.add_n(checked))
+
+    def _scale(self) -> virtual_replica.Scale:
+        """Return the factor on the summed loss of which gradients are taken, float32[]."""
+        if (guard := self._task.loss_scale) is None:
+            return 1.0
+        # The scale is one of the mean loss: of the sum it would overflow from the first step on.
+        # By a power of two, which rounds nothing.
+        num_examples = self._plan.virtual_replicas * self._microbatches.weights.shape[1]
+        return guard.value() / 2.0 ** (num_examples - 1).bit_length()
+
+    def _means(
+        self, grads: Mapping[int, tf.Tensor], weight: tf.Tensor, variables: Variables
+    ) -> list[tf.Tensor | None]:
+        """Divide summed gradients by scale and weight of the whole batch; None where is none."""
+        # A product with one number is folded into whatever reads it; a quotient is stored first.
+        share = 1.0 / (weight * self._scale())
+        means = {i: g * tf.cast(share, g.dtype) for i, g in grads.items()}
+        return [means.get(i) for i in range(len(variables))]
+
+    def _refuse_moved_twice(self, *moved: Mapping[int, tf.Tensor]) -> None:
+        for index in set.intersection(*map(set, moved)):
+            state = virtual_replica.VirtualReplicaState(self._task)
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"config.task: {state.carried[index].path} is assigned by the microbatches and by "
+                "the loss of the whole batch; use its layer in one of the two",
+            )
 
     def _add(self, sums: Sums) -> None:
         for name, value in sums.items():
@@ -186,14 +301,16 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
         with scopes.step_scope(task, place) as scope:
             with ownership.unchanged_numbers(task):
                 task.train_step(step)
+            step.count(scope)
+            step.set_scale()
             step.judge_loss()
             if task.average and plan.shards.stored:
                 sharded_update.update_average(plan.shards, task.average, microbatches.step)
             elif task.average:
                 task.average.update(microbatches.step)
         recorded = [(v, scope.get_current_value(v)) for v in task.state().values()]
-        changed = [(v.value, x) for v, x in recorded if x is not None]
-        _write([(v, step.settled(x, v)) for v, x in changed])
+        changed = [(v, x) for v, x in recorded if x is not None]
+        _write([(v.value, step.settled(x, v)) for v, x in changed])
         return {**step.sums, **step.norms(), "skipped": 1.0 - tf.cast(step.accepted, tf.float32)}
 
     return train_step
@@ -242,6 +359,7 @@ def zero_sums(task: Task, *, training: bool) -> Sums:
         shapes |= {f"gradient_norm/{role}": [] for role in task.optimizers}
         shapes["skipped"] = []
         shapes |= {"spike": []} if task.loss_spike else {}
+        shapes |= {"loss_scale": []} if task.loss_scale else {}
     return {name: tf.zeros(shape) for name, shape in shapes.items()}
 
 
@@ -284,6 +402,8 @@ def _check_calls(count: int) -> None:
 
 
 def _reduce(rows: virtual_replica.Outputs, reduction: Reduction) -> virtual_replica.Outputs:
+    if not tf.nest.flatten(rows):
+        return rows
     return tf.nest.pack_sequence_as(rows, sum_over_microbatches(tf.nest.flatten(rows), reduction))
 
 

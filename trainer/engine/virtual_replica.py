@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -11,14 +11,19 @@ from common.exit_codes import ExitCode, RunError
 from trainer.engine.custom_gradients import reading_only_arguments
 from trainer.engine.hashed_random import hashed_dropout, hashed_seeds
 from trainer.engine.inlined import functions_inlined
+from trainer.engine.rematerialization import rematerializing
 from trainer.engine.scopes import SEED, MicrobatchScope, philox_seeds, unseeded_draws
 from trainer.losses.shapes import WeightedLosses
 from trainer.ownership import named_variables, rules
 from trainer.task import LossFn, Microbatch, Task, Variables, weights_in_use
 
-Inputs = tuple[Mapping[str, tf.Tensor], tf.Tensor, tf.Tensor]
+Inputs = tuple[Any, ...]
+"""Features, weights, the key, and what else a function of a microbatch is given."""
 Outputs = dict[str, Any]
 MicrobatchFn = Callable[[list[tf.Tensor], Inputs, tf.Tensor], Outputs]
+Scale: TypeAlias = tf.Tensor | float
+SummedLoss = Callable[..., tuple[tf.Tensor, tf.Tensor]]
+"""(microbatch, what else it is given) -> summed loss and summed weight, both float32[]."""
 
 
 class VirtualReplicaState:
@@ -62,7 +67,7 @@ class VirtualReplicaState:
         mapping = list(zip(self.carried, values, strict=True))
         mapping += [(v, tf.cast(seeds[i], v.dtype)) for i, v in enumerate(self.seeds)]
         mapping += [(v, tf.zeros(v.shape, v.dtype)) for v in self.counters.values()]
-        opened = MicrobatchScope(mapping, self.rules)
+        opened = MicrobatchScope(mapping, self.rules, in_program=hashed)
         dropout = hashed_dropout() if hashed else contextlib.nullcontext()
         trained = {v.path: x for v, x in mapping if self.rules.get(id(v)) == "trained"}
         with (
@@ -71,8 +76,14 @@ class VirtualReplicaState:
             functions_inlined(),
             reading_only_arguments(trained),
             opened,
+            rematerializing(opened),
         ):
             yield opened
+
+    def of(self, variables: Variables, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Return which of `values`, one for each of `carried`, stand for the variables."""
+        current = {id(v): x for v, x in zip(self.carried, values, strict=True)}
+        return [current[id(v)] for v in variables]
 
     def counted(self, scope: MicrobatchScope) -> dict[str, tf.Tensor]:
         """Return what the microbatch added to each metric state."""
@@ -101,41 +112,81 @@ class VirtualReplicaState:
                 variable.assign(total / num_microbatches)
 
 
-def gradient_fn(task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool) -> MicrobatchFn:
-    """Return the function of a microbatch in training; `hashed`: see `VirtualReplicaState.scope`.
+def gradient_fn(
+    task: Task, loss_fn: LossFn, trained: Variables, *, hashed: bool, scale: Scale = 1.0
+) -> MicrobatchFn:
+    """Return the function of a microbatch in training; see `summed_gradient_fn`."""
+
+    def summed(given: Microbatch) -> tuple[tf.Tensor, tf.Tensor]:
+        losses, counts = asked(task, loss_fn, given)
+        return tf.reduce_sum(losses * counts), tf.reduce_sum(counts)
+
+    return summed_gradient_fn(task, summed, trained, hashed=hashed, scale=scale)
+
+
+def summed_gradient_fn(
+    task: Task, summed: SummedLoss, trained: Variables, *, hashed: bool, scale: Scale = 1.0
+) -> MicrobatchFn:
+    """Return a function of a microbatch.
 
     It returns sums over its examples, never means: "grads" (index in `trained` -> gradient, of
     those that the loss depends on), "moving", and "sums" with "loss", "weight" and the metric
     states.
+
+    Args:
+        task: whose state it may use.
+        summed: its loss.
+        trained: variables by which the gradient is taken.
+        hashed: see `VirtualReplicaState.scope`.
+        scale: factor on the loss of which the gradients are.
     """
     state = VirtualReplicaState(task)
 
     def microbatch_gradient(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
-        batch, weights, key = inputs
-        current = {id(v): x for v, x in zip(state.carried, values, strict=True)}
-        watched = [current[id(v)] for v in trained]
+        batch, weights, key, *more = inputs
+        watched = state.of(trained, values)
         with state.scope(values, key, hashed=hashed) as scope:
             # In the scope a variable is the tensor of `values`: only tensors are there to watch.
             with tf.GradientTape(watch_accessed_variables=False) as scope.tape:
                 scope.tape.watch(watched)
-                losses, counts = asked(task, loss_fn, Microbatch(batch, weights, step, key))
-                weight = tf.reduce_sum(counts)
+                loss, weight = summed(Microbatch(batch, weights, step, key), *more)
                 # A penalty belongs to the mean loss. Times the weight here, divided by the sum of
                 # all weights later, it is added once however many microbatches there are.
-                loss = tf.reduce_sum(losses * counts) + task.penalty(trained) * weight
-            # A weight that its layer replaced on the way has two values, and the gradients of both.
-            values_of = [list({id(x): x for x in (w, scope.get_current_value(v))}.values())
-                         for v, w in zip(trained, watched, strict=True)]  # fmt: skip
-            # In the scope, too: a gradient that the user defines may read variables.
-            grads = enumerate(scope.tape.gradient(loss, values_of))
-        connected = {i: [tf.convert_to_tensor(g) for g in gs if g is not None] for i, gs in grads}
+                loss += task.penalty(trained) * weight
+                scaled = loss if isinstance(scale, float) else loss * scale
+            grads, _ = gradients(scope, scaled, trained, watched)
         return {
-            "grads": {i: tf.add_n(gs) for i, gs in connected.items() if gs},
+            "grads": grads,
             "moving": state.moved(scope, values),
             "sums": {"loss": loss, "weight": weight, **state.counted(scope)},
         }
 
     return microbatch_gradient
+
+
+def gradients(
+    scope: MicrobatchScope,
+    loss: tf.Tensor,
+    trained: Variables,
+    watched: Sequence[tf.Tensor],
+    others: Sequence[tf.Tensor] = (),
+) -> tuple[dict[int, tf.Tensor], list[tf.Tensor | None]]:
+    """Take the gradients of a microbatch from its tape, in its scope: they may read variables.
+
+    Returns:
+        Index in `trained` -> gradient, of those that the loss depends on; and those by `others`.
+    """
+    # A weight that its layer replaced on the way has two values, and the gradients of both.
+    values_of = [
+        list({id(x): x for x in (w, scope.get_current_value(v))}.values())
+        for v, w in zip(trained, watched, strict=True)
+    ]
+    tape: tf.GradientTape = scope.tape
+    by_value, by_other = tape.gradient(loss, [values_of, list(others)])
+    connected = {
+        i: [tf.convert_to_tensor(g) for g in gs if g is not None] for i, gs in enumerate(by_value)
+    }
+    return {i: tf.add_n(gs) for i, gs in connected.items() if gs}, by_other
 
 
 def eval_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
@@ -251,16 +302,22 @@ def asked(task: Task, loss_fn: LossFn, given: Microbatch) -> tuple[tf.Tensor, tf
         RunError: BAD_CONFIG for a loss or weights of another shape.
     """
     num_examples = given.weights.shape
-    weights = task.example_weights(given)
-    if weights is not given.weights:
-        weights = _one_each(weights, num_examples, "example_weights")
-    microbatch = dataclasses.replace(given, weights=weights)
+    microbatch = weighted(task, given)
+    weights = microbatch.weights
     with weights_in_use(weights):
         losses = loss_fn(microbatch)
     if isinstance(losses, WeightedLosses):
         weights = weights * _one_each(losses.counts, num_examples, "what the loss counts")
         losses = losses.values
     return _one_each(losses, num_examples, "the loss"), weights
+
+
+def weighted(task: Task, given: Microbatch) -> Microbatch:
+    """Return the microbatch with what each example counts, `Task.example_weights`."""
+    weights = task.example_weights(given)
+    if weights is not given.weights:
+        weights = _one_each(weights, given.weights.shape, "example_weights")
+    return dataclasses.replace(given, weights=weights)
 
 
 def _one_each(values: Any, shape: tf.TensorShape, what: str) -> tf.Tensor:

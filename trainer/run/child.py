@@ -23,7 +23,7 @@ from trainer.run.workdir import Workdir
 from trainer.task import Task
 
 Row = tuple[str, str]
-_OTHERS = ("optimizer/", "average/", "loss_spike/")
+_OTHERS = ("optimizer/", "average/", "loss_spike/", "loss_scale/")
 _NAMED = "name it in config.init.exclude to leave it out"
 
 

@@ -76,7 +76,7 @@ def results(
         ]
         values |= metric_states.values(name, metric, state)
     for name, value in sums.items():
-        if name.startswith("gradient_norm/"):
+        if name.startswith("gradient_norm/") or name == "loss_scale":
             values[name.replace("/main", "")] = float(value) / max(1, num_steps)
     if sums.get("skipped"):
         values["skipped_steps"] = float(sums["skipped"])

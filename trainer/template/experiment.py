@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer import OptimizerConfig, PartConfig, TrainConfig
+from trainer import ModelConfig, OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.augment.hashing import uniform
 
 
@@ -119,7 +119,7 @@ def get_config() -> TrainConfig:
         global_batch_size=32,  # examples an update, on all replicas together
         virtual_replicas=4,  # change: up to this many replicas can share the work
         augment=(PartConfig(f"{__name__}:brighten", {"strength": 0.2}),),  # change: () for none
-        model=PartConfig(f"{__name__}:build_model", {"filters": 32, "dropout": 0.2}),
+        model=ModelConfig(f"{__name__}:build_model", {"filters": 32, "dropout": 0.2}),
         loss=PartConfig(f"{__name__}:SmoothedCrossentropy", {"smoothing": 0.1}),
         metrics=(PartConfig("accuracy"), PartConfig(f"{__name__}:Confidence")),
         optimizer=OptimizerConfig(

@@ -16,6 +16,7 @@ from trainer import (
     EvaluationReport,
     Feature,
     Microbatch,
+    ModelConfig,
     OptimizerConfig,
     PartConfig,
     Parts,
@@ -111,8 +112,8 @@ def get_config() -> TrainConfig:
         global_batch_size=32,
         virtual_replicas=4,
         task=PartConfig(f"{__name__}:Attacked", {"strongest": 0.2}),
-        model=PartConfig("cnn"),
-        models={"attacker": PartConfig(f"{__name__}:build_attacker", {"filters": 8})},
+        model=ModelConfig("cnn"),
+        models={"attacker": ModelConfig(f"{__name__}:build_attacker", {"filters": 8})},
         optimizer=OptimizerConfig("adam", learning_rate=1e-3),
         optimizers={"attacker": OptimizerConfig("sgd", learning_rate=0.1, clip_norm=1.0)},
     )

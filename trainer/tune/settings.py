@@ -46,7 +46,8 @@ def candidates(config: TrainConfig, cores: int) -> list[Setting]:
     """Return what to try, the config's own setting first, those that keep its precision next."""
     threads = sorted({1, cores, config.intra_op_threads})
     tried = [Setting.of(config)]
-    for precision in sorted(("float32", "bfloat16"), key=lambda p: p != config.precision):
+    # float16 is for accelerators: not tried here unless asked for.
+    for precision in dict.fromkeys((config.precision, "float32", "bfloat16")):
         for execution in ("xla_loop", "graph", "xla_step"):
             tried += [Setting(execution, precision, count) for count in threads]
     return list(dict.fromkeys(tried))
