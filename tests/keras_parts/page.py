@@ -36,7 +36,6 @@ later Keras adds, until it is made again.
   saved after the first. In float32 they also give, with one virtual replica, what plain Keras gives
   (to 1e-5, with the same random numbers), and metrics what Keras gives for all examples at once.
 - **Refused**: the run ends with this line before its first step.
-- **-**: not trained in this mode yet; the slow tests do.
 
 Not in the table: {abstract} (base classes), and second names of a class such as `MaxPool2D`.
 """

@@ -3,6 +3,7 @@
 TensorFlow names the compiled function and not the operation, and only when it runs.
 """
 
+import re
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -20,6 +21,9 @@ _NO_KERNEL_NEEDED = (
     "PrintV2",
 )
 
+# What XLA has a kernel for, and still cannot compile: a size that only a value tells.
+_UNKNOWN_SIZE = re.compile(r"Input \d+ to node `(\S+)` with op \w+ must be a compile-time constant")
+
 
 def refusal(graph: tf.Graph, error: tf.errors.OpError) -> RunError | None:
     """Return the refusal of the operation for which XLA gave up; None: it was something else.
@@ -30,7 +34,7 @@ def refusal(graph: tf.Graph, error: tf.errors.OpError) -> RunError | None:
     """
     if not isinstance(error, tf.errors.InvalidArgumentError) or "tf2xla" not in str(error):
         return None
-    for op in _without_kernel(graph):
+    for op in [*_without_kernel(graph), *_of_unknown_size(graph, str(error))]:
         return RunError(
             ExitCode.BAD_CONFIG,
             f"{op.name}: XLA cannot compile {op.type}, made by {graphs.made_by(op)}; do this in "
@@ -47,3 +51,9 @@ def _without_kernel(graph: tf.Graph) -> Iterator[tf.Operation]:
         known = kernels.get_registered_kernels_for_op(op.type).kernel
         if not any(kernel.device_type.endswith("_JIT") for kernel in known):
             yield op
+
+
+def _of_unknown_size(graph: tf.Graph, said: str) -> Iterator[tf.Operation]:
+    """Yield the operation that the compiler names for a size that depends on a value."""
+    if named := _UNKNOWN_SIZE.search(said):
+        yield from (op for op in graphs.compiled_operations(graph) if op.name == named[1])
