@@ -12,6 +12,7 @@ from launch.kubernetes.backend import KubernetesBackend
 from launch.kubernetes.cluster import Cluster
 from launch.spec.job import JobSpec
 from launch.spec.status import describe
+from tests.control_plane import node
 from tests.control_plane.kubelet import until
 
 # Any image with Python; the trainer itself is not needed.
@@ -31,12 +32,7 @@ time.sleep(float(value)) if action == "sleep" else sys.exit(int(value))
 
 @pytest.fixture(autouse=True)
 def _needs_nodes(cluster: Cluster) -> None:
-    conditions = [
-        condition
-        for node in cluster.items("/api/v1/nodes")
-        for condition in node["status"].get("conditions", [])
-    ]
-    if not any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+    if not node.is_ready(cluster):
         pytest.skip("no node is ready")
 
 
