@@ -1,7 +1,6 @@
 """Real pods on real nodes: follow, fail, evict, retry, cancel. Skipped where no node is ready."""
 
 import dataclasses
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,9 @@ from launch.kubernetes.backend import KubernetesBackend
 from launch.kubernetes.cluster import Cluster
 from launch.spec.job import JobSpec
 from launch.spec.status import describe
-from tests.control_plane import node
 from tests.control_plane.kubelet import until
+from tests.control_plane.standin import IMAGE
 
-# Any image with Python; the trainer itself is not needed.
-IMAGE = os.environ.get("LOCKSTEP_TEST_IMAGE", "python:3.11-slim")
 PROGRAM = """
 import os, signal, sys, time
 def stop(*_):
@@ -30,10 +27,7 @@ time.sleep(float(value)) if action == "sleep" else sys.exit(int(value))
 """
 
 
-@pytest.fixture(autouse=True)
-def _needs_nodes(cluster: Cluster) -> None:
-    if not node.is_ready(cluster):
-        pytest.skip("no node is ready")
+pytestmark = pytest.mark.usefixtures("ready_node")
 
 
 def spec(namespace: str, name: str, action: str, **fields: object) -> JobSpec:
