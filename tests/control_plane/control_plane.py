@@ -1,4 +1,4 @@
-"""A real Kubernetes on this machine, built from Go modules: `up FOLDER [--node]`, `down FOLDER`.
+"""A real Kubernetes on this machine, built from Go modules: `up`, `test` or `down FOLDER [--node]`.
 
 Starts etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback: admission,
 RBAC, garbage collection, the Job controller and the scheduler are real. The definitions of JobSet
@@ -9,6 +9,7 @@ the first build takes long and is kept in FOLDER.
 
 import json
 import secrets
+import shlex
 import shutil
 import socket
 import ssl
@@ -31,24 +32,28 @@ from tests.control_plane import (
 )
 from tests.control_plane.control_plane_build import CONTROL_PLANE, NODE, program
 
-_SUITE = "python -m pytest tests/control_plane"
+_SUITE = ("-m", "pytest", "tests/control_plane")
 
 
-def up(folder: Path) -> None:
-    """Builds what is missing, starts the control plane and prints how to run the suite."""
+def up(folder: Path) -> list[str]:
+    """Builds what is missing and starts the control plane.
+
+    Returns:
+        The command that runs the suite on it.
+    """
     down(folder)
     control_plane_build.build(folder, CONTROL_PLANE)
     config = _start_control_plane(folder, _new_state(folder))
-    print(f"KUBECONFIG={config} LOCKSTEP_CLUSTER_TESTS=1 {_SUITE}")
+    return ["env", f"KUBECONFIG={config}", "LOCKSTEP_CLUSTER_TESTS=1", sys.executable, *_SUITE]
 
 
-def up_with_node(folder: Path) -> None:
-    """The same and one node; says loudly where there can be none."""
+def up_with_node(folder: Path) -> list[str]:
+    """The same, with one node; ends this program where there can be none, and says why."""
     if reason := node.missing() or images.missing():
         sys.exit(f"NO CLUSTER: {reason}")
     down(folder)
     control_plane_build.build(folder, CONTROL_PLANE + NODE)
-    archives = images.build(folder)  # before `make`: inside there is no package index
+    archives = images.build(folder)  # first: inside the namespace there is no package index
     state = _new_state(folder)
     network.make()
     config = _start_control_plane(folder, state)
@@ -57,9 +62,9 @@ def up_with_node(folder: Path) -> None:
     for archive in archives:
         node.load(state, archive)
     node.wait_ready(state, config)
-    words = [*network.inside(), "env", f"KUBECONFIG={config}", f"LOCKSTEP_NODE={state}"]
-    words += ["LOCKSTEP_CLUSTER_TESTS=1", f"LOCKSTEP_TEST_IMAGE={images.TRAINER}", _SUITE]
-    print(" ".join(words))
+    variables = [f"KUBECONFIG={config}", f"LOCKSTEP_NODE={state}", "LOCKSTEP_CLUSTER_TESTS=1"]
+    variables += [f"LOCKSTEP_TEST_IMAGE={images.TRAINER}"]
+    return [*network.inside(), "env", *variables, sys.executable, *_SUITE]
 
 
 def down(folder: Path) -> None:
@@ -86,7 +91,7 @@ def _start_control_plane(folder: Path, state: Path) -> Path:
     start("etcd", *_etcd_flags(state, etcd, peer))
     start("kube-apiserver", *_api_flags(state, etcd, api))
     config = _write_config(state, api)
-    daemons.until(lambda: _is_ready(api), f"the API server ({state / 'kube-apiserver.log'})")
+    daemons.until(lambda: _is_ready(api), f"the API server ({state / 'kube-apiserver.log'})", 120)
     _define(config)
     common = (f"--kubeconfig={config}", "--leader-elect=false")
     keys = f"--service-account-private-key-file={state / 'account.key'}"
@@ -184,7 +189,20 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+def main(verb: str, folder: Path, *, with_node: bool) -> int:
+    """One verb; the exit code."""
+    if verb == "down":
+        down(folder)
+        return 0
+    command = up_with_node(folder) if with_node else up(folder)
+    print(shlex.join(command), flush=True)
+    if verb == "up":
+        return 0
+    try:
+        return subprocess.run(command, check=False).returncode
+    finally:
+        down(folder)
+
+
 if __name__ == "__main__":
-    _, wanted, where, *options = sys.argv
-    verb = up_with_node if options == ["--node"] else {"up": up, "down": down}[wanted]
-    verb(Path(where).resolve())
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]).resolve(), with_node="--node" in sys.argv[3:]))

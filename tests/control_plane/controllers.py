@@ -36,7 +36,7 @@ def up(folder: Path, state: Path, config: Path) -> None:
         settings.write_text(json.dumps(_settings(name, state / "webhooks")))
         flags = (f"--config={settings}", f"--kubeconfig={config}")
         daemons.start(state, name, str(program(folder, name)), *flags)
-        daemons.until(lambda port=port: _answers(port), f"{name} ({state / name}.log)")
+        daemons.until(lambda port=port: _answers(port), f"{name} ({state / name}.log)", 120)
         for document in _webhooks(name, certificate):
             kind = f"{document['kind'].lower()}s"
             cluster.post(f"/apis/admissionregistration.k8s.io/v1/{kind}", document)

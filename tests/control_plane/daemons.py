@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _SHIM = b"containerd-shim"
@@ -34,17 +35,18 @@ def end(state: Path) -> None:
             _kill(int(process.name), state)
 
 
-def until(check: object, what: str, secs: float = 120) -> None:
-    """Waits until check() is true.
+def until(check: Callable[[], object], what: object, secs: float = 60) -> object:
+    """Waits until check() gives something; returns it.
 
     Raises:
-        TimeoutError: it did not become true.
+        TimeoutError: it did not; says what.
     """
     deadline = time.monotonic() + secs
-    while not check():
+    while not (found := check()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {secs:.0f} s")
         time.sleep(0.2)
+    return found
 
 
 def _kill(process: int, state: Path) -> None:

@@ -73,7 +73,7 @@ def start_kubelet(folder: Path, state: Path) -> None:
 def wait_ready(state: Path, config: Path) -> None:
     """Waits until pods may be scheduled on the node."""
     cluster = Cluster(client_config.new_client_from_config(config_file=str(config)))
-    daemons.until(lambda: is_ready(cluster), f"the node ({state / 'kubelet.log'})")
+    daemons.until(lambda: is_ready(cluster), f"the node ({state / 'kubelet.log'})", 120)
     cluster.close()
 
 

@@ -12,7 +12,8 @@ from launch.render import manifest
 from launch.render.examples import EXAMPLES
 from launch.spec import documents
 from tests.control_plane.conftest import needs
-from tests.control_plane.kubelet import spec, until
+from tests.control_plane.daemons import until
+from tests.control_plane.kubelet import spec
 
 BASE = Path(__file__).parents[2] / "k8s" / "base"
 CLUSTER_WIDE = {

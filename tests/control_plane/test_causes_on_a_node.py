@@ -12,7 +12,7 @@ from launch.spec.parts import read_egress
 from launch.spec.status import JobStatus, describe
 from tests.control_plane import daemons, node
 from tests.control_plane.conftest import needs
-from tests.control_plane.kubelet import until
+from tests.control_plane.daemons import until
 from tests.control_plane.standin import spec
 
 pytestmark = pytest.mark.usefixtures("ready_node")
@@ -27,7 +27,7 @@ def until_named(backend: KubernetesBackend, name: str, cause: Cause, worker: str
 
     try:
         until(named, "", secs=120)
-    except AssertionError:
+    except TimeoutError:
         pytest.fail(f"{cause} of {worker} is not named:\n{describe(backend.status(name))}")
     return backend.status(name)
 

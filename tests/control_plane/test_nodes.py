@@ -11,7 +11,7 @@ from launch.kubernetes.backend import KubernetesBackend
 from launch.kubernetes.cluster import Cluster
 from launch.spec.job import JobSpec
 from launch.spec.status import describe
-from tests.control_plane.kubelet import until
+from tests.control_plane.daemons import until
 from tests.control_plane.standin import IMAGE
 
 PROGRAM = """

@@ -12,7 +12,7 @@ from launch.spec.job import JobSpec
 from launch.spec.parts import Mount
 from launch.spec.status import JobStatus, describe
 from tests import processes
-from tests.control_plane.kubelet import until
+from tests.control_plane.daemons import until
 from tests.control_plane.standin import IMAGE
 
 pytestmark = [pytest.mark.usefixtures("ready_node"), pytest.mark.slow]
