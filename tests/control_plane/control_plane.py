@@ -71,7 +71,7 @@ def down(folder: Path) -> None:
     """Ends what `up` started; what was built stays."""
     for state in folder.glob("run-*"):
         daemons.end(state)
-        node.down(folder, state)
+        node.unmount(folder, state)
         shutil.rmtree(state)
     network.remove()
 

@@ -1,5 +1,6 @@
 """The programs of one run of a cluster, in the background: started, and ended by their numbers."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,14 +26,22 @@ def number(state: Path, name: str) -> int:
 
 
 def end(state: Path) -> None:
-    """Ends what `start` started; a reused process number is left alone."""
+    """Ends what `start` started and the containers of its pods; others' processes are left alone.
+
+    A process number may have been given to another program meanwhile: what belongs to this run has
+    the folder in its command line.
+    """
     for record in state.glob("*.pid"):
-        _kill(int(record.read_text()), state)
+        if _is_of(state, int(record.read_text())):
+            os.kill(int(record.read_text()), signal.SIGKILL)  # the API server would linger
         record.unlink()
-    # containerd starts one for every pod, and they outlive it.
-    for process in Path("/proc").glob("[0-9]*"):
-        if _SHIM in _command(int(process.name)):
-            _kill(int(process.name), state)
+    processes = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    # A pod has a shim, which outlives containerd; the containers are its children.
+    shims = {one for one in processes if _is_of(state, one) and _SHIM in _command(one)}
+    for one in processes:
+        if one in shims or _parent(one) in shims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
 
 
 def until(check: Callable[[], object], what: object, secs: float = 60) -> object:
@@ -49,9 +58,8 @@ def until(check: Callable[[], object], what: object, secs: float = 60) -> object
     return found
 
 
-def _kill(process: int, state: Path) -> None:
-    if str(state).encode() in _command(process):
-        os.kill(process, signal.SIGKILL)  # an API server without etcd would linger for a minute
+def _is_of(state: Path, process: int) -> bool:
+    return str(state).encode() in _command(process)
 
 
 def _command(process: int) -> bytes:
@@ -59,3 +67,10 @@ def _command(process: int) -> bytes:
         return Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:  # it has ended meanwhile
         return b""
+
+
+def _parent(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0

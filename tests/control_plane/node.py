@@ -94,14 +94,11 @@ def load(state: Path, archive: Path) -> None:
         raise RuntimeError(f"{archive}: {done.stderr}")
 
 
-def down(folder: Path, state: Path) -> None:
-    """Ends the pods and unmounts what they used; their shims are ended already."""
-    for record in Path("/sys/fs/cgroup").glob("*/kubepods/**/cgroup.procs"):
-        for process in record.read_text().split():
-            os.kill(int(process), 9)
+def unmount(*folders: Path) -> None:
+    """Unmounts what pods that have ended left mounted."""
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in reversed(mounts):
-        if mount.startswith((f"{folder}/", f"{state}/")):
+        if mount.startswith(tuple(f"{folder}/" for folder in folders)):
             subprocess.run(["umount", "--lazy", mount], check=False)
 
 
