@@ -56,12 +56,12 @@ def up_with_node(folder: Path) -> list[str]:
     archives = images.build(folder)  # first: inside the namespace there is no package index
     state = _new_state(folder)
     network.make()
-    config = _start_control_plane(folder, state)
+    # Without a route to elsewhere the API server cannot choose an address to tell others.
+    config = _start_control_plane(folder, state, f"--advertise-address={network.ADDRESS}")
     controllers.up(folder, state, config)
     node.up(folder, state, config)
     for archive in archives:
         node.load(state, archive)
-    node.wait_ready(state, config)
     variables = [f"KUBECONFIG={config}", f"LOCKSTEP_NODE={state}", "LOCKSTEP_CLUSTER_TESTS=1"]
     variables += [f"LOCKSTEP_TEST_IMAGE={images.TRAINER}"]
     return [*network.inside(), "env", *variables, sys.executable, *_SUITE]
@@ -82,14 +82,14 @@ def _new_state(folder: Path) -> Path:
     return state
 
 
-def _start_control_plane(folder: Path, state: Path) -> Path:
+def _start_control_plane(folder: Path, state: Path, *api_flags: str) -> Path:
     def start(name: str, *flags: str) -> None:
         daemons.start(state, name, str(program(folder, name)), *flags)
 
     etcd, peer, api = _free_ports(3)
     _keys(state)
     start("etcd", *_etcd_flags(state, etcd, peer))
-    start("kube-apiserver", *_api_flags(state, etcd, api))
+    start("kube-apiserver", *_api_flags(state, etcd, api), *api_flags)
     config = _write_config(state, api)
     daemons.until(lambda: _is_ready(api), f"the API server ({state / 'kube-apiserver.log'})", 120)
     _define(config)

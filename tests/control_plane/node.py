@@ -42,39 +42,21 @@ def missing() -> str:
 
 
 def up(folder: Path, state: Path, config: Path) -> None:
-    """Starts the node; the control plane is there. Returns when it may start pods."""
+    """Starts the node; the control plane is there. Returns when the node is ready."""
     _write_files(folder, state, config)
     daemons.start(state, "containerd", "containerd", "-c", str(state / "containerd.toml"))
     daemons.until(lambda: not _ctr(state, "version").returncode, "containerd")
-    start_kubelet(folder, state)
     dns = str(program(folder, "coredns"))
     daemons.start(state, "coredns", dns, "-conf", str(state / "Corefile"))
+    _start_kubelet(folder, state)
+    cluster = Cluster(client_config.new_client_from_config(config_file=str(config)))
+    daemons.until(lambda: is_ready(cluster), f"the node ({state / 'kubelet.log'})", 120)
+    cluster.close()
+    # It asks for the node at its start, and ends where there is none.
     firewall = ["--run-firewall=true", "--run-router=false", "--run-service-proxy=false"]
     firewall += ["--service-cluster-ip-range=10.0.0.0/24", "--health-port=0"]
     firewall += [f"--kubeconfig={config}", f"--hostname-override={NAME}"]
     daemons.start(state, "kube-router", str(program(folder, "kube-router")), *firewall)
-
-
-def start_kubelet(folder: Path, state: Path) -> None:
-    """Starts the kubelet; tests end it and start it again."""
-    daemons.start(
-        state,
-        "kubelet",
-        str(program(folder, "kubelet")),
-        f"--config={state / 'kubelet.json'}",
-        f"--kubeconfig={state / 'kubeconfig'}",
-        f"--root-dir={state / 'kubelet'}",
-        f"--cert-dir={state / 'kubelet-certs'}",
-        f"--hostname-override={NAME}",
-        f"--node-ip={network.ADDRESS}",
-    )
-
-
-def wait_ready(state: Path, config: Path) -> None:
-    """Waits until pods may be scheduled on the node."""
-    cluster = Cluster(client_config.new_client_from_config(config_file=str(config)))
-    daemons.until(lambda: is_ready(cluster), f"the node ({state / 'kubelet.log'})", 120)
-    cluster.close()
 
 
 def is_ready(cluster: Cluster) -> bool:
@@ -100,6 +82,20 @@ def unmount(*folders: Path) -> None:
     for mount in reversed(mounts):
         if mount.startswith(tuple(f"{folder}/" for folder in folders)):
             subprocess.run(["umount", "--lazy", mount], check=False)
+
+
+def _start_kubelet(folder: Path, state: Path) -> None:
+    daemons.start(
+        state,
+        "kubelet",
+        str(program(folder, "kubelet")),
+        f"--config={state / 'kubelet.json'}",
+        f"--kubeconfig={state / 'kubeconfig'}",
+        f"--root-dir={state / 'kubelet'}",
+        f"--cert-dir={state / 'kubelet-certs'}",
+        f"--hostname-override={NAME}",
+        f"--node-ip={network.ADDRESS}",
+    )
 
 
 def _ctr(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
