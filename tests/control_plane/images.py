@@ -1,6 +1,5 @@
 """Images of the node: the trainer's, from the Dockerfile, and the one that holds a pod."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -21,8 +20,7 @@ def missing() -> str:
 
 def build(folder: Path) -> list[Path]:
     """Builds both on what FOLDER kept from the last time; returns their archives."""
-    os.environ["BUILDAH_LAYERS"] = "true"  # the packages are a layer that seldom changes
-    made = engine.Engine(folder / "images")
+    made = engine.Engine(folder / "images", driver="overlay")
     made.folder.mkdir(exist_ok=True)
     return [_pause(folder, made), _trainer(folder, made)]
 
