@@ -45,7 +45,9 @@ def connect(address):
         sys.exit(0)
     sys.exit(70)
 
-action, _, value = sys.argv[1].partition("=")
+# The launcher adds flags of the trainer in front.
+word = next(word for word in sys.argv[1:] if not word.startswith("--"))
+action, _, value = word.partition("=")
 index = int(os.environ["JOB_COMPLETION_INDEX"])
 workers = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).get("worker", [])
 print("worker", index, "of", len(workers), flush=True)

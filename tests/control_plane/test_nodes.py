@@ -22,7 +22,8 @@ def stop(*_):
 
 signal.signal(signal.SIGTERM, stop)
 print("worker", os.environ["JOB_COMPLETION_INDEX"], os.environ.get("TF_CONFIG"), flush=True)
-action, value = sys.argv[1].split("=")
+word = next(word for word in sys.argv[1:] if not word.startswith("--"))
+action, value = word.split("=")
 time.sleep(float(value)) if action == "sleep" else sys.exit(int(value))
 """
 
