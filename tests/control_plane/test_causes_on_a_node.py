@@ -45,7 +45,8 @@ CAUSES = {
 @pytest.mark.parametrize("action", CAUSES)
 def test_the_worker_that_began_it_is_named_and_not_the_survivor(backend, namespace, action, jobset):
     name = f"cause-{action.replace('=', '-')}{'-set' if jobset else ''}"
-    backend.submit(spec(namespace, name, action, workers=2, max_restarts=0, jobset=jobset))
+    # Without a restart the survivor's end alone may end the Job, which then deletes the other pod.
+    backend.submit(spec(namespace, name, action, workers=2, max_restarts=1, jobset=jobset))
     cause, said = CAUSES[action]
     status = until_named(backend, name, cause, "worker 1")
     assert said in str(status.first_failure)
