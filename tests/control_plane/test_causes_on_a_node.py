@@ -2,12 +2,13 @@
 
 import os
 import signal
+import time
 
 import pytest
 
 from launch.kubernetes.backend import KubernetesBackend
 from launch.spec.causes import Cause
-from launch.spec.labels import INDEX, TF_PORT
+from launch.spec.labels import TF_PORT
 from launch.spec.parts import read_egress
 from launch.spec.status import JobStatus, describe
 from tests.control_plane import daemons, node
@@ -96,15 +97,22 @@ def test_a_jobset_keeps_the_cause_of_a_restart(backend, cluster, namespace):
 
 
 def test_another_job_cannot_reach_the_port_of_a_worker(backend, cluster, namespace):
-    backend.submit(spec(namespace, "alone", "sleep=300", workers=2))
+    backend.submit(spec(namespace, "alone", f"listen={TF_PORT}"))
+    until(lambda: backend.status("alone").phase == "running", "does not run")
     pods = f"/api/v1/namespaces/{namespace}/pods"
-    until(lambda: backend.status("alone").detail.startswith("2 of 2"), "do not run")
-    found = cluster.items(pods, labelSelector=f"app.kubernetes.io/instance=alone,{INDEX}=1")
-    address = f"{found[0]['status']['podIP']}:{TF_PORT}"
-    # It may go out to this address: what stops it is the policy of the other job.
+    [pod] = cluster.items(pods, labelSelector="app.kubernetes.io/instance=alone")
+    address = f"{pod['status']['podIP']}:{TF_PORT}"
+    # A stranger may go out to this address: what stops it is the policy of the other job.
     out = (read_egress("egress", address),)
-    backend.submit(spec(namespace, "stranger", f"connect={address}", egress=out, max_restarts=0))
-    until(lambda: backend.status("stranger").phase in ("succeeded", "failed"), "does not end")
-    assert backend.status("stranger").phase == "succeeded", describe(backend.status("stranger"))
-    for name in ("alone", "stranger"):
-        backend.delete(name)
+
+    def ended(name: str) -> str:
+        backend.submit(spec(namespace, name, f"connect={address}", egress=out, max_restarts=0))
+        until(lambda: backend.status(name).phase in ("succeeded", "failed"), f"{name} does not end")
+        return backend.status(name).phase
+
+    assert ended("stranger") == "failed"
+    policies = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
+    cluster.delete(f"{policies}/alone")
+    time.sleep(5)  # until the firewall has followed
+    assert ended("neighbour") == "succeeded"
+    backend.delete("alone")
