@@ -87,11 +87,15 @@ def node_state() -> Path:
     return Path(found)
 
 
-@pytest.fixture
-def runs(cluster: Cluster, namespace: str, tmp_path: Path, node_state: Path) -> Iterator[Path]:
-    """A folder of this machine that pods mount by the claim `runs`."""
-    folder = tmp_path / "runs"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def runs(
+    cluster: Cluster, namespace: str, tmp_path_factory: pytest.TempPathFactory, node_state: Path
+) -> Iterator[Path]:
+    """A folder of this machine that pods mount by the claim `runs`.
+
+    It is one for all tests: a claim stays as long as a pod that has ended names it.
+    """
+    folder = tmp_path_factory.mktemp("runs")
     folder.chmod(0o777)  # the pods have a user of their own
     shared = {
         "accessModes": ["ReadWriteMany"],
