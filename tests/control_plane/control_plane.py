@@ -73,6 +73,7 @@ def down(folder: Path) -> None:
         daemons.end(state)
         node.unmount(folder, state)
         shutil.rmtree(state)
+        controllers.down()
     network.remove()
 
 

@@ -22,6 +22,8 @@ _RESOURCES = {
     "kueue": {"jobs", "jobsets", "workloads", "clusterqueues", "cohorts", "resourceflavors"},
 }
 _PORTS = {"jobset": 9443, "kueue": 9444}
+# Where Kueue looks for the certificate of its metrics; no setting of it says otherwise.
+_FIXED = Path("/etc/kueue/metrics/certs")
 Document = dict[str, Any]
 
 
@@ -31,6 +33,9 @@ def up(folder: Path, state: Path, config: Path) -> None:
     head = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kueue-system"}}
     cluster.post("/api/v1/namespaces", head)
     certificate = _certificate(state / "webhooks")
+    down()
+    _FIXED.parent.mkdir(parents=True, exist_ok=True)
+    _FIXED.symlink_to(state / "webhooks")
     for name, port in _PORTS.items():
         settings = state / f"{name}.json"
         settings.write_text(json.dumps(_settings(name, state / "webhooks")))
@@ -41,6 +46,12 @@ def up(folder: Path, state: Path, config: Path) -> None:
             kind = f"{document['kind'].lower()}s"
             cluster.post(f"/apis/admissionregistration.k8s.io/v1/{kind}", document)
     cluster.close()
+
+
+def down() -> None:
+    """Removes the one thing outside of the run's folder."""
+    if _FIXED.is_symlink():
+        _FIXED.unlink()
 
 
 def _settings(name: str, certificates: Path) -> Document:
