@@ -68,6 +68,8 @@ def _settings(name: str, certificates: Path) -> Document:
         common["metrics"]["certDir"] = str(certificates)
         return {"apiVersion": "config.jobset.x-k8s.io/v1alpha1", **common}
     common["namespace"] = "kueue-system"
+    # It asks for a certificate in another fixed place; `describe` does without its answer.
+    common["featureGates"] = {"VisibilityOnDemand": False}
     common["integrations"] = {"frameworks": ["batch/job", "jobset.x-k8s.io/jobset"]}
     return {"apiVersion": "config.kueue.x-k8s.io/v1beta2", **common}
 
