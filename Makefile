@@ -68,13 +68,20 @@ format: .venv/dev ## Format the code
 manifests: .venv/runtime ## Render the Kubernetes manifests under k8s/ again
 	$(BIN)/python -m launch.render.examples k8s
 
+# Programs and images of the cluster are kept here from run to run; each carries its version.
+CLUSTER ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lockstep/cluster
+
 .PHONY: cluster-up
-cluster-up: .venv/dev ## Start a real Kubernetes control plane for tests/control_plane (needs Go)
-	$(BIN)/python -m tests.control_plane.control_plane up runs/control-plane
+cluster-up: .venv/dev ## Start a real Kubernetes control plane (needs Go); NODE=1: with a node (needs root)
+	$(BIN)/python -m tests.control_plane.control_plane up $(CLUSTER) $(if $(NODE),--node)
+
+.PHONY: cluster-test
+cluster-test: .venv/dev ## Start it with a node, run tests/control_plane on it and stop it
+	$(BIN)/python -m tests.control_plane.control_plane test $(CLUSTER) --node
 
 .PHONY: cluster-down
 cluster-down: ## Stop it
-	$(BIN)/python -m tests.control_plane.control_plane down runs/control-plane
+	$(BIN)/python -m tests.control_plane.control_plane down $(CLUSTER)
 
 .PHONY: image
 image: ## Build an image: BASE_DIGEST=sha256:... [TARGET=cpu|gpu|tpu|test] (docs/images.md)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 _PROGRAMS = ("buildah", "podman", "runc", "debootstrap")
@@ -18,12 +19,19 @@ def missing() -> str:
 
 
 class Engine:
-    """Builds with buildah and runs with podman, both on one folder."""
+    """Builds with buildah and runs with podman, both on one folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where images are kept.
+        driver: vfs works in a container too, and copies the whole image for every layer; overlay
+            keeps what changed, and makes layers worth keeping.
+    """
+
+    def __init__(self, folder: Path, driver: Literal["vfs", "overlay"] = "vfs") -> None:
         self.folder = folder
+        self._layers = f"--layers={'true' if driver == 'overlay' else 'false'}"
         places = ["--root", f"{folder}/store", "--runroot", f"{folder}/run"]
-        self._storage = [*places, "--storage-driver", "vfs"]
+        self._storage = [*places, "--storage-driver", driver]
 
     def buildah(self, *arguments: str) -> str:
         """Runs buildah and returns what it prints.
@@ -93,7 +101,14 @@ class Engine:
         name = f"localhost/lockstep:{target}"
         certificates = os.environ.get("PIP_CERT", "/etc/ssl/certs/ca-certificates.crt")
         self.buildah(
-            *("bud", "--isolation=chroot", "--pull-never", f"--target={target}", f"--tag={name}"),
+            *(
+                "bud",
+                self._layers,
+                "--isolation=chroot",
+                "--pull-never",
+                f"--target={target}",
+                f"--tag={name}",
+            ),
             f"--build-arg=BASE_DIGEST={base_digest}",
             f"--build-arg=REVISION={revision}",
             f"--secret=id=pip_conf,src={pip_conf}",

@@ -1,55 +1,106 @@
-"""A real Kubernetes control plane on this machine, built from Go modules: `up` or `down FOLDER`.
+"""A real Kubernetes on this machine, built from Go modules: `up`, `test` or `down FOLDER [--node]`.
 
 Starts etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback: admission,
-RBAC, garbage collection, the Job controller and the scheduler are real; there are no nodes. The
-definitions of JobSet and Kueue are installed, their controllers are not. Needs Go and openssl; the
-first build takes minutes and is kept in FOLDER.
+RBAC, garbage collection, the Job controller and the scheduler are real. The definitions of JobSet
+and Kueue are installed. `--node` adds one node, in a network namespace of its own, with DNS,
+network policies, the controllers of JobSet and Kueue and the trainer's image. Needs Go and openssl;
+the first build takes long and is kept in FOLDER.
 """
 
 import json
-import os
 import secrets
-import signal
+import shlex
+import shutil
 import socket
 import ssl
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
-from tests.control_plane import control_plane_build, definitions
+from kubernetes import config as client_config
+
+from launch.kubernetes.cluster import Cluster
+from tests.control_plane import (
+    control_plane_build,
+    controllers,
+    daemons,
+    definitions,
+    images,
+    network,
+    node,
+)
+from tests.control_plane.control_plane_build import CONTROL_PLANE, NODE, program
+
+_SUITE = ("-m", "pytest", "tests/control_plane")
 
 
-def up(folder: Path) -> None:
-    """Builds what is missing, starts everything and prints how to run the suite."""
+def up(folder: Path) -> list[str]:
+    """Builds what is missing and starts the control plane.
+
+    Returns:
+        The command that runs the suite on it.
+    """
     down(folder)
-    control_plane_build.build(folder)
-    state = folder / f"run-{secrets.token_hex(3)}"
-    state.mkdir()
-    etcd, peer, api = _free_ports(3)
-    _keys(state)
-    _start(folder, state, "etcd", *_etcd_flags(state, etcd, peer))
-    _start(folder, state, "kube-apiserver", *_api_flags(state, etcd, api))
-    config = _write_config(state, api)
-    _wait_ready(api)
-    _define(state, api)
-    common = (f"--kubeconfig={config}", "--leader-elect=false")
-    keys = f"--service-account-private-key-file={state / 'account.key'}"
-    manager, scheduler = _free_ports(2)
-    _start(folder, state, "kube-controller-manager", *common, keys, f"--secure-port={manager}")
-    _start(folder, state, "kube-scheduler", *common, f"--secure-port={scheduler}")
-    print(f"KUBECONFIG={config} LOCKSTEP_CLUSTER_TESTS=1 python -m pytest tests/control_plane")
+    control_plane_build.build(folder, CONTROL_PLANE)
+    config = _start_control_plane(folder, _new_state(folder))
+    return ["env", f"KUBECONFIG={config}", "LOCKSTEP_CLUSTER_TESTS=1", sys.executable, *_SUITE]
+
+
+def up_with_node(folder: Path) -> list[str]:
+    """The same, with one node; ends this program where there can be none, and says why."""
+    if reason := node.missing() or images.missing():
+        sys.exit(f"NO CLUSTER: {reason}")
+    down(folder)
+    control_plane_build.build(folder, CONTROL_PLANE + NODE)
+    archives = images.build(folder)  # first: inside the namespace there is no package index
+    state = _new_state(folder)
+    network.make()
+    # Without a route to elsewhere the API server cannot choose an address to tell others.
+    config = _start_control_plane(folder, state, f"--advertise-address={network.ADDRESS}")
+    controllers.up(folder, state, config)
+    node.up(folder, state, config)
+    for archive in archives:
+        node.load(state, archive)
+    variables = [f"KUBECONFIG={config}", f"LOCKSTEP_NODE={state}", "LOCKSTEP_CLUSTER_TESTS=1"]
+    variables += [f"LOCKSTEP_TEST_IMAGE={images.TRAINER}"]
+    return [*network.inside(), "env", *variables, sys.executable, *_SUITE]
 
 
 def down(folder: Path) -> None:
-    """Ends what `up` started; a reused process number is left alone."""
-    for record in folder.glob("run-*/*.pid"):
-        number = int(record.read_text())
-        command = Path(f"/proc/{number}/cmdline")
-        if command.exists() and str(record.parent).encode() in command.read_bytes():
-            os.kill(number, signal.SIGKILL)  # an API server without etcd would linger for a minute
-        record.unlink()
+    """Ends what `up` started; what was built stays."""
+    for state in folder.glob("run-*"):
+        daemons.end(state)
+        node.unmount(folder, state)
+        shutil.rmtree(state)
+        controllers.down()
+    network.remove()
+
+
+def _new_state(folder: Path) -> Path:
+    state = folder / f"run-{secrets.token_hex(3)}"
+    state.mkdir(parents=True)
+    return state
+
+
+def _start_control_plane(folder: Path, state: Path, *api_flags: str) -> Path:
+    def start(name: str, *flags: str) -> None:
+        daemons.start(state, name, str(program(folder, name)), *flags)
+
+    etcd, peer, api = _free_ports(3)
+    _keys(state)
+    start("etcd", *_etcd_flags(state, etcd, peer))
+    start("kube-apiserver", *_api_flags(state, etcd, api), *api_flags)
+    config = _write_config(state, api)
+    daemons.until(lambda: _is_ready(api), f"the API server ({state / 'kube-apiserver.log'})", 120)
+    _define(config)
+    common = (f"--kubeconfig={config}", "--leader-elect=false")
+    keys = f"--service-account-private-key-file={state / 'account.key'}"
+    silent = f"--node-monitor-grace-period={node.SILENT_SECS}s"
+    manager, scheduler = _free_ports(2)
+    start("kube-controller-manager", *common, keys, silent, f"--secure-port={manager}")
+    start("kube-scheduler", *common, f"--secure-port={scheduler}")
+    return config
 
 
 def _keys(state: Path) -> None:
@@ -84,19 +135,8 @@ def _api_flags(state: Path, etcd: int, api: int) -> list[str]:
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--token-auth-file={state / 'tokens.csv'}",
         "--authorization-mode=RBAC",
+        "--kubelet-preferred-address-types=InternalIP",  # a node's name is in no name server
     ]
-
-
-def _start(folder: Path, state: Path, name: str, *flags: str) -> None:
-    with (state / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(folder / "bin" / name), *flags],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    (state / f"{name}.pid").write_text(str(process.pid))
-    process.returncode = 0  # it outlives this program on purpose
 
 
 def _write_config(state: Path, api: int) -> Path:
@@ -118,33 +158,26 @@ def _write_config(state: Path, api: int) -> Path:
     return path
 
 
-def _wait_ready(api: int, secs: float = 120) -> None:
-    deadline = time.monotonic() + secs
+def _is_ready(api: int) -> bool:
     trust = ssl._create_unverified_context()  # noqa: S323 - only asks whether the port is ready
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"https://127.0.0.1:{api}/readyz", context=trust)
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    sys.exit("the API server did not become ready; see kube-apiserver.log")
+    try:
+        urllib.request.urlopen(f"https://127.0.0.1:{api}/readyz", context=trust)
+    except OSError:
+        return False
+    return True
 
 
-def _define(state: Path, api: int) -> None:
+def _define(config: Path) -> None:
     """Installs the definitions of JobSet and Kueue, and says so where they cannot be had."""
     try:
-        found = definitions.load()
+        found = definitions.every()
     except definitions.UnavailableError as error:
         print(f"NOT INSTALLED: JobSet and Kueue: {error}", file=sys.stderr)
         return
-    token = (state / "tokens.csv").read_text().partition(",")[0]
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    url = f"https://127.0.0.1:{api}/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    trust = ssl.create_default_context(cafile=str(state / "certs" / "apiserver.crt"))
+    cluster = Cluster(client_config.new_client_from_config(config_file=str(config)))
     for definition in found.values():
-        body = json.dumps(definition).encode()
-        urllib.request.urlopen(urllib.request.Request(url, body, headers), context=trust)
+        cluster.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    cluster.close()
 
 
 def _free_ports(count: int) -> list[int]:
@@ -157,5 +190,20 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+def main(verb: str, folder: Path, *, with_node: bool) -> int:
+    """One verb; the exit code."""
+    if verb == "down":
+        down(folder)
+        return 0
+    command = up_with_node(folder) if with_node else up(folder)
+    print(shlex.join(command), flush=True)
+    if verb == "up":
+        return 0
+    try:
+        return subprocess.run(command, check=False).returncode
+    finally:
+        down(folder)
+
+
 if __name__ == "__main__":
-    {"up": up, "down": down}[sys.argv[1]](Path(sys.argv[2]).resolve())
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]).resolve(), with_node="--node" in sys.argv[3:]))

@@ -1,75 +1,134 @@
-"""Builds etcd and Kubernetes from their Go modules, pinned by version and by the sums of Go."""
+"""Builds the programs of a cluster from their Go modules, pinned by version and by the sums of Go.
 
+One module requires them all, with one version of Kubernetes' libraries: what they share is
+compiled once, which is most of the time. FOLDER is a cache: a program's file carries its version.
+"""
+
+import dataclasses
 import json
 import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 KUBERNETES = "1.34.4"
-ETCD = "3.6.5"
-_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-_ETCD_MAIN = """package main
+
+
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    module: str
+    version: str
+    package: str
+
+
+def _of_kubernetes(name: str) -> _Program:
+    return _Program("k8s.io/kubernetes", KUBERNETES, f"k8s.io/kubernetes/cmd/{name}")
+
+
+_ROUTER = "github.com/cloudnativelabs/kube-router/v2"
+_PROGRAMS = {
+    "etcd": _Program("go.etcd.io/etcd/server/v3", "3.6.5", "go.etcd.io/etcd/server/v3"),
+    "kube-apiserver": _of_kubernetes("kube-apiserver"),
+    "kube-controller-manager": _of_kubernetes("kube-controller-manager"),
+    "kube-scheduler": _of_kubernetes("kube-scheduler"),
+    "kubelet": _of_kubernetes("kubelet"),
+    "coredns": _Program("github.com/coredns/coredns", "1.12.4", "./coredns"),
+    "jobset": _Program("sigs.k8s.io/jobset", "0.10.1", "sigs.k8s.io/jobset"),
+    "kueue": _Program("sigs.k8s.io/kueue", "0.15.0", "sigs.k8s.io/kueue/cmd/kueue"),
+    "kube-router": _Program(_ROUTER, "2.1.0", f"{_ROUTER}/cmd/kube-router"),
+    "pause": _Program("", "1", "./pause"),
+}
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+NODE = ("kubelet", "coredns", "pause", "jobset", "kueue", "kube-router")
+
+# CoreDNS with the plugins that are used here alone: those of the clouds double its build.
+_COREDNS = """package main
+
+import (
+	_ "github.com/coredns/coredns/plugin/bind"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/ready"
+
+	"github.com/coredns/coredns/coremain"
+)
+
+func main() { coremain.Run() }
+"""
+# Holds the namespaces of a pod: the one program of the image that every pod starts with.
+_PAUSE = """package main
 
 import (
 	"os"
-
-	"go.etcd.io/etcd/server/v3/etcdmain"
+	"os/signal"
+	"syscall"
 )
 
-func main() { etcdmain.Main(os.Args) }
+func main() {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGCHLD)
+	for one := range signals {
+		if one != syscall.SIGCHLD {
+			return
+		}
+		// Process 1 of a shared process namespace inherits orphans.
+		for child := 1; child > 0; {
+			child, _ = syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+		}
+	}
+}
 """
-_TOOLS = """//go:build tools
-
-package tools
-
-import (
-	_ "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	_ "k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	_ "k8s.io/kubernetes/cmd/kube-scheduler/app"
-)
-"""
 
 
-def build(folder: Path) -> None:
-    """Builds what is missing in FOLDER/bin."""
-    etcd, kube = folder / "etcd", folder / "kubernetes"
-    for module in (etcd, kube):
-        module.mkdir(parents=True, exist_ok=True)
-    if not (folder / "bin" / "etcd").exists():
-        (etcd / "main.go").write_text(_ETCD_MAIN)
-        (etcd / "go.mod").write_text(
-            f"module etcd\n\ngo 1.24\n\nrequire go.etcd.io/etcd/server/v3 v{ETCD}\n"
-        )
-        _go(etcd, "mod", "tidy")
-        _go(etcd, "build", "-o", "../bin/etcd", ".")
-    missing = [name for name in _PROGRAMS if not (folder / "bin" / name).exists()]
-    if missing:
-        (kube / "tools.go").write_text(_TOOLS)
-        (kube / "go.mod").write_text(_kubernetes_module(kube))
-        _go(kube, "mod", "tidy")
-        major, minor, _ = KUBERNETES.split(".")
-        version = {"gitVersion": f"v{KUBERNETES}", "gitMajor": major, "gitMinor": minor}
-        stamp = " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in version.items())
-        for name in missing:
-            source = f"k8s.io/kubernetes/cmd/{name}"
-            _go(kube, "build", "-ldflags", f"-s -w {stamp}", "-o", f"../bin/{name}", source)
+def program(folder: Path, name: str) -> Path:
+    """Where a program is, or will be."""
+    return folder / "bin" / f"{name}-{_PROGRAMS[name].version}"
 
 
-def _kubernetes_module(kube: Path) -> str:
-    """A module file that takes the staging repositories at the version that belongs to ours."""
-    (kube / "go.mod").write_text("module kubernetes\n\ngo 1.24\n")
-    answer = json.loads(_go(kube, "mod", "download", "-json", f"k8s.io/kubernetes@v{KUBERNETES}"))
+def build(folder: Path, names: tuple[str, ...]) -> None:
+    """Builds what is missing of these programs, and says how long each took."""
+    missing = [name for name in names if not program(folder, name).exists()]
+    if not missing:
+        return
+    source = _module(folder / "source")
+    for name in missing:
+        started = time.monotonic()
+        made = program(folder, name)
+        _go(source, "build", "-ldflags", _link(), "-o", str(made), _PROGRAMS[name].package)
+        print(f"built {made.name} in {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def _module(source: Path) -> Path:
+    """The module: what it requires, and the two programs that are its own."""
+    for name, text in (("coredns", _COREDNS), ("pause", _PAUSE)):
+        (source / name).mkdir(parents=True, exist_ok=True)
+        (source / name / "main.go").write_text(text)
+    required = {one.module: one.version for one in _PROGRAMS.values() if one.module}
+    lines = [f"require {module} v{version}" for module, version in required.items()]
+    # Kubernetes' own module file takes its libraries from folders that a module does not carry.
+    libraries = KUBERNETES.replace("1.", "0.", 1)
+    lines += [f"replace {name} => {name} v{libraries}" for name in _staged(source)]
+    (source / "go.mod").write_text("module cluster\n\ngo 1.25.0\n\n" + "\n".join(lines) + "\n")
+    return source
+
+
+def _staged(source: Path) -> list[str]:
+    (source / "go.mod").write_text("module cluster\n")
+    answer = json.loads(_go(source, "mod", "download", "-json", f"k8s.io/kubernetes@v{KUBERNETES}"))
     lines = Path(answer["GoMod"]).read_text().splitlines()
-    staged = [line.split()[-3] for line in lines if "=> ./staging/" in line]
-    version = KUBERNETES.replace("1.", "0.", 1)
-    replaced = "\n".join(f"replace {name} => {name} v{version}" for name in staged)
-    language = next(line for line in lines if line.startswith("go "))
-    required = f"require k8s.io/kubernetes v{KUBERNETES}"
-    return f"module kubernetes\n\n{language}\n\n{required}\n\n{replaced}\n"
+    return [line.split()[-3] for line in lines if "=> ./staging/" in line]
+
+
+def _link() -> str:
+    major, minor, _ = KUBERNETES.split(".")
+    stamp = {"gitVersion": f"v{KUBERNETES}", "gitMajor": major, "gitMinor": minor}
+    said = [f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamp.items()]
+    return " ".join(["-s -w", *said])
 
 
 def _go(directory: Path, *args: str) -> str:
-    env = os.environ | {"GOFLAGS": "-buildvcs=false -mod=mod"}
-    command = ["go", *args]
-    done = subprocess.run(command, cwd=directory, env=env, check=True, stdout=subprocess.PIPE)
+    flags = f"{os.environ.get('GOFLAGS', '')} -buildvcs=false -mod=mod"
+    env = {"GOGC": "400", **os.environ, "GOFLAGS": flags}  # GOGC: memory for a quarter of the time
+    done = subprocess.run(["go", *args], cwd=directory, env=env, check=True, stdout=subprocess.PIPE)
     return done.stdout.decode()

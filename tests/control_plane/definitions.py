@@ -27,6 +27,7 @@ _NOTICE = (
     "checked by the schema of Job. Added: an object that names its fields has no others; "
     "apiVersion, kind, metadata and spec are required."
 )
+# What the linter knows; the controllers need all.
 _KINDS = {"JobSet", "ClusterQueue", "LocalQueue", "ResourceFlavor", "Workload"}
 Document = dict[str, Any]
 
@@ -41,13 +42,23 @@ def load() -> dict[str, Document]:
     Raises:
         UnavailableError: Go is not installed, or the modules are out of reach.
     """
-    found = {}
-    for module, version, checksum in _MODULES:
-        for path in sorted((_fetch(module, version, checksum) / _BASES).glob("*.yaml")):
-            definition = yaml.safe_load(path.read_text())
-            if (kind := definition["spec"]["names"]["kind"]) in _KINDS:
-                found[kind] = _with_one_version(definition)
-    return found
+    return {kind: definition for kind, definition in every().items() if kind in _KINDS}
+
+
+def every() -> dict[str, Document]:
+    """The same for all kinds that the two controllers look for."""
+    paths = [path for name, *_ in _MODULES for path in (module(name) / _BASES).glob("*.yaml")]
+    read = [yaml.safe_load(path.read_text()) for path in sorted(paths)]
+    return {one["spec"]["names"]["kind"]: _with_one_version(one) for one in read}
+
+
+def module(name: str) -> Path:
+    """The folder of one of the two modules.
+
+    Raises:
+        UnavailableError: Go is not installed, or the modules are out of reach.
+    """
+    return _fetch(*next(one for one in _MODULES if one[0] == name))
 
 
 def schema(definition: Document) -> Document:

@@ -1,13 +1,12 @@
 """Jobs that no node takes, and the kubelet's part in them, played by the tests."""
 
 import dataclasses
-import time
-from collections.abc import Callable
 
 from launch.kubernetes.backend import KubernetesBackend
 from launch.kubernetes.cluster import Cluster
 from launch.spec.job import JobSpec
 from launch.spec.status import JobStatus
+from tests.control_plane.daemons import until
 
 _NOW = "2026-01-01T00:00:00Z"
 
@@ -22,14 +21,6 @@ def spec(namespace: str, name: str, **fields: object) -> JobSpec:
         node_selector=nowhere,
     )
     return dataclasses.replace(base, **fields)
-
-
-def until(check: Callable[[], object], what: str, secs: float = 60) -> object:
-    deadline = time.monotonic() + secs
-    while not (found := check()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-    return found
 
 
 def until_phase(backend: KubernetesBackend, name: str, *phases: str) -> JobStatus:

@@ -7,11 +7,13 @@ import pytest
 
 from common.exit_codes import RunError
 from launch.kubernetes.backend import KubernetesBackend
-from launch.kubernetes.cluster import Cluster, collection
+from launch.kubernetes.cluster import collection
 from launch.render import manifest
 from launch.render.examples import EXAMPLES
 from launch.spec import documents
-from tests.control_plane.kubelet import spec, until
+from tests.control_plane.conftest import needs
+from tests.control_plane.daemons import until
+from tests.control_plane.kubelet import spec
 
 BASE = Path(__file__).parents[2] / "k8s" / "base"
 CLUSTER_WIDE = {
@@ -20,11 +22,6 @@ CLUSTER_WIDE = {
     "ResourceFlavor": "/apis/kueue.x-k8s.io/v1beta2/resourceflavors",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
 }
-
-
-def needs(cluster: Cluster, group: str) -> None:
-    if group not in {one["name"] for one in cluster.get("/apis")["groups"]}:
-        pytest.skip(f"{group} is not installed in this cluster")
 
 
 def templates(workload: documents.Document) -> list[documents.Document]:

@@ -12,7 +12,8 @@ import pytest
 from common.exit_codes import RunError
 from launch.kubernetes.cluster import Cluster
 from launch.spec.status import describe
-from tests.control_plane.kubelet import Kubelet, spec, until, until_phase
+from tests.control_plane.daemons import until
+from tests.control_plane.kubelet import Kubelet, spec, until_phase
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Real pods on real nodes: follow, fail, evict, retry, cancel. Skipped where no node is ready."""
 
 import dataclasses
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +11,9 @@ from launch.kubernetes.backend import KubernetesBackend
 from launch.kubernetes.cluster import Cluster
 from launch.spec.job import JobSpec
 from launch.spec.status import describe
-from tests.control_plane.kubelet import until
+from tests.control_plane.daemons import until
+from tests.control_plane.standin import IMAGE
 
-# Any image with Python; the trainer itself is not needed.
-IMAGE = os.environ.get("LOCKSTEP_TEST_IMAGE", "python:3.11-slim")
 PROGRAM = """
 import os, signal, sys, time
 def stop(*_):
@@ -24,20 +22,13 @@ def stop(*_):
 
 signal.signal(signal.SIGTERM, stop)
 print("worker", os.environ["JOB_COMPLETION_INDEX"], os.environ.get("TF_CONFIG"), flush=True)
-action, value = sys.argv[1].split("=")
+word = next(word for word in sys.argv[1:] if not word.startswith("--"))
+action, value = word.split("=")
 time.sleep(float(value)) if action == "sleep" else sys.exit(int(value))
 """
 
 
-@pytest.fixture(autouse=True)
-def _needs_nodes(cluster: Cluster) -> None:
-    conditions = [
-        condition
-        for node in cluster.items("/api/v1/nodes")
-        for condition in node["status"].get("conditions", [])
-    ]
-    if not any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
-        pytest.skip("no node is ready")
+pytestmark = pytest.mark.usefixtures("ready_node")
 
 
 def spec(namespace: str, name: str, action: str, **fields: object) -> JobSpec:

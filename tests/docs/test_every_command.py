@@ -108,7 +108,7 @@ RULES = {
     r"kubectl ": kubectl_reads_it,
     r"docker (run|stop)": docker_knows_its_flags,
     r"\.venv/bin/pre-commit |tensorboard --logdir |source <\(": is_installed,
-    r"docker buildx imagetools|skopeo inspect|pip install": needs_the_network,
+    r"docker buildx imagetools|skopeo inspect|pip install|apt-get install": needs_the_network,
 }
 COMMANDS = [command for page in pages.PAGES for command in pages.commands(page)]
 
