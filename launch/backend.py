@@ -122,7 +122,7 @@ class Backend(Protocol):
         """
         ...
 
-    def attach(self, name: str, index: int, *, shell: bool) -> Command:
+    def attach(self, name: str, index: int, *, with_shell: bool) -> Command:
         """What shows the Python stacks of a worker or trial, or opens a shell beside it.
 
         Raises:

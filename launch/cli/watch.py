@@ -99,7 +99,7 @@ def _copy(places: Sequence[tuple[str, Path]]) -> None:
 def attach(values: Namespace) -> int:
     """Prints the Python stacks of a worker, or opens a shell beside it."""
     backend = open_backend(values)
-    return _run(backend.attach(values.operands[0], values.worker, shell=values.shell))
+    return _run(backend.attach(values.operands[0], values.worker, with_shell=values.shell))
 
 
 def _run(command: Command) -> int:

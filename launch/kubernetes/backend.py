@@ -147,7 +147,7 @@ class KubernetesBackend(Backend):
         """Volumes of the cluster are not read from here."""
         return _read(path)
 
-    def attach(self, name: str, index: int, *, shell: bool) -> Command:
+    def attach(self, name: str, index: int, *, with_shell: bool) -> Command:
         """By kubectl, which needs the right to create pods/exec."""
         found = [pod for pod in self._select(name, index) if "running" in trainer_state(pod)]
         if not found:
@@ -155,8 +155,8 @@ class KubernetesBackend(Backend):
         if shutil.which("kubectl") is None:
             raise bad_flag("attach needs kubectl on PATH for a job on a cluster")
         context = [f"--context={self._context}"] if self._context else []
-        inside = ("sh",) if shell else ("python", "-m", "common.stacks")
-        pod, terminal = found[-1]["metadata"]["name"], ("-it",) if shell else ()
+        inside = ("sh",) if with_shell else ("python", "-m", "common.stacks")
+        pod, terminal = found[-1]["metadata"]["name"], ("-it",) if with_shell else ()
         to_pod = (f"--namespace={self._namespace}", "exec", *terminal, pod, "-c", CONTAINER, "--")
         return Command(("kubectl", *context, *to_pod, *inside))
 

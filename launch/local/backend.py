@@ -133,7 +133,7 @@ class LocalBackend(Backend):
         """Of this machine, or from a bucket."""
         return _read(Path(), path)
 
-    def attach(self, name: str, index: int, *, shell: bool) -> Command:
+    def attach(self, name: str, index: int, *, with_shell: bool) -> Command:
         """The shell has the environment and the folder of the worker."""
         folder = self._find(name)
         unit = _unit(folder.spec(), index).replace("-", " ")
@@ -141,7 +141,7 @@ class LocalBackend(Backend):
         if not running:
             raise bad_flag(f"{unit} of {name} does not run (--worker); `launch describe {name}`")
         pid = running[-1]["pid"]
-        if shell:
+        if with_shell:
             words: tuple[str, ...] = (os.environ.get("SHELL", "/bin/sh"),)
             return Command(words, worker.environment_of(pid), folder.directory())
         here = os.environ | {"PYTHONPATH": _with_this_package()}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,7 +75,8 @@ def _total_steps(config: dict[str, Any], lines: Sequence[dict[str, Any]]) -> int
         return int(steps)
     for line in reversed(lines):
         if line.get("epoch"):
-            return round(line["step"] * config.get("epochs", 0) / line["epoch"])
+            # A begun step is made; less what is lost by dividing.
+            return math.ceil(line["step"] * config.get("epochs", 0) / line["epoch"] - 1e-6)
     return None
 
 

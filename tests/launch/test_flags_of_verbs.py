@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import test_plan
 import test_preflight
+import test_watch
 import yaml
 from command_line import RENDER, TRAINER
 from fake_api_server import FakeApiServer
@@ -241,6 +242,8 @@ SHOWN_BY = {
     "yes": test_plan.test_somebody_is_asked_on_a_terminal_and_a_program_is_not,
     "namespace": test_namespace_is_where_jobs_are_looked_for,
     "output": test_output_is_the_form_of_the_answer,
+    "port": test_watch.test_tensorboard_shows_the_curves_of_a_job,
+    "shell": test_watch.test_attach_opens_a_shell_beside_the_worker,
     "path": test_path_is_looked_for_by_doctor,
     "schemas": test_schemas_can_be_left_out,
     "state_dir": test_state_dir_is_where_local_jobs_are_kept,
@@ -250,7 +253,8 @@ SHOWN_BY = {
 
 
 def test_every_flag_that_is_no_jobs_own_has_its_test():
-    names = ("BACKEND", "CHECK", "DOCTOR", "LINT", "LOGS", "OUTPUT", "STATE", "SUBMIT", "TIMEOUT")
+    names = ("ATTACH", "BACKEND", "CHECK", "DOCTOR", "LINT", "LOGS", "OUTPUT", "STATE", "SUBMIT")
+    names += ("TENSORBOARD", "TIMEOUT", "TOP")
     defined = {flag for name in names for flag in getattr(flags, name)}
     taken = {flag for verb in VERBS.values() for flag in verb.flags}
     assert taken == defined | set(flags.JOB)

@@ -13,6 +13,7 @@ from launch.local import job_folder, worker
 from launch.local.prepare import prepare
 from launch.local.supervisor import Supervisor
 from launch.local.worker import environment, share_cores
+from launch.spec.halving import Halving
 from launch.spec.job import JobSpec
 from launch.spec.parts import Egress, Resource
 
@@ -54,6 +55,7 @@ ALL = JobSpec(
     privileged="rdma",
     trials=(("--a=1", "--b=2"), ("--a=3",)),
     parallel_trials=2,
+    halving=(Halving("eval/loss", train_steps=9),),
 )
 
 

@@ -22,6 +22,7 @@ HELPERS = {
     "losses/from_keras.py",
     "losses/shapes.py",
     "models/blocks.py",
+    "optimizers/loss_scale.py",
     "optimizers/plateau.py",
     "optimizers/loss_spike.py",
     "optimizers/unusable.py",

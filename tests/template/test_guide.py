@@ -11,7 +11,8 @@ from tests.docs import pages
 from tests.processes import ROOT
 
 GUIDE = [page for page in pages.PAGES if page.parent.name == "guide"]
-FROM_THE_SOURCES = [page for page in GUIDE if page.stem != "first_minutes"]
+# The cells of the notebook are run by tests/run/test_notebook.py.
+FROM_THE_SOURCES = [page for page in GUIDE if page.stem not in ("first_minutes", "notebook")]
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda p: p.stem)
@@ -33,7 +34,7 @@ def test_states_in_the_guide_are_those_of_the_configs() -> None:
     worked = 0
     for page in GUIDE:
         (config,) = re.findall(r"--config=(\w+) --workdir", page.read_text()) or [None]
-        if config and page.stem not in ("distribution", "tpu"):
+        if config and page.stem not in ("distribution", "tpu", "notebook"):
             worked += 1
             state = re.search(r"state\s+([0-9a-f]{16})", configs_text(config))
             assert state, config

@@ -4,10 +4,12 @@ import contextlib
 import re
 import socket
 import time
+import traceback
 from collections.abc import Iterator
 
 import tensorflow as tf
 
+from common import redaction
 from common.cluster_description import Cluster
 from common.exit_codes import ExitCode, RunError
 from trainer import user_code
@@ -48,7 +50,8 @@ def naming_lost(cluster: Cluster) -> Iterator[None]:
             ) from error
         # Whatever line of the user's it is made of: the line is right, and the compiler is not.
         if cause == "compiler":
-            raise RunError(ExitCode.BUG, f"{_me(cluster)}{said}") from error
+            redaction.complain("".join(traceback.format_exception(error)).rstrip())
+            raise RunError(ExitCode.BUG, f"{_me(cluster)}{said}; the stack is above") from error
         if is_alone or not isinstance(error, _LOST):
             raise
         # Who lost a worker finds that it does not answer, or is told so; an internal error with
