@@ -52,7 +52,8 @@ def _measured(options: argparse.Namespace) -> tuple[float, float, str]:
     from trainer.cluster.strategy import configure_runtime
     from trainer.config import ModelConfig, experiment_file
     from trainer.data.info import Feature
-    from trainer.engine.step import make_train_step, zero_sums
+    from trainer.engine.step import make_train_step
+    from trainer.engine.step_sums import zero_sums
 
     configure_runtime(1, compiled=options.execution != "graph")
     config = experiment_file.load("text_transformer")

@@ -19,7 +19,8 @@ from trainer import build
 from trainer.cluster.strategy import configure_runtime
 from trainer.config import experiment_file
 from trainer.data.info import Feature
-from trainer.engine.step import make_train_step, zero_sums
+from trainer.engine.step import make_train_step
+from trainer.engine.step_sums import zero_sums
 from trainer.task import Replica
 from trainer.tasks.simclr import SimClr
 

@@ -19,7 +19,8 @@ from trainer.cluster.placement import Placement
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature
 from trainer.engine import gpu_kernels
-from trainer.engine.step import make_train_step, zero_sums
+from trainer.engine.step import make_train_step
+from trainer.engine.step_sums import zero_sums
 
 STEPS, BATCH, V = 3, 8, 4
 CLASSES = 10

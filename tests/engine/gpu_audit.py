@@ -17,7 +17,8 @@ from trainer.data import sources
 from trainer.data.augment import preprocess
 from trainer.data.info import Feature
 from trainer.engine import gpu_kernels
-from trainer.engine.step import Microbatches, make_eval_step, make_train_step
+from trainer.engine.forward_step import make_eval_step
+from trainer.engine.step import Microbatches, make_train_step
 
 SHAPE = [1, 2]
 NOT_HERE = {"mnist": (28, 28, 1), "imagenet_resnet50": (224, 224, 3)}

@@ -22,8 +22,10 @@ from trainer.config import GroupConfig, OptimizerConfig, PartConfig, TrainConfig
 from trainer.data.info import Feature
 from trainer.engine import sharding
 from trainer.engine.audit import audited
+from trainer.engine.forward_step import make_eval_step
 from trainer.engine.replica_hashes import make_hashes
-from trainer.engine.step import make_eval_step, make_train_step, zero_sums
+from trainer.engine.step import make_train_step
+from trainer.engine.step_sums import zero_sums
 from trainer.run.session import Session
 from trainer.task import Task
 

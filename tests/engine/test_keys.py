@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from common.exit_codes import ExitCode, RunError
 from tests.engine import numpy_step as independent
 from trainer.engine import virtual_replica
+from trainer.engine.forward_step import make_eval_step
 from trainer.engine.optimizer import build_slots
-from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
+from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.task import Parts, Task
 
 MOST_CALLS = independent.EVALUATION

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tests.engine import numpy_step as independent
 from tests.parts import reference
+from trainer.engine.forward_step import make_eval_step
 from trainer.engine.optimizer import build_slots
-from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
+from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.task import Parts
 from trainer.tasks.gan import Gan
 

@@ -19,7 +19,9 @@ from trainer.cluster import strategy
 from trainer.cluster.placement import Placement
 from trainer.config import OptimizerConfig, PartConfig, TrainConfig
 from trainer.engine.audit import audited
-from trainer.engine.step import make_eval_step, make_train_step, zero_sums
+from trainer.engine.forward_step import make_eval_step
+from trainer.engine.step import make_train_step
+from trainer.engine.step_sums import zero_sums
 
 
 def examples():

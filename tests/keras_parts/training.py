@@ -10,8 +10,9 @@ from tests.keras_parts.cases import BATCH, STEPS
 from trainer import build
 from trainer.checkpoint import digest
 from trainer.engine.audit import audited
-from trainer.engine.step import make_eval_step, make_train_step, zero_sums
-from trainer.engine.step_sums import add
+from trainer.engine.forward_step import make_eval_step
+from trainer.engine.step import make_train_step
+from trainer.engine.step_sums import add, zero_sums
 from trainer.run.evaluation import results
 
 CLOSE = 1e-5

@@ -21,8 +21,9 @@ from trainer.cluster.placement import Placement
 from trainer.config import DatasetConfig
 from trainer.data.info import Feature
 from trainer.engine.audit import audited
-from trainer.engine.step import make_eval_step, make_train_step, zero_sums
-from trainer.engine.step_sums import add
+from trainer.engine.forward_step import make_eval_step
+from trainer.engine.step import make_train_step
+from trainer.engine.step_sums import add, zero_sums
 from trainer.run.evaluation import results
 
 V, EVALUATED = 4, 13

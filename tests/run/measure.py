@@ -13,9 +13,10 @@ from trainer.cluster.placement import Placement
 from trainer.data.info import Shard, Split
 from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.resident import ResidentPipeline
+from trainer.engine.forward_step import make_eval_step
 from trainer.engine.inner_loop import InnerLoop
-from trainer.engine.step import StepPlan, make_eval_step, zero_sums
-from trainer.engine.step_sums import add
+from trainer.engine.step import StepPlan
+from trainer.engine.step_sums import add, zero_sums
 from trainer.run.evaluation import results
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised

@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 from tests.processes import SHORT, summary
+from trainer.engine.forward_step import make_eval_step
 from trainer.engine.optimizer import build_slots
-from trainer.engine.step import Microbatches, StepPlan, make_eval_step, make_train_step
+from trainer.engine.step import Microbatches, StepPlan, make_train_step
 from trainer.optimizers.weight_average import WeightAverage
 from trainer.task import Parts
 from trainer.tasks.supervised import Supervised

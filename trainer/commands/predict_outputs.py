@@ -17,8 +17,9 @@ from trainer.data.records.read_plan import ReadPlan
 from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.reading import ExampleReader
 from trainer.data.serving.stream import StreamPipeline
-from trainer.engine.step import Microbatches, make_predict_step
-from trainer.engine.virtual_replica import VirtualReplicaState, predict_fn
+from trainer.engine.forward_step import make_predict_step, predict_fn
+from trainer.engine.step import Microbatches
+from trainer.engine.virtual_replica import VirtualReplicaState
 
 Outputs = dict[str, Any]
 """Name -> [n, ...]."""

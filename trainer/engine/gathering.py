@@ -1,6 +1,7 @@
 """What the replicas hold, side by side on every worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -42,3 +43,22 @@ def over_replicas(rows: tf.Tensor) -> tf.Tensor:
         return tf.cast(collectives.all_gather(tf.cast(rows, wire)), rows.dtype)
     gathered = context.all_gather(rows, axis=0)
     return tf.ensure_shape(gathered, [num_replicas * rows.shape[0], *rows.shape[1:]])
+
+
+def of_all_examples(rows: Any) -> Any:
+    """Return what all replicas hold for their examples: [k, b, ...] -> [B, ...]."""
+    return tf.nest.map_structure(lambda x: tf.reshape(over_replicas(x), [-1, *x.shape[2:]]), rows)
+
+
+def of_own_examples(whole: tf.Tensor, first: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
+    """Return what belongs to the examples of this replica: [B, ...] -> [k, b, ...].
+
+    Args:
+        whole: of all examples, in their order.
+        first: int64 scalar, number of the first microbatch of this replica.
+        size: k and b.
+    """
+    num_microbatches, num_examples = size
+    rows = tf.reshape(whole, [-1, num_examples, *whole.shape[1:]])
+    start = tf.concat([[first], tf.zeros([rows.shape.rank - 1], tf.int64)], 0)
+    return tf.slice(rows, start, [num_microbatches, *rows.shape[1:]])

@@ -109,6 +109,39 @@ def _refuse_direct_update(*_: Any, **__: Any) -> None:
     )
 
 
+def role_of(
+    optimizer: keras.optimizers.Optimizer, known: Mapping[str, keras.optimizers.Optimizer]
+) -> str:
+    """Return which of the known optimizers it is; refuse any other."""
+    for role, one in known.items():
+        if one is optimizer:
+            return role
+    raise RunError(
+        ExitCode.BAD_CONFIG,
+        f"config.task: replica.apply is given a {type(optimizer).__name__} that the task has made; "
+        "use that of a model, self.optimizers[ROLE], which config.optimizers names; roles: "
+        f"{', '.join(known)}",
+    )
+
+
+def check_update(
+    role: str, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> None:
+    """Refuse an update of nothing, and of variables that the optimizer has no slots for."""
+    built = {id(v) for v in optimizer._trainable_variables}
+    unknown = [v.path for v in variables if id(v) not in built]
+    if unknown or not variables:
+        why = (
+            f"{unknown[0]} is not among the variables of its model"
+            if unknown
+            else "the loss depends on none of the variables; look for stop_gradient, a frozen "
+            "model, or a loss that does not use the model"
+        )
+        raise RunError(
+            ExitCode.BAD_CONFIG, f"config.task: optimizer {role!r} is applied, but {why}"
+        )
+
+
 def update(
     optimizer: keras.optimizers.Optimizer,
     grads: Sequence[tf.Tensor],

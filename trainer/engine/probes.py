@@ -10,12 +10,7 @@ import tensorflow as tf
 from trainer.engine import scopes
 from trainer.engine.replica_hashes import hash_of
 from trainer.engine.step import Microbatches, ReplicaStep, StepPlan
-from trainer.engine.virtual_replica import (
-    MicrobatchFn,
-    Outputs,
-    VirtualReplicaState,
-    gradient_fn,
-)
+from trainer.engine.virtual_replica import MicrobatchFn, Outputs, VirtualReplicaState, gradient_fn
 from trainer.engine.whole_batch import per_example_fn
 from trainer.task import BatchLossFn, LossFn, PerExampleFn, Task, Variables
 

@@ -8,7 +8,7 @@ left to right, only the first replica could add up its rows by itself: all other
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
@@ -134,3 +134,12 @@ def _in_program(tensor: tf.Tensor) -> tf.Tensor:
     folded = tf.reduce_sum(tf.reshape(squares[:whole], [_FOLDS, -1]), axis=0)
     (folded,) = gen_xla_ops.xla_optimization_barrier([folded])
     return tf.reduce_sum(folded) + tf.reduce_sum(squares[whole:])
+
+
+def reduced(rows: dict[str, Any], reduction: Reduction) -> dict[str, Any]:
+    """Add up what microbatches return, tensors [k, ...] in any nesting, over all of them."""
+    flat = tf.nest.flatten(rows)
+    if not flat:
+        return rows
+    total: dict[str, Any] = tf.nest.pack_sequence_as(rows, sum_over_microbatches(flat, reduction))
+    return total

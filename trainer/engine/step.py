@@ -10,16 +10,16 @@ import tensorflow as tf
 from common.exit_codes import ExitCode, RunError
 from trainer import ownership
 from trainer.engine import scopes, sharded_update, virtual_replica, whole_batch
-from trainer.engine.gathering import over_replicas
-from trainer.engine.optimizer import Kept, choose, update
-from trainer.engine.reduction import Reduction, global_norm, sum_over_microbatches
+from trainer.engine.gathering import of_all_examples, of_own_examples
+from trainer.engine.optimizer import Kept, check_update, choose, role_of, update
+from trainer.engine.reduction import Reduction, global_norm, reduced
 from trainer.engine.sharding import Shards
 from trainer.task import BatchLossFn, Gradients, LossFn, PerExampleFn, Task, Variables
 
 Execution = Literal["graph", "xla_step", "xla_loop"]
 Sums = dict[str, tf.Tensor]
-# Keys that a step has, one for each gradient and the last for evaluation.
-_MAX_CALLS = 64
+MAX_CALLS = 64
+"""Keys that a step has, one for each gradient and the last for evaluation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class StepPlan:
 
     def stream(self, call: int) -> tf.Tensor:
         """Return the int64 scalar that tells apart the random numbers of seeds and calls."""
-        return tf.constant(self.seed * _MAX_CALLS + call, tf.int64)
+        return tf.constant(self.seed * MAX_CALLS + call, tf.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ class ReplicaStep:
         fn = virtual_replica.gradient_fn(
             self._task, loss_fn, variables, hashed=self._plan.is_compiled, scale=self._scale()
         )
-        total = _reduce(self._map(fn, inputs), self._plan.reduction)
+        total = reduced(self._map(fn, inputs), self._plan.reduction)
         self._settle(total, self._plan.virtual_replicas)
         return self._means(total["grads"], total["sums"]["weight"], variables)
 
@@ -119,7 +119,7 @@ class ReplicaStep:
         inputs, of_batch = self._inputs_of_calls(2)
         hashed = self._plan.is_compiled
         first = self._map(whole_batch.per_example_fn(self._task, embed_fn, hashed=hashed), inputs)
-        embeddings, weights = self._whole(first["made"]), self._whole(first["weights"])
+        embeddings, weights = of_all_examples(first["made"]), of_all_examples(first["weights"])
         fn = whole_batch.batch_loss_fn(
             self._task, batch_loss_fn, variables, embeddings, hashed=hashed, scale=self._scale()
         )
@@ -130,9 +130,11 @@ class ReplicaStep:
         second = whole_batch.second_pass_fn(
             self._task, embed_fn, variables, hashed=hashed, scale=self._scale()
         )
-        rows = self._map(second, (*inputs, [self._mine(x) for x in made["rows"]]))
-        total = _reduce(rows, self._plan.reduction)
-        self._refuse_moved_twice(total["moving"], made["moving"])
+        size = self._microbatches.weights.shape
+        own = [of_own_examples(x, self._microbatches.first, size) for x in made["rows"]]
+        rows = self._map(second, (*inputs, own))
+        total = reduced(rows, self._plan.reduction)
+        whole_batch.refuse_moved_twice(self._task, total["moving"], made["moving"])
         self._settle(total, self._plan.virtual_replicas)
         self._settle(made, 1)
         grads = {**total["grads"], **made["grads"]}
@@ -144,18 +146,18 @@ class ReplicaStep:
         (inputs,) = self._inputs_of_calls(1)
         made = whole_batch.per_example_fn(self._task, fn, hashed=self._plan.is_compiled)
         rows = self._map(made, inputs)
-        whole = self._whole(rows["made"])
-        total = _reduce({name: rows[name] for name in ("moving", "sums")}, self._plan.reduction)
+        whole = of_all_examples(rows["made"])
+        total = reduced({name: rows[name] for name in ("moving", "sums")}, self._plan.reduction)
         self._settle(total, self._plan.virtual_replicas)
         return whole
 
     def apply(self, optimizer: keras.optimizers.Optimizer, grads: Gradients, to: Variables) -> None:
         """See `task.Replica`; a norm that is not finite leaves the whole step out."""
-        role = _role(self._task, optimizer)
+        role = role_of(optimizer, self._task.optimizers)
         # As in Keras: a weight without a gradient is not updated, nor decayed.
         to = [v for g, v in zip(grads, to, strict=True) if g is not None]
         present = [g for g in grads if g is not None]
-        _check_update(role, optimizer, to)
+        check_update(role, optimizer, to)
         # After the reduction: `clipnorm` of Keras clips what one replica has, and a sum of clipped
         # gradients is not the clipped sum.
         norm = global_norm(present, in_program=self._plan.execution == "xla_loop")
@@ -227,21 +229,6 @@ class ReplicaStep:
             compiled=self._plan.execution == "xla_step",
         )
 
-    def _whole(self, rows: Any) -> Any:
-        """Return what all replicas hold for their examples: [k, b, ...] -> [B, ...]."""
-        return tf.nest.map_structure(
-            lambda x: tf.reshape(over_replicas(x), [-1, *x.shape[2:]]), rows
-        )
-
-    def _mine(self, whole: tf.Tensor) -> tf.Tensor:
-        """Return what belongs to the examples of this replica: [B, ...] -> [k, b, ...]."""
-        num_microbatches, size = self._microbatches.weights.shape
-        rows = tf.reshape(whole, [-1, size, *whole.shape[1:]])
-        start = tf.concat(
-            [[self._microbatches.first], tf.zeros([rows.shape.rank - 1], tf.int64)], 0
-        )
-        return tf.slice(rows, start, [num_microbatches, *rows.shape[1:]])
-
     def _settle(self, total: virtual_replica.Outputs, num_microbatches: int) -> None:
         """Assign what the microbatches made of the state, and count their sums."""
         # Every microbatch moved the same statistics by its own batch. Their mean, in the order of
@@ -273,15 +260,6 @@ class ReplicaStep:
         means = {i: g * tf.cast(share, g.dtype) for i, g in grads.items()}
         return [means.get(i) for i in range(len(variables))]
 
-    def _refuse_moved_twice(self, *moved: Mapping[int, tf.Tensor]) -> None:
-        for index in set.intersection(*map(set, moved)):
-            state = virtual_replica.VirtualReplicaState(self._task)
-            raise RunError(
-                ExitCode.BAD_CONFIG,
-                f"config.task: {state.carried[index].path} is assigned by the microbatches and by "
-                "the loss of the whole batch; use its layer in one of the two",
-            )
-
     def _add(self, sums: Sums) -> None:
         for name, value in sums.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -297,7 +275,7 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
     def train_step(microbatches: Microbatches) -> Sums:
         step = ReplicaStep(task, plan, microbatches)
         # Places of evaluation, whose stream this is, begin at 0.
-        place = tf.stack([plan.stream(_MAX_CALLS - 1), -1 - microbatches.step])
+        place = tf.stack([plan.stream(MAX_CALLS - 1), -1 - microbatches.step])
         with scopes.step_scope(task, place) as scope:
             with ownership.unchanged_numbers(task):
                 task.train_step(step)
@@ -316,95 +294,14 @@ def make_train_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums
     return train_step
 
 
-def make_eval_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums]:
-    """Return the function that one physical replica runs to evaluate one padded batch."""
-    evaluate = _looking_on(task, plan, virtual_replica.eval_fn)
-    return lambda microbatches: _reduce(evaluate(microbatches), plan.reduction)["sums"]
-
-
-def make_predict_step(task: Task, plan: StepPlan) -> Callable[[Microbatches], Sums]:
-    """Return the function of one padded batch that makes predictions: name -> [k, b, ...].
-
-    It runs the microbatches as those of an evaluation, with the same random numbers.
-    """
-    return _looking_on(task, plan, virtual_replica.predict_fn)
-
-
-def _looking_on(
-    task: Task, plan: StepPlan, make_fn: Callable[..., virtual_replica.MicrobatchFn]
-) -> Callable[[Microbatches], virtual_replica.Outputs]:
-    """Return the function from microbatches to what `make_fn` makes of them; nothing is written."""
-
-    def look_on(microbatches: Microbatches) -> virtual_replica.Outputs:
-        carried = virtual_replica.VirtualReplicaState(task).carried
-        evaluated = [task.average.of(v) for v in carried] if task.average else carried
-        return virtual_replica.map_microbatches(
-            make_fn(task, hashed=plan.is_compiled),
-            sharded_update.whole(plan.shards, evaluated),
-            microbatches.inputs(plan, _MAX_CALLS - 1),  # a stream that no gradient draws from
-            microbatches.step,
-            compiled=plan.execution == "xla_step",
-        )
-
-    return look_on
-
-
-def zero_sums(task: Task, *, training: bool) -> Sums:
-    """Return the sums of no step at all, with the names and shapes that a step returns."""
-    shapes: dict[str, Any] = {"loss": [], "weight": []}
-    shapes |= {
-        name: v.shape for name, v in virtual_replica.VirtualReplicaState(task).counters.items()
-    }
-    if training:
-        shapes |= {f"gradient_norm/{role}": [] for role in task.optimizers}
-        shapes["skipped"] = []
-        shapes |= {"spike": []} if task.loss_spike else {}
-        shapes |= {"loss_scale": []} if task.loss_scale else {}
-    return {name: tf.zeros(shape) for name, shape in shapes.items()}
-
-
-def _role(task: Task, optimizer: keras.optimizers.Optimizer) -> str:
-    for role, known in task.optimizers.items():
-        if known is optimizer:
-            return role
-    raise RunError(
-        ExitCode.BAD_CONFIG,
-        f"config.task: replica.apply is given a {type(optimizer).__name__} that the task has made; "
-        "use that of a model, self.optimizers[ROLE], which config.optimizers names; roles: "
-        f"{', '.join(task.optimizers)}",
-    )
-
-
-def _check_update(role: str, optimizer: keras.optimizers.Optimizer, variables: Variables) -> None:
-    """Refuse an update of nothing, and of variables that the optimizer has no slots for."""
-    built = {id(v) for v in optimizer._trainable_variables}
-    unknown = [v.path for v in variables if id(v) not in built]
-    if unknown or not variables:
-        why = (
-            f"{unknown[0]} is not among the variables of its model"
-            if unknown
-            else "the loss depends on none of the variables; look for stop_gradient, a frozen "
-            "model, or a loss that does not use the model"
-        )
-        raise RunError(
-            ExitCode.BAD_CONFIG, f"config.task: optimizer {role!r} is applied, but {why}"
-        )
-
-
 def _check_calls(count: int) -> None:
     """Refuse a gradient whose random numbers would be those of evaluation or of another seed."""
-    if count >= _MAX_CALLS:
+    if count >= MAX_CALLS:
         raise RunError(
             ExitCode.BAD_CONFIG,
             f"config.task: it asks for {count} gradients in one step; allowed: at most "
-            f"{_MAX_CALLS - 1}, for each has random numbers of its own; make fewer, or more steps",
+            f"{MAX_CALLS - 1}, for each has random numbers of its own; make fewer, or more steps",
         )
-
-
-def _reduce(rows: virtual_replica.Outputs, reduction: Reduction) -> virtual_replica.Outputs:
-    if not tf.nest.flatten(rows):
-        return rows
-    return tf.nest.pack_sequence_as(rows, sum_over_microbatches(tf.nest.flatten(rows), reduction))
 
 
 def _write(values: list[tuple[tf.Variable, tf.Tensor]]) -> None:

@@ -2,8 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
+
+from trainer.engine.virtual_replica import VirtualReplicaState
+from trainer.task import Task
 
 Totals = Mapping[str, np.ndarray]
 
@@ -45,3 +50,15 @@ def _run_on(total: np.ndarray | None, values: np.ndarray) -> np.ndarray:
     start = np.zeros(1) if total is None else np.reshape(total, 1)
     # cumsum adds from left to right; sum does not.
     return np.cumsum(np.concatenate([start, values.astype(np.float64)]))[-1]
+
+
+def zero_sums(task: Task, *, training: bool) -> dict[str, tf.Tensor]:
+    """Return the sums of no step at all, with the names and shapes that a step returns."""
+    shapes: dict[str, Any] = {"loss": [], "weight": []}
+    shapes |= {name: v.shape for name, v in VirtualReplicaState(task).counters.items()}
+    if training:
+        shapes |= {f"gradient_norm/{role}": [] for role in task.optimizers}
+        shapes["skipped"] = []
+        shapes |= {"spike": []} if task.loss_spike else {}
+        shapes |= {"loss_scale": []} if task.loss_scale else {}
+    return {name: tf.zeros(shape) for name, shape in shapes.items()}

@@ -189,60 +189,6 @@ def gradients(
     return {i: tf.add_n(gs) for i, gs in connected.items() if gs}, by_other
 
 
-def eval_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
-    """Return the function of a microbatch in evaluation: only "sums", as in `gradient_fn`."""
-    state = VirtualReplicaState(task)
-
-    def microbatch_eval(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
-        batch, weights, key = inputs
-        with state.scope(values, key, hashed=hashed) as scope:
-            given = Microbatch(batch, weights, step, key)
-            losses, counts = asked(task, task.eval_step, given)
-        for index in state.moved(scope, values):
-            raise RunError(
-                ExitCode.BAD_CONFIG,
-                f"evaluation assigns {state.carried[index].path}: how often a run is evaluated "
-                "must not change what it computes; assign it where training=True only",
-            )
-        weight = tf.reduce_sum(counts)
-        # A padded example may have any loss, even an infinite one: leave it out, do not scale it.
-        loss = tf.reduce_sum(tf.where(counts > 0, losses * counts, 0.0))
-        return {"sums": {"loss": loss, "weight": weight, **state.counted(scope)}}
-
-    return microbatch_eval
-
-
-def predict_fn(task: Task, *, hashed: bool) -> MicrobatchFn:
-    """Return the function of a microbatch that makes predictions, name -> [b, ...]."""
-    state = VirtualReplicaState(task)
-
-    def microbatch_predict(values: list[tf.Tensor], inputs: Inputs, step: tf.Tensor) -> Outputs:
-        batch, weights, key = inputs
-        with state.scope(values, key, hashed=hashed):
-            made = task.predict_step(Microbatch(batch, weights, step, key))
-        return {name: _predicted(x, weights.shape[0]) for name, x in _named(made).items()}
-
-    return microbatch_predict
-
-
-def _named(made: Any) -> dict[str, Any]:
-    """Name predictions: those of a list as a SavedModel names its outputs."""
-    if isinstance(made, Mapping):
-        return {str(name): value for name, value in made.items()}
-    if isinstance(made, list | tuple):
-        return {f"output_{index}": value for index, value in enumerate(made)}
-    return {"outputs": made}
-
-
-def _predicted(values: Any, size: int) -> tf.Tensor:
-    """Return [b, ...] in a dtype that files have; what is no row for each example is refused."""
-    if not isinstance(values, tf.Tensor) or values.shape.rank in (None, 0):
-        raise TypeError(f"predict_step returned {type(values).__name__}; return tensors [b, ...]")
-    if values.dtype.is_floating and values.dtype.size < tf.float32.size:
-        values = tf.cast(values, tf.float32)
-    return tf.ensure_shape(values, [size, *values.shape[1:]])
-
-
 def map_microbatches(
     microbatch_fn: MicrobatchFn,
     values: list[tf.Tensor],

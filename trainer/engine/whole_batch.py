@@ -9,6 +9,7 @@ Source: Gao et al., Scaling Deep Contrastive Learning Batch Size under Memory Li
 section 3.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -155,3 +156,17 @@ def _summed(losses: Any, weights: tf.Tensor) -> tf.Tensor:
             f"float[{weights.shape[0]}], one value per example, or a mean, float[]",
         )
     return tf.reduce_sum(tf.cast(losses, tf.float32) * weights)
+
+
+def refuse_moved_twice(task: Task, *moved: Mapping[int, tf.Tensor]) -> None:
+    """Refuse state that both passes assign: the index in `VirtualReplicaState.carried` is in both.
+
+    Raises:
+        RunError: BAD_CONFIG naming the variable.
+    """
+    for index in set.intersection(*map(set, moved)):
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"config.task: {VirtualReplicaState(task).carried[index].path} is assigned by the "
+            "microbatches and by the loss of the whole batch; use its layer in one of the two",
+        )

@@ -12,8 +12,9 @@ from common.exit_codes import ExitCode, RunError
 from trainer import build, checkpoint, user_code
 from trainer.cluster import strategy
 from trainer.engine import eager
+from trainer.engine.forward_step import make_eval_step
 from trainer.engine.inner_loop import InnerLoop
-from trainer.engine.step import Microbatches, Sums, make_eval_step, make_train_step
+from trainer.engine.step import Microbatches, Sums, make_train_step
 from trainer.run import child, chosen, parents, workdir
 from trainer.run.request import Request
 from trainer.run.session import Session, open_session, refuse_several

@@ -16,10 +16,12 @@ from trainer.data.augment import preprocess
 from trainer.data.info import Split
 from trainer.data.serving.input_pipeline import make_pipeline
 from trainer.engine import audit, gpu_kernels, metric_states, sharding
+from trainer.engine.forward_step import make_eval_step
 from trainer.engine.inner_loop import InnerLoop
 from trainer.engine.replica_hashes import make_hashes
 from trainer.engine.sharding import Shards
-from trainer.engine.step import make_eval_step, make_train_step, zero_sums
+from trainer.engine.step import make_train_step
+from trainer.engine.step_sums import zero_sums
 from trainer.plan import microbatches_per_replica
 from trainer.report.samples import Pictures, make_samples
 from trainer.run.request import Request
