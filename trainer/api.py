@@ -54,10 +54,7 @@ def train(
     Raises:
         RunError: with the reason in one line, and the exit code that the command would have.
     """
-    # There and back again: short forms become whole, and what no file could hold is refused.
-    plain = to_plain(config)
-    checks.refuse_secrets((f"workdir={workdir}", f"tpu={tpu}"), plain)
-    config = from_plain(TrainConfig, plain)
+    config = _checked(config, workdir, tpu)
     if strategy not in ("auto", "cpu", "mirrored", "tpu"):
         raise RunError(
             ExitCode.BAD_FLAG,
@@ -84,6 +81,13 @@ def train(
         if fast_dev_run:
             return Run("", quick.fast_dev_run(request, stop=stop, phases=phases), None)
         return Run(workdir, loop.run(request, workdir, stop=stop, phases=phases), None)
+
+
+def _checked(config: TrainConfig, workdir: str, tpu: str) -> TrainConfig:
+    """Go there and back again: short forms become whole, and what no file can hold is refused."""
+    plain = to_plain(config)
+    checks.refuse_secrets((f"workdir={workdir}", f"tpu={tpu}"), plain)
+    return from_plain(TrainConfig, plain)
 
 
 def _configure_runtime(config: TrainConfig, placement: Placement) -> None:

@@ -1,6 +1,6 @@
 """Real pods on real nodes: follow, fail, evict, retry, cancel. Skipped where no node is ready."""
 
-import dataclasses
+import functools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +11,8 @@ from launch.kubernetes.backend import KubernetesBackend
 from launch.kubernetes.cluster import Cluster
 from launch.spec.job import JobSpec
 from launch.spec.status import describe
+from tests.control_plane import standin
 from tests.control_plane.daemons import until
-from tests.control_plane.standin import IMAGE
 
 PROGRAM = """
 import os, signal, sys, time
@@ -31,18 +31,9 @@ time.sleep(float(value)) if action == "sleep" else sys.exit(int(value))
 pytestmark = pytest.mark.usefixtures("ready_node")
 
 
-def spec(namespace: str, name: str, action: str, **fields: object) -> JobSpec:
-    base = JobSpec(
-        name=name,
-        namespace=namespace,
-        command=("python", "-c", PROGRAM),
-        args=(action, "--workdir=gs://BUCKET/x", "--strategy=cpu"),
-        image=IMAGE,
-        cpus=1,
-        memory_gib=1,
-        scratch_gib=1,
-    )
-    return dataclasses.replace(base, **fields)
+spec = functools.partial(
+    standin.spec, command=("python", "-c", PROGRAM), grace_secs=JobSpec.grace_secs
+)
 
 
 def test_all_workers_are_followed_to_the_end(backend, namespace):

@@ -7,6 +7,7 @@ restart, and nothing is done twice.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from trainer import failpoints
@@ -51,23 +52,11 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
     Raises:
         RunError: with the exit code of the process.
     """
-    is_chief, total_steps = request.is_chief, request.plan.total_steps
-    if not is_chief:
-        # Its steps also wait for what the chief alone does: saves that wait for an upload.
-        phases.watchdog.never_learn("step", "compile")
+    total_steps = request.plan.total_steps
     with contextlib.ExitStack() as stack:
-        # Open. The folder first: the workdir of another run is refused before a device is used. The
-        # lock before its files are read: whoever holds it may still be writing them.
+        # Open.
         with phases.phase("start"):
-            check_lock = stack.enter_context(workdir_lock.held(where, is_chief=is_chief))
-            folder = stack.enter_context(workdir.opened(where))
-            longer.check_workdir(folder, request)
-            with folder.claimed(request.config, is_chief=is_chief):
-                if is_chief:
-                    phases.ledger.open(folder.path / "goodput.json")
-                    stack.callback(phases.ledger.write)
-                failpoints.reach("strategy.before")
-                session = open_session(request)
+            check_lock, folder, session = start(request, where, phases, stack)
             consensus = Consensus(session.strategy, request.placement.cluster)
             # Until here there was nothing to save, and a signal ended the process at once.
             stop.defer()
@@ -84,7 +73,7 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         writers = make_writers(
             folder.path,
             total_steps,
-            is_chief=is_chief,
+            is_chief=request.is_chief,
             metrics_port=port_of(request.metrics_port, request.placement.cluster),
             counts=checkpoints.counts,
             trackers=request.config.trackers,
@@ -116,6 +105,27 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
     if report["status"] == "stopped":
         raise stopped(state.step, total_steps, folder.shown)
     return report
+
+
+def start(
+    request: Request, where: str, phases: Phases, stack: contextlib.ExitStack
+) -> tuple[Callable[[], None], Workdir, Session]:
+    """Return the check of the lock, the folder and the session; `stack` gives them back."""
+    is_chief = request.is_chief
+    if not is_chief:
+        # Its steps also wait for what the chief alone does: saves that wait for an upload.
+        phases.watchdog.never_learn("step", "compile")
+    # The lock before the files are read: whoever holds it may still be writing them. The folder
+    # before the session: the workdir of another run is refused before a device is used.
+    check_lock = stack.enter_context(workdir_lock.held(where, is_chief=is_chief))
+    folder = stack.enter_context(workdir.opened(where))
+    longer.check_workdir(folder, request)
+    with folder.claimed(request.config, is_chief=is_chief):
+        if is_chief:
+            phases.ledger.open(folder.path / "goodput.json")
+            stack.callback(phases.ledger.write)
+        failpoints.reach("strategy.before")
+        return check_lock, folder, open_session(request)
 
 
 def restore(
