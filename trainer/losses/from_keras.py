@@ -112,6 +112,11 @@ class PerExample:
         return per_example(losses, mask)
 
 
+def as_per_example(loss: Any) -> Any:
+    """Return a loss of Keras as one of each example, and any other as it is."""
+    return PerExample(loss) if isinstance(loss, keras.losses.Loss) else loss
+
+
 def _refuse_one_number(losses: tf.Tensor, of: Any) -> None:
     """Refuse a loss of Keras over all examples that could be one of each (Dice, Tversky)."""
     if losses.shape.rank == 0 and "axis" in inspect.signature(of).parameters:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer.data.info import Feature
-from trainer.losses.from_keras import PerExample
+from trainer.losses.from_keras import as_per_example
 from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.supervised import Supervised
 
@@ -52,8 +52,7 @@ class Distillation(Task):
         self.teacher_accuracy = keras.metrics.SparseCategoricalAccuracy("teacher_accuracy")
         self.metrics["teacher_accuracy"] = self.teacher_accuracy
         self.student_metrics = list(parts.metrics.values())
-        if isinstance(self.loss, keras.losses.Loss):
-            self.loss = PerExample(self.loss)
+        self.loss = as_per_example(self.loss)
 
     @classmethod
     def model_shapes(

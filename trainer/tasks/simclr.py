@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
@@ -11,7 +10,7 @@ from trainer.data.augment.color_jitter import color_jitter
 from trainer.data.augment.hashing import fold
 from trainer.data.augment.pad_and_crop import pad_and_crop
 from trainer.data.info import Feature
-from trainer.losses.from_keras import PerExample
+from trainer.losses.from_keras import as_per_example
 from trainer.losses.shapes import WeightedLosses
 from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.supervised import Supervised
@@ -63,8 +62,7 @@ class SimClr(Task):
         self.encoder, self.projector = self.models["main"], self.models["projector"]
         self.probe = self.models["probe"]
         self.compared = tuple(parts.metrics.values())
-        if isinstance(self.loss, keras.losses.Loss):
-            self.loss = PerExample(self.loss)
+        self.loss = as_per_example(self.loss)
 
     @classmethod
     def model_shapes(

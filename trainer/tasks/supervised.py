@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer import model_inputs
 from trainer.data.info import Feature
-from trainer.losses.from_keras import PerExample, is_of_one_output, keras_mask, masked
+from trainer.losses.from_keras import as_per_example, is_of_one_output, keras_mask, masked
 from trainer.losses.shapes import WeightedLosses
 from trainer.task import Microbatch, Parts, Replica, Task
 from trainer.tasks.features import need
@@ -40,8 +39,7 @@ class Supervised(Task):
         self.model = self.models["main"]
         self.optimizer = self.optimizers["main"]
         self.compared = tuple(parts.metrics.values())  # those that take labels and predictions
-        if isinstance(self.loss, keras.losses.Loss):
-            self.loss = PerExample(self.loss)
+        self.loss = as_per_example(self.loss)
         _check_structures(self)
 
     @classmethod
