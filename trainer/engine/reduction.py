@@ -7,11 +7,13 @@ adds up the subtrees that lie wholly inside it, and only the tops of those subtr
 left to right, only the first replica could add up its rows by itself: all others would travel.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.python.ops import gen_math_ops
 
 from trainer.engine import collectives
 
@@ -20,6 +22,8 @@ Reduction = Literal["exact", "fast"]
 _GATHERED = 1 << 17
 _ROW = 1024
 _FOLDS = 32
+# What the kernel of AddN takes at once, and from how many terms on their order matters.
+_AT_ONCE, _MATTERS = 8, 3
 
 
 def tree_sum(rows: tf.Tensor) -> tf.Tensor:
@@ -143,3 +147,24 @@ def reduced(rows: dict[str, Any], reduction: Reduction) -> dict[str, Any]:
         return rows
     total: dict[str, Any] = tf.nest.pack_sequence_as(rows, sum_over_microbatches(flat, reduction))
     return total
+
+
+def add_n(inputs: Any, name: str | None = None) -> tf.Tensor:
+    """Add floats in the order in which `AddN` adds them if it overwrites none of them.
+
+    The kernel puts the first of its inputs that nobody else still reads in front, and who still
+    reads is a matter of time: gradients of a tensor that three operations read differ in their last
+    bits from run to run. Of two terms both orders are the same.
+    """
+    if not tf.is_tensor(inputs[0]) or not inputs[0].dtype.is_floating or len(inputs) < _MATTERS:
+        return _add_n(inputs, name=name)
+    first = len(inputs) % _AT_ONCE or _AT_ONCE
+    first += _AT_ONCE if first == 1 else 0
+    total = functools.reduce(tf.add, inputs[:first])
+    for start in range(first, len(inputs), _AT_ONCE):
+        total += functools.reduce(tf.add, inputs[start : start + _AT_ONCE])
+    return tf.identity(total, name=name)
+
+
+# For good: tapes, `tf.gradients` and `tf.add_n` of whoever writes a step all end here.
+_add_n, gen_math_ops.add_n = gen_math_ops.add_n, add_n
