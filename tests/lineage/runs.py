@@ -23,6 +23,9 @@ from trainer.commands import export
 from trainer.commands.evaluate import evaluate
 from trainer.commands.restored import restore_task
 from trainer.config import GroupConfig, InitConfig, StopConfig, conversion
+from trainer.data import sources
+from trainer.data.records.files import Stage
+from trainer.data.serving import reading
 from trainer.monitoring.goodput import Ledger
 from trainer.monitoring.phases import Phases
 from trainer.monitoring.stop import StopSignal
@@ -218,6 +221,11 @@ def stops(folder: pathlib.Path) -> dict[str, Any]:
         which: evaluate(str(folder / "one"), which=which) for which in ("newest", "best")
     }
     found["elsewhere"] = evaluate(str(folder / "one"), split="train[:32]")
+    digits = sources.describe(dataclasses.replace(rule.dataset, eval_split="test"))
+    arrays = reading.load(digits, digits.evaluation, Stage())
+    np.savez(folder / "brought [1].npz", **arrays)
+    found["brought"] = evaluate(str(folder / "one"), data=str(folder / "brought [1].npz"))
+    found["test"] = evaluate(str(folder / "one"), split="test")
     timed = config(train_steps=40, log_every_steps=10, eval_every_steps=30)
     limited = dataclasses.replace(timed, stop=StopConfig(max_hours=7))
     found["timed"] = run(folder / "timed", limited)

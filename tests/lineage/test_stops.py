@@ -38,6 +38,11 @@ def test_it_is_evaluated_on_other_examples_as_well(runs):
     assert elsewhere["loss"] != runs["stops"]["evaluated"]["newest"]["loss"]
 
 
+def test_a_file_without_splits_is_evaluated_whole(runs):
+    brought = runs["stops"]["brought"]
+    assert brought == {**runs["stops"]["test"], "split": "train"}
+
+
 def test_hours_that_are_over_end_a_run_and_it_stays_ended(runs):
     timed, again = runs["stops"]["timed"], runs["stops"]["timed again"]
     assert (timed["status"], timed["ended_by"]) == ("stopped_early", "stop.max_hours")

@@ -85,8 +85,15 @@ def _dataset(config: TrainConfig, split: str, data: str) -> DatasetConfig:
     if split:
         dataset = dataclasses.replace(dataset, eval_split=split, holdout=0)
     if data:  # of which no other split has to be there
-        split = dataset.eval_split
-        dataset = dataclasses.replace(dataset, name=data, train_split=split, holdout=0)
+        from trainer.commands import predict_input
+        from trainer.data import sources
+
+        name = predict_input.source_name(data)
+        if not split:
+            split = dataset.eval_split if sources.has_splits(name, dataset.args) else "train"
+        dataset = dataclasses.replace(
+            dataset, name=name, train_split=split, eval_split=split, holdout=0
+        )
         dataset = dataclasses.replace(dataset, skip_list="", skip_bad_records=False)
     return dataset
 

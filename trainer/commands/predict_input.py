@@ -118,15 +118,14 @@ def _config(
     split: str,
     args: Mapping[str, Any],
 ) -> DatasetConfig:
-    name = _name(data)
+    name = source_name(data)
     source = sources.find(name).source
     inherited = dataset.args if source is sources.find(dataset.name).source else {}
     args = {**_args(source, inherited, features), **args}
-    has_splits = "{split}" in f"{name} {args}" or source in (tfds, custom)
     return DatasetConfig(
         name,
         dataset.data_dir,
-        train_split=split or (dataset.eval_split if has_splits else "train"),
+        train_split=split or (dataset.eval_split if sources.has_splits(name, args) else "train"),
         eval_split="",
         elements=dataset.elements,
         roles={name: feature.role for name, feature in features.items() if feature.role},
@@ -134,15 +133,22 @@ def _config(
     )
 
 
-def _name(data: str) -> str:
-    """Return a path as `dataset.name` takes it, and names as they are."""
+def source_name(data: str) -> str:
+    """Return a path as `dataset.name` takes it, and names as they are.
+
+    Raises:
+        RunError: BAD_FLAG where there is nothing at the path.
+    """
     path = Path(data).expanduser()
     if path.is_dir():
         return f"images:{path.absolute()}"
     if path.is_file():
         return glob.escape(str(path.absolute()))
     if not (MAGIC.search(data) or "{split}" in data or ":" in data or data == "digits"):
-        raise RunError(ExitCode.BAD_FLAG, f"predict {data}: no such folder or file")
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"no such folder or file: {data}; give a path, or a name as dataset.name",
+        )
     return data
 
 

@@ -4,7 +4,8 @@ A new source is one file with the two functions of `source.Source`, and one line
 """
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from common.exit_codes import ExitCode, RunError
 from trainer.config import DatasetConfig
@@ -85,6 +86,11 @@ def find(name: str) -> Form:
 def can_skip(name: str) -> bool:
     """Whether damaged stretches of the files can be left out: those of TFRecords can."""
     return find(name).source in (tfds, tfrecord_pattern)
+
+
+def has_splits(name: str, args: Mapping[str, Any]) -> bool:
+    """Whether the source tells splits apart; without, all examples are `train`."""
+    return "{split}" in f"{name} {args}" or find(name).source in (tfds, custom)
 
 
 def describe(config: DatasetConfig, stage: Stage = _NO_STAGE) -> DatasetInfo:
