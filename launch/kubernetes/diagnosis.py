@@ -177,7 +177,9 @@ def _attempts(
         if mapping(event, "involvedObject").get("kind") == "Job" and workload["kind"] == "JobSet"
     ]
     attempts = root_cause.of_events(of_jobs, pods)
-    attempts += root_cause.of_pods(_unhealed(workload, pods), _is_sweep(workload))
+    attempts += root_cause.of_pods(
+        _unhealed(workload, pods), _is_sweep(workload), _workers(workload)
+    )
     if not any(attempts) and (ended := _conditions(workload).get("Failed")):
         attempts = root_cause.of_condition(ended)
     return attempts
@@ -202,6 +204,20 @@ def _command(workload: Document) -> list[str]:
     containers = mappings(job, "template", "spec", "containers") or [{}]
     words = [*sequence(containers[0], "command"), *sequence(containers[0], "args")]
     return list(map(str, words))
+
+
+def _workers(workload: Document) -> list[str]:
+    """The names of the pods that one attempt has; none of a sweep, where each is for itself."""
+    if _is_sweep(workload):
+        return []
+    groups = mappings(workload, "spec", "replicatedJobs") or [
+        {"name": "worker", "template": workload}
+    ]
+    return [
+        f"{group['name']} {index}"
+        for group in groups
+        for index in range(int(mapping(group, "template", "spec").get("parallelism", 1)))
+    ]
 
 
 def _wanted(workload: Document) -> int:

@@ -1,7 +1,7 @@
 """Which failure explains a job, from the pods of its last attempt and from events."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from launch.kubernetes import pod_state, reasons
 from launch.kubernetes.pod_state import created, worker_name
@@ -31,12 +31,15 @@ _BEFORE = {
 _ENDLESS = "9999"  # after every time of day
 
 
-def of_pods(pods: Sequence[Document], is_sweep: bool) -> list[list[Failure]]:
+def of_pods(
+    pods: Sequence[Document], is_sweep: bool, workers: Collection[str] = ()
+) -> list[list[Failure]]:
     """The failures of each attempt, the oldest first, each in the order in which they came.
 
     Args:
         pods: of a Job, or of one attempt of a JobSet; those of trials that have succeeded left out.
         is_sweep: whether each pod is a trial for itself: then all their last ends are one attempt.
+        workers: names of all workers, of which some may have no pod any more.
     """
     ends = _ends(pods)
     failed = sorted((p for p in pods if pod_state.phase(p) == "Failed"), key=lambda p: ends[_id(p)])
@@ -57,6 +60,8 @@ def of_pods(pods: Sequence[Document], is_sweep: bool) -> list[list[Failure]]:
         ]
         if all(one.cause in (Cause.PEER, Cause.HANG) for one in found[-1]):
             found[-1] += [_early(pod) for pod in pods if pod_state.phase(pod) == "Succeeded"]
+            there = set(map(worker_name, pods))
+            found[-1] += [_deleted(worker) for worker in workers if worker not in there]
     return found
 
 
@@ -146,6 +151,12 @@ def _blocked(pod: Document, attempt: int) -> Failure | None:
 def _early(pod: Document) -> Failure:
     """Who ended with 0 and left its peers waiting: a run ends on all workers together."""
     return Failure(worker_name(pod), 0, 0, outcome.EARLY, outcome.ADVICE, (), Cause.CODE)
+
+
+def _deleted(worker: str) -> Failure:
+    """Who left no pod behind, while its peers say that they have lost one."""
+    advice = "`kubectl get events` may still tell by whom; submit again: the run resumes"
+    return Failure(worker, 0, None, "its pod was deleted", advice, (), Cause.KILLED)
 
 
 def _attempts(failed: Sequence[Document], ends: dict[str, str]) -> list[list[Document]]:

@@ -66,6 +66,14 @@ def test_a_stop_of_a_peer_does_not_hide_the_worker_that_failed():
     assert first_failure(pods).exit_code == 202
 
 
+def test_a_worker_whose_pod_was_deleted_is_named_and_not_the_survivor(cluster_backend, api):
+    cluster_backend.submit(spec())
+    put(api, pod(0, "Failed", terminated=ended(201)))
+    finish(api, "Failed", "BackoffLimitExceeded")
+    page = describe(cluster_backend.status("cpu-smoke"))
+    assert "first failure worker 1, attempt 0: its pod was deleted" in page
+
+
 def test_the_newest_attempt_is_the_one_shown():
     pods = [
         pod(1, "Failed", 0, terminated=ended(201, second=1)),
