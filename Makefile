@@ -64,6 +64,10 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: docs
+docs: .venv/dev ## Make a site of the pages in site/, without warnings
+	$(BIN)/python -m sphinx -q -W --keep-going -n docs site
+
 .PHONY: manifests
 manifests: .venv/runtime ## Render the Kubernetes manifests under k8s/ again
 	$(BIN)/python -m launch.render.examples k8s
