@@ -43,7 +43,7 @@ test: .venv/dev lint ## Check style and types, run the tests
 
 .PHONY: test-slow
 test-slow: .venv/dev .venv/s3 .venv/trackers ## Run the long chaos and soak suites
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist=loadfile --no-loadscope-reorder --durations=25
 
 .venv/peers: benchmarks/peers/install.sh $(wildcard benchmarks/peers/*.txt)
 	sh benchmarks/peers/install.sh $@
