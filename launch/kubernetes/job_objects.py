@@ -11,7 +11,12 @@ from launch.spec.labels import INSTANCE, MANAGED_BY, OURS, QUEUE
 from launch.spec.user_input import bad_flag
 
 _MINE = f"{MANAGED_BY}={OURS}"
-_KINDS = (("batch/v1", "Job"), ("jobset.x-k8s.io/v1alpha2", "JobSet"))
+# A TrainJob before the JobSet that its controller makes of it, under the same name and labels.
+_VERSIONS = {
+    "Job": "batch/v1",
+    "TrainJob": "trainer.kubeflow.org/v1alpha1",
+    "JobSet": "jobset.x-k8s.io/v1alpha2",
+}
 
 
 class JobObjects:
@@ -27,19 +32,17 @@ class JobObjects:
         self._namespace = namespace
 
     def workload(self, name: str) -> Document:
-        """The Job or JobSet of this name.
+        """The Job, JobSet or TrainJob of this name; a TrainJob with what its JobSet holds.
 
         Raises:
             RunError: there is none, or somebody else made it; BAD_FLAG.
         """
-        for version, kind in _KINDS:
-            path = f"{of_kind(version, kind, self._namespace)}/{quote(name, safe='')}"
-            try:
-                found = self._cluster.get(path)
-            except NotFoundError:
+        for kind in _VERSIONS:
+            if (found := self._find(kind, name)) is None:
                 continue
             if mapping(found, "metadata", "labels").get(MANAGED_BY) == OURS:
-                return found
+                jobset = self._find("JobSet", name) if kind == "TrainJob" else None
+                return _with_jobset(found, jobset)
             raise bad_flag(
                 f"the {kind} {name!r} was not made by this launcher (label {MANAGED_BY})"
             )
@@ -55,10 +58,13 @@ class JobObjects:
     def all_jobs(self) -> list[tuple[Document, list[Document]]]:
         """Every workload with its pods."""
         pods = self._pods(_MINE)
+        jobs, trainjobs, jobsets = (self._workloads(kind) for kind in _VERSIONS)
+        made = {_name(one): one for one in jobsets}
+        # A JobSet of the name of a TrainJob is not a job of its own.
+        workloads = [_with_jobset(one, made.pop(_name(one), None)) for one in trainjobs]
         return [
-            (workload, [pod for pod in pods if _job_of(pod) == workload["metadata"]["name"]])
-            for version, kind in _KINDS
-            for workload in self._workloads(version, kind)
+            (workload, [pod for pod in pods if _job_of(pod) == _name(workload)])
+            for workload in (*jobs, *made.values(), *workloads)
         ]
 
     def events(self, document: Document) -> list[Document]:
@@ -71,14 +77,36 @@ class JobObjects:
         path = f"/api/v1/namespaces/{self._namespace}/pods"
         return self._cluster.items(path, labelSelector=selector)
 
-    def _workloads(self, version: str, kind: str) -> list[Document]:
-        path = of_kind(version, kind, self._namespace)
+    def _find(self, kind: str, name: str) -> Document | None:
         try:
-            found = self._cluster.items(path, labelSelector=_MINE)
+            return self._cluster.get(f"{self._collection(kind)}/{quote(name, safe='')}")
         except NotFoundError:
-            return []  # JobSet is not installed
+            return None
+
+    def _workloads(self, kind: str) -> list[Document]:
+        try:
+            found = self._cluster.items(self._collection(kind), labelSelector=_MINE)
+        except NotFoundError:
+            return []  # JobSet or Kubeflow Trainer is not installed
         # Lists leave out what their members have in common.
-        return [{**item, "apiVersion": version, "kind": kind} for item in found]
+        return [{**item, "apiVersion": _VERSIONS[kind], "kind": kind} for item in found]
+
+    def _collection(self, kind: str) -> str:
+        return of_kind(_VERSIONS[kind], kind, self._namespace)
+
+
+def _name(document: Document) -> str:
+    return str(document["metadata"]["name"])
+
+
+def _with_jobset(workload: Document, jobset: Document | None) -> Document:
+    """A TrainJob that says what its JobSet does: the pods, how often they restarted, the end.
+
+    Who it is stays: it owns the JobSet, Kueue knows it, and only its deletion ends the job.
+    """
+    if jobset is None:
+        return workload
+    return {**workload, "spec": jobset["spec"], "status": mapping(jobset, "status")}
 
 
 def _job_of(pod: Document) -> str | None:

@@ -26,6 +26,8 @@ _CONSEQUENCES = {
     "LocalQueue": "the job waits for ever",
     "ClusterQueue": "its jobs wait for ever",
     "ResourceFlavor": "its jobs wait for ever",
+    "TrainingRuntime": "the TrainJob is refused",
+    "ClusterTrainingRuntime": "the TrainJob is refused",
     "Service": "nothing answers to its name",
     "Role": "it grants nothing",
     "ClusterRole": "it grants nothing",

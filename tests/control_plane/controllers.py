@@ -14,7 +14,6 @@ from launch.kubernetes.cluster import Cluster
 from tests.control_plane import daemons, definitions
 from tests.control_plane.control_plane_build import program
 
-_HOOKS = "config/components/webhook/manifests.yaml"
 # A resource that a webhook is asked for; those of kinds that are not installed are left out, and
 # those of every pod, which serve exclusive placement and groups of plain pods.
 _RESOURCES = {
@@ -87,7 +86,8 @@ def _certificate(folder: Path) -> str:
 
 def _webhooks(name: str, certificate: str) -> list[Document]:
     """What the project of the controller publishes, with addresses for the names of Services."""
-    published = (definitions.module(f"sigs.k8s.io/{name}") / _HOOKS).read_text()
+    module = definitions.MODULES[name]
+    published = (definitions.fetch(module) / module.hooks).read_text()
     found = []
     for document in yaml.safe_load_all(published):
         document["metadata"] = {"name": f"{name}-{document['metadata']['name'].split('-')[0]}"}
