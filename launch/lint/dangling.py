@@ -32,6 +32,13 @@ _CONSEQUENCES = {
     "Role": "it grants nothing",
     "ClusterRole": "it grants nothing",
 }
+# Kinds that exist in a namespace and for all of them.
+_OTHERS = {
+    "Role": "ClusterRole",
+    "ClusterRole": "Role",
+    "TrainingRuntime": "ClusterTrainingRuntime",
+    "ClusterTrainingRuntime": "TrainingRuntime",
+}
 # Kinds whose names may hold other letters.
 _FREE = ("Role", "ClusterRole")
 # What every cluster has, or makes.
@@ -85,7 +92,7 @@ def _check_missing(
     elsewhere = [namespace_of(one) for one in objects.of_kind(kind) if name_of(one) == name]
     near = did_you_mean(name, held)
     orphans = unused(objects, reference, all_references)
-    other = {"Role": "ClusterRole", "ClusterRole": "Role"}.get(kind, "")
+    other = _OTHERS.get(kind, "")
     if other and objects.find(other, reference.namespace, name):
         yield error(reference.where, f"{problem} but a {other}: {follows}", f"write {other}")
     elif elsewhere:
