@@ -49,7 +49,7 @@ MODULES = {
         "manifests/base/webhook/manifests.yaml",
     ),
 }
-_VERSIONS = {
+VERSIONS = {
     "jobset.x-k8s.io": "v1alpha2",
     "kueue.x-k8s.io": "v1beta2",
     "trainer.kubeflow.org": "v1alpha1",
@@ -124,7 +124,7 @@ def _cut(definition: Document) -> Document:
             inner = inner[key].get("items", inner[key])["properties"]
         inner[last] = {"type": inner[last]["type"]}
     fields |= {
-        "apiVersion": {"const": f"{group}/{_VERSIONS[group]}"},
+        "apiVersion": {"const": f"{group}/{VERSIONS[group]}"},
         "kind": {"const": names["kind"]},
     }
     return _plain({**whole, "properties": fields, "required": sorted(fields)})
@@ -165,7 +165,7 @@ def fetch(module: Module) -> Path:
 
 
 def _with_one_version(definition: Document) -> Document:
-    wanted = _VERSIONS[definition["spec"]["group"]]
+    wanted = VERSIONS[definition["spec"]["group"]]
     [version] = [one for one in definition["spec"]["versions"] if one["name"] == wanted]
     # Without the older version nothing has to be converted, and no webhook is needed for it.
     spec = {**definition["spec"], "versions": [{**version, "storage": True}]}
