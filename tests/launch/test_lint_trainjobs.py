@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
-from plant import load, plant
+from plant import DELETE, load, plant
 
 from launch.lint import lint
 from launch.lint.schemas import has_schema
@@ -37,3 +37,18 @@ def test_names_of_pods_are_open_where_it_is_not_known_which_trainjob_makes_them(
 def test_another_name_of_the_trainjob_makes_the_addresses_of_its_runtime_wrong():
     [found] = lint(plant(load("trainjob"), "TrainJob", "metadata.name", "other"))
     assert "no pod and no Service of these files has the name 'trainjob-worker-0-0" in str(found)
+
+
+def test_a_runtime_that_says_suspend_is_overruled_by_its_trainjob():
+    *others, trainjob = load("trainjob")
+    planted = plant(others, "TrainingRuntime", "spec.template.spec", _suspended)
+    assert lint([*planted, trainjob]) == []
+
+
+def _suspended(jobset: documents.Document) -> documents.Document:
+    return {**jobset, "suspend": True}
+
+
+def test_jobset_fills_in_the_restart_policy():
+    pod = "spec.replicatedJobs.0.template.spec.template.spec"
+    assert lint(plant(load("jobset_sample"), "JobSet", f"{pod}.restartPolicy", DELETE)) == []
