@@ -90,6 +90,19 @@ def test_cancel_removes_all_that_was_made(backend, cluster, namespace, kubelet):
     until(lambda: "gone" not in left(), "something outlives the TrainJob")
 
 
+def test_kueue_holds_a_trainjob_until_there_is_room(backend, namespace, kubelet, queue):
+    small = {"cpus": 1, "memory_gib": 1, "scratch_gib": 1}
+    form = {"workers": 2, "trainjob": True, "queue": queue, **small}
+    backend.submit(spec(namespace, "fits", **form))
+    kubelet.wait("fits", 2)
+    backend.submit(spec(namespace, "waits", **form))
+    found = until_phase(backend, "waits", "queued")
+    assert found.detail.startswith(f"waits in queue {queue}")
+    backend.delete("fits")
+    kubelet.wait("waits", 2)
+    backend.delete("waits")
+
+
 def test_a_trainjob_without_its_runtime_is_refused_even_in_a_dry_run(cluster, namespace):
     trainjob = manifest.render(spec(namespace, "alone", trainjob=True))[-1]
     with pytest.raises(RunError, match="must be created before the TrainJob"):
