@@ -1,5 +1,6 @@
 """What a cluster holds of our jobs: workloads, their pods, events, and what Kueue says of them."""
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from common.exit_codes import RunError
@@ -11,11 +12,10 @@ from launch.spec.labels import INSTANCE, MANAGED_BY, OURS, QUEUE
 from launch.spec.user_input import bad_flag
 
 _MINE = f"{MANAGED_BY}={OURS}"
-# A TrainJob before the JobSet that its controller makes of it, under the same name and labels.
 _VERSIONS = {
     "Job": "batch/v1",
-    "TrainJob": "trainer.kubeflow.org/v1alpha1",
     "JobSet": "jobset.x-k8s.io/v1alpha2",
+    "TrainJob": "trainer.kubeflow.org/v1alpha1",
 }
 
 
@@ -38,11 +38,12 @@ class JobObjects:
             RunError: there is none, or somebody else made it; BAD_FLAG.
         """
         for kind in _VERSIONS:
-            if (found := self._find(kind, name)) is None:
+            found = self._find(kind, name)
+            if found is None or _is_made_by_trainjob(found):
                 continue
             if mapping(found, "metadata", "labels").get(MANAGED_BY) == OURS:
                 jobset = self._find("JobSet", name) if kind == "TrainJob" else None
-                return _with_jobset(found, jobset)
+                return _with_jobset(found, [jobset] if jobset else [])
             raise bad_flag(
                 f"the {kind} {name!r} was not made by this launcher (label {MANAGED_BY})"
             )
@@ -58,13 +59,12 @@ class JobObjects:
     def all_jobs(self) -> list[tuple[Document, list[Document]]]:
         """Every workload with its pods."""
         pods = self._pods(_MINE)
-        jobs, trainjobs, jobsets = (self._workloads(kind) for kind in _VERSIONS)
-        made = {_name(one): one for one in jobsets}
-        # A JobSet of the name of a TrainJob is not a job of its own.
-        workloads = [_with_jobset(one, made.pop(_name(one), None)) for one in trainjobs]
+        jobs, jobsets, trainjobs = (self._workloads(kind) for kind in _VERSIONS)
+        whole = [_with_jobset(one, jobsets) for one in trainjobs]
+        own = [one for one in jobsets if not _is_made_by_trainjob(one)]
         return [
-            (workload, [pod for pod in pods if _job_of(pod) == _name(workload)])
-            for workload in (*jobs, *made.values(), *workloads)
+            (workload, [pod for pod in pods if _job_of(pod) == workload["metadata"]["name"]])
+            for workload in (*jobs, *own, *whole)
         ]
 
     def events(self, document: Document) -> list[Document]:
@@ -95,18 +95,21 @@ class JobObjects:
         return of_kind(_VERSIONS[kind], kind, self._namespace)
 
 
-def _name(document: Document) -> str:
-    return str(document["metadata"]["name"])
-
-
-def _with_jobset(workload: Document, jobset: Document | None) -> Document:
+def _with_jobset(workload: Document, jobsets: Sequence[Document]) -> Document:
     """A TrainJob that says what its JobSet does: the pods, how often they restarted, the end.
 
     Who it is stays: it owns the JobSet, Kueue knows it, and only its deletion ends the job.
     """
-    if jobset is None:
-        return workload
-    return {**workload, "spec": jobset["spec"], "status": mapping(jobset, "status")}
+    for jobset in jobsets:
+        if _is_owned(jobset, workload["metadata"]["uid"]):
+            return {**workload, "spec": jobset["spec"], "status": mapping(jobset, "status")}
+    return workload
+
+
+def _is_made_by_trainjob(workload: Document) -> bool:
+    """Whether it is no job of its own; such a JobSet outlives its TrainJob for a moment."""
+    owners = mappings(workload, "metadata", "ownerReferences")
+    return any(owner.get("kind") == "TrainJob" for owner in owners)
 
 
 def _job_of(pod: Document) -> str | None:
@@ -143,9 +146,9 @@ def explain_queue(cluster: Cluster, workload: Document) -> str:
     return "; ".join([f"waits in queue {queue}{place}", *said])
 
 
-def _is_owned(workload: Document, uid: str) -> bool:
+def _is_owned(document: Document, uid: str) -> bool:
     return any(
-        owner.get("uid") == uid for owner in mappings(workload, "metadata", "ownerReferences")
+        owner.get("uid") == uid for owner in mappings(document, "metadata", "ownerReferences")
     )
 
 

@@ -44,8 +44,8 @@ def test_a_trainjob_runs_to_its_end(backend, cluster, namespace, kubelet):
     for pod in pods:
         kubelet.end(pod, 0)
     until_phase(backend, "train", "succeeded")
-    trainjob = cluster.get(f"{of_kind(GROUP, 'TrainJob', namespace)}/train")
-    until(lambda: "Complete" in json.dumps(cluster.get(_path(namespace, "train"))), trainjob)
+    trainjob = f"{of_kind(GROUP, 'TrainJob', namespace)}/train"
+    until(lambda: "Complete" in json.dumps(cluster.get(trainjob)), "the TrainJob is not complete")
     assert [one.name for one in backend.statuses()].count("train") == 1
 
 
@@ -107,7 +107,3 @@ def test_a_trainjob_without_its_runtime_is_refused_even_in_a_dry_run(cluster, na
     trainjob = manifest.render(spec(namespace, "alone", trainjob=True))[-1]
     with pytest.raises(RunError, match="must be created before the TrainJob"):
         cluster.create(trainjob, dry_run=True)
-
-
-def _path(namespace: str, name: str) -> str:
-    return f"{of_kind(GROUP, 'TrainJob', namespace)}/{name}"

@@ -32,12 +32,13 @@ def make_jobset(api, **fields):
     """What Kubeflow Trainer's controller does."""
     template = api.objects[RUNTIME]["spec"]["template"]
     trainjob = api.objects[TRAINJOB]
-    labels = template["metadata"]["labels"]
+    head = {"name": "trainjob", "namespace": "lockstep", **template["metadata"]}
+    owner = {"kind": "TrainJob", "uid": trainjob["metadata"]["uid"]}
     api.put(
         JOBSET,
         {
             "kind": "JobSet",
-            "metadata": {"name": "trainjob", "namespace": "lockstep", "labels": labels},
+            "metadata": {**head, "ownerReferences": [owner]},
             "spec": template["spec"] | {"suspend": trainjob["spec"].get("suspend", False)},
             "status": fields,
         },
@@ -199,3 +200,18 @@ def test_an_end_is_not_cancelled(submitted, api):
     make_jobset(api, conditions=[condition("Completed")])
     submitted.cancel("trainjob")
     assert api.sent("DELETE") == []
+
+
+def test_a_jobset_that_outlives_its_trainjob_is_no_job(submitted, api):
+    make_jobset(api)
+    del api.objects[TRAINJOB]
+    assert submitted.statuses() == []
+    with pytest.raises(RunError, match="no job 'trainjob'"):
+        submitted.status("trainjob")
+
+
+def test_the_jobset_of_an_earlier_trainjob_of_the_same_name_says_nothing(submitted, api):
+    make_jobset(api, conditions=[condition("Completed")])
+    api.objects[TRAINJOB]["metadata"]["uid"] = "another"
+    for found in (submitted.status("trainjob"), *submitted.statuses()):
+        assert found.phase == "starting"
