@@ -29,7 +29,7 @@ from launch.kubernetes.pod_state import (
 )
 from launch.render import manifest
 from launch.spec import trainer_args
-from launch.spec.documents import Document
+from launch.spec.documents import Document, title
 from launch.spec.job import JobSpec
 from launch.spec.labels import CANCELLED, CONTAINER, INSTANCE
 from launch.spec.outcome import doubt
@@ -37,6 +37,7 @@ from launch.spec.status import ENDED, JobStatus
 from launch.spec.user_input import bad_flag
 
 POLL_SECS = 2.0
+_UNASKED = "not asked, for its TrainingRuntime has to be there first"
 
 
 class KubernetesBackend(Backend):
@@ -85,7 +86,9 @@ class KubernetesBackend(Backend):
         """Asks the server whether it would take the job."""
         documents = manifest.render(upload.plan(spec))
         self._ask(documents)
-        return [f"{doc['kind']}/{doc['metadata']['name']}: accepted" for doc in documents]
+        return [
+            f"{title(one)}: {'accepted' if _can_be_asked(one) else _UNASKED}" for one in documents
+        ]
 
     def statuses(self) -> list[JobStatus]:
         """Every job of the namespace."""
@@ -164,12 +167,13 @@ class KubernetesBackend(Backend):
         """Ends a Job by a deadline of one second, so that it stays for `describe`.
 
         The deadline brings SIGTERM and grace, with Kueue or without it. It does not run for a
-        suspended Job, and cannot be given to the Jobs of a JobSet: those are deleted.
+        suspended Job, and cannot be given to the Jobs of a JobSet: those are deleted, and a
+        TrainJob, which would make its JobSet again.
         """
         workload = self._objects.workload(name)
         if is_decided(workload):
             return
-        if workload["kind"] == "JobSet" or workload["spec"].get("suspend"):
+        if workload["kind"] != "Job" or workload["spec"].get("suspend"):
             self._cluster.delete(path_of(workload))
             return
         changes = {
@@ -195,7 +199,7 @@ class KubernetesBackend(Backend):
         return status
 
     def _ask(self, documents: Sequence[Document]) -> None:
-        for document in documents:
+        for document in filter(_can_be_asked, documents):
             self._cluster.create(document, dry_run=True)
 
     def _create(self, documents: Sequence[Document]) -> Document:
@@ -221,6 +225,11 @@ class KubernetesBackend(Backend):
         unclear += jobs_of(workload)
         events = [event for one in unclear for event in self._objects.events(one)]
         return diagnose(workload, pods, events, explain_queue(self._cluster, workload))
+
+
+def _can_be_asked(document: Document) -> bool:
+    """Whether a dry run can tell: a TrainJob is refused as long as its runtime is not there."""
+    return document["kind"] != "TrainJob"
 
 
 def _read(path: str) -> str:

@@ -25,7 +25,7 @@ def diagnose(
     """The state of one job.
 
     Args:
-        workload: the Job or JobSet.
+        workload: the Job, the JobSet, or a TrainJob with what its JobSet holds.
         pods: all its pods, of every attempt.
         events: events about the workload, its Jobs and its pods: what keeps pods from starting, and
             what became of those that are gone.
@@ -137,6 +137,9 @@ def _why(condition: Document) -> str:
 def _running(
     workload: Document, pods: Sequence[Document], events: Sequence[Document]
 ) -> tuple[Phase, str]:
+    if _has_groups(workload) and not mappings(workload, "spec", "replicatedJobs"):
+        why = _warning(events, workload) or "its controller has not made the JobSet"
+        return "starting", f"no pod can be made yet: {why}"
     wanted = _wanted(workload)
     phases = Counter(map(pod_state.phase, pods))
     lost = [f"{worker_name(pod)}: {why}" for pod in pods if (why := pod_state.lost_node(pod))]
@@ -174,7 +177,7 @@ def _attempts(
     of_jobs = [
         event
         for event in sorted(events, key=pod_state.last_seen)
-        if mapping(event, "involvedObject").get("kind") == "Job" and workload["kind"] == "JobSet"
+        if mapping(event, "involvedObject").get("kind") == "Job" and _has_groups(workload)
     ]
     attempts = root_cause.of_events(of_jobs, pods)
     attempts += root_cause.of_pods(
@@ -191,6 +194,11 @@ def _unhealed(workload: Document, pods: Sequence[Document]) -> Sequence[Document
         return pods
     healed = set(map(str, indexes(mapping(workload, "status").get("completedIndexes", ""))))
     return [pod for pod in pods if worker_index(pod) not in healed]
+
+
+def _has_groups(workload: Document) -> bool:
+    """Whether it is a JobSet, made by us or of a TrainJob, and not a Job."""
+    return workload["kind"] != "Job"
 
 
 def _is_sweep(workload: Document) -> bool:
@@ -228,7 +236,7 @@ def _wanted(workload: Document) -> int:
 
 def _restarts(workload: Document) -> int:
     status = mapping(workload, "status")
-    if workload.get("kind") == "JobSet":
+    if _has_groups(workload):
         return int(status.get("restartsCountTowardsMax", 0))
     failed = int(status.get("failed", 0))
     if _is_sweep(workload):
@@ -240,7 +248,7 @@ def _restarts(workload: Document) -> int:
 
 def _max_restarts(workload: Document) -> int:
     spec = mapping(workload, "spec")
-    if workload.get("kind") == "JobSet":
+    if _has_groups(workload):
         return int(mapping(spec, "failurePolicy").get("maxRestarts", 0))
     if _is_sweep(workload):
         return int(spec["backoffLimitPerIndex"])

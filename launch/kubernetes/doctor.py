@@ -10,6 +10,7 @@ from launch.spec.labels import RESOURCES
 _MIN_MINOR = 33
 _DEFINITIONS = {
     "jobset.x-k8s.io": "needed for --jobset and multi-host TPU slices",
+    "trainer.kubeflow.org": "needed for --trainjob",
     "kueue.x-k8s.io": "needed for --queue",
 }
 

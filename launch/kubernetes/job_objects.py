@@ -1,5 +1,6 @@
 """What a cluster holds of our jobs: workloads, their pods, events, and what Kueue says of them."""
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from common.exit_codes import RunError
@@ -11,7 +12,11 @@ from launch.spec.labels import INSTANCE, MANAGED_BY, OURS, QUEUE
 from launch.spec.user_input import bad_flag
 
 _MINE = f"{MANAGED_BY}={OURS}"
-_KINDS = (("batch/v1", "Job"), ("jobset.x-k8s.io/v1alpha2", "JobSet"))
+_VERSIONS = {
+    "Job": "batch/v1",
+    "JobSet": "jobset.x-k8s.io/v1alpha2",
+    "TrainJob": "trainer.kubeflow.org/v1alpha1",
+}
 
 
 class JobObjects:
@@ -27,19 +32,18 @@ class JobObjects:
         self._namespace = namespace
 
     def workload(self, name: str) -> Document:
-        """The Job or JobSet of this name.
+        """The Job, JobSet or TrainJob of this name; a TrainJob with what its JobSet holds.
 
         Raises:
             RunError: there is none, or somebody else made it; BAD_FLAG.
         """
-        for version, kind in _KINDS:
-            path = f"{of_kind(version, kind, self._namespace)}/{quote(name, safe='')}"
-            try:
-                found = self._cluster.get(path)
-            except NotFoundError:
+        for kind in _VERSIONS:
+            found = self._find(kind, name)
+            if found is None or _is_made_by_trainjob(found):
                 continue
             if mapping(found, "metadata", "labels").get(MANAGED_BY) == OURS:
-                return found
+                jobset = self._find("JobSet", name) if kind == "TrainJob" else None
+                return _with_jobset(found, [jobset] if jobset else [])
             raise bad_flag(
                 f"the {kind} {name!r} was not made by this launcher (label {MANAGED_BY})"
             )
@@ -55,10 +59,12 @@ class JobObjects:
     def all_jobs(self) -> list[tuple[Document, list[Document]]]:
         """Every workload with its pods."""
         pods = self._pods(_MINE)
+        jobs, jobsets, trainjobs = (self._workloads(kind) for kind in _VERSIONS)
+        whole = [_with_jobset(one, jobsets) for one in trainjobs]
+        own = [one for one in jobsets if not _is_made_by_trainjob(one)]
         return [
             (workload, [pod for pod in pods if _job_of(pod) == workload["metadata"]["name"]])
-            for version, kind in _KINDS
-            for workload in self._workloads(version, kind)
+            for workload in (*jobs, *own, *whole)
         ]
 
     def events(self, document: Document) -> list[Document]:
@@ -71,14 +77,39 @@ class JobObjects:
         path = f"/api/v1/namespaces/{self._namespace}/pods"
         return self._cluster.items(path, labelSelector=selector)
 
-    def _workloads(self, version: str, kind: str) -> list[Document]:
-        path = of_kind(version, kind, self._namespace)
+    def _find(self, kind: str, name: str) -> Document | None:
         try:
-            found = self._cluster.items(path, labelSelector=_MINE)
+            return self._cluster.get(f"{self._collection(kind)}/{quote(name, safe='')}")
         except NotFoundError:
-            return []  # JobSet is not installed
+            return None
+
+    def _workloads(self, kind: str) -> list[Document]:
+        try:
+            found = self._cluster.items(self._collection(kind), labelSelector=_MINE)
+        except NotFoundError:
+            return []  # JobSet or Kubeflow Trainer is not installed
         # Lists leave out what their members have in common.
-        return [{**item, "apiVersion": version, "kind": kind} for item in found]
+        return [{**item, "apiVersion": _VERSIONS[kind], "kind": kind} for item in found]
+
+    def _collection(self, kind: str) -> str:
+        return of_kind(_VERSIONS[kind], kind, self._namespace)
+
+
+def _with_jobset(workload: Document, jobsets: Sequence[Document]) -> Document:
+    """A TrainJob that says what its JobSet does: the pods, how often they restarted, the end.
+
+    Who it is stays: it owns the JobSet, Kueue knows it, and only its deletion ends the job.
+    """
+    for jobset in jobsets:
+        if _is_owned(jobset, workload["metadata"]["uid"]):
+            return {**workload, "spec": jobset["spec"], "status": mapping(jobset, "status")}
+    return workload
+
+
+def _is_made_by_trainjob(workload: Document) -> bool:
+    """Whether it is no job of its own; such a JobSet outlives its TrainJob for a moment."""
+    owners = mappings(workload, "metadata", "ownerReferences")
+    return any(owner.get("kind") == "TrainJob" for owner in owners)
 
 
 def _job_of(pod: Document) -> str | None:
@@ -115,9 +146,9 @@ def explain_queue(cluster: Cluster, workload: Document) -> str:
     return "; ".join([f"waits in queue {queue}{place}", *said])
 
 
-def _is_owned(workload: Document, uid: str) -> bool:
+def _is_owned(document: Document, uid: str) -> bool:
     return any(
-        owner.get("uid") == uid for owner in mappings(workload, "metadata", "ownerReferences")
+        owner.get("uid") == uid for owner in mappings(document, "metadata", "ownerReferences")
     )
 
 

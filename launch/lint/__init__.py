@@ -26,6 +26,7 @@ from launch.lint.security import check_security
 from launch.lint.selectors import check_selectors
 from launch.lint.services import check_services
 from launch.lint.training import check_hosts, check_sharing, check_training
+from launch.lint.trainjobs import check_trainjobs
 from launch.lint.variables import check_variables
 from launch.lint.volumes import check_volumes
 from launch.lint.words import check_words
@@ -41,6 +42,7 @@ _OF_OBJECTS = (
     check_addresses,
     check_policies,
     check_queues,
+    check_trainjobs,
     check_sharing,
 )
 _OF_PODS = (

@@ -162,6 +162,8 @@ def _check_address(names: Names, one: Address) -> Iterator[Finding]:
         yield from _check_port_of_pods(one, target)
     elif service := names.services.get(short):
         yield from _check_port_of_service(one, service)
+    elif one.is_peer and one.pods.is_template:
+        return  # its TrainJob, which is elsewhere, gives the names
     elif names.is_meant(short) or (one.is_peer and one.pods.is_ours):
         known = [*names.hosts, *names.services]
         example = next((f"for example {host}" for host in names.hosts), "see the names of the pods")

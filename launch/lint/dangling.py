@@ -26,9 +26,18 @@ _CONSEQUENCES = {
     "LocalQueue": "the job waits for ever",
     "ClusterQueue": "its jobs wait for ever",
     "ResourceFlavor": "its jobs wait for ever",
+    "TrainingRuntime": "the TrainJob is refused",
+    "ClusterTrainingRuntime": "the TrainJob is refused",
     "Service": "nothing answers to its name",
     "Role": "it grants nothing",
     "ClusterRole": "it grants nothing",
+}
+# Kinds that exist in a namespace and for all of them.
+_OTHERS = {
+    "Role": "ClusterRole",
+    "ClusterRole": "Role",
+    "TrainingRuntime": "ClusterTrainingRuntime",
+    "ClusterTrainingRuntime": "TrainingRuntime",
 }
 # Kinds whose names may hold other letters.
 _FREE = ("Role", "ClusterRole")
@@ -83,7 +92,7 @@ def _check_missing(
     elsewhere = [namespace_of(one) for one in objects.of_kind(kind) if name_of(one) == name]
     near = did_you_mean(name, held)
     orphans = unused(objects, reference, all_references)
-    other = {"Role": "ClusterRole", "ClusterRole": "Role"}.get(kind, "")
+    other = _OTHERS.get(kind, "")
     if other and objects.find(other, reference.namespace, name):
         yield error(reference.where, f"{problem} but a {other}: {follows}", f"write {other}")
     elif elsewhere:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from launch.lint.finding import Finding, error, style, warning
-from launch.lint.pods import Pods
+from launch.lint.pods import RUNTIMES, Pods, jobset_of
 from launch.spec.documents import Document, mapping, mappings, sequence, title, whole
 from launch.spec.labels import QUEUE
 
@@ -49,7 +49,8 @@ def check_jobs(pods: Pods) -> Iterator[Finding]:
 
 
 def _check_fields(pods: Pods) -> Iterator[Finding]:
-    job, restart = pods.owner, pods.spec.get("restartPolicy")
+    # JobSet fills in what a Job has to say.
+    job, restart = pods.owner, pods.spec.get("restartPolicy", "OnFailure" if pods.group else None)
     if restart not in ("Never", "OnFailure"):
         yield error(
             pods.at("restartPolicy"),
@@ -159,7 +160,7 @@ def _check_time(pods: Pods) -> Iterator[Finding]:
             "reason of a failure",
             "leave time to look, for example 86400",
         )
-    elif pods.is_ours and whole(ttl, -1) < 0:
+    elif pods.is_ours and whole(ttl, -1) < 0 and pods.document.get("kind") not in RUNTIMES:
         yield style(
             where,
             "finished jobs would pile up",
@@ -185,13 +186,15 @@ def _check_time(pods: Pods) -> Iterator[Finding]:
 def _of_whole(pods: Pods, field: str) -> tuple[object, str]:
     """The value and the place of a field of the Job, or of the JobSet that it belongs to."""
     if pods.group:
-        return mapping(pods.document, "spec").get(field), pods.of_document(f"spec.{field}")
+        jobset, path = jobset_of(pods.document)
+        return jobset.get(field), pods.of_document(f"{path}.{field}")
     return pods.owner.get(field), pods.of_owner(field)
 
 
 def _check_suspend(pods: Pods) -> Iterator[Finding]:
     suspend, where = _of_whole(pods, "suspend")
-    if suspend is not True:
+    # What a runtime says is overwritten by its TrainJob.
+    if suspend is not True or pods.document.get("kind") in RUNTIMES:
         return
     labels = mapping(pods.document, "metadata", "labels")
     queued = QUEUE in labels or QUEUE in mapping(

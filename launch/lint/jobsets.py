@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from launch.lint.finding import Finding, error
 from launch.lint.objects import Objects
-from launch.lint.pods import Pods
+from launch.lint.pods import RUNTIMES, Pods, jobset_of
 from launch.lint.slips import did_you_mean
 from launch.spec.documents import Document, mapping, mappings, sequence, title, whole
 from launch.spec.names import LABEL
@@ -21,10 +21,11 @@ _REASONS = (
 
 
 def check_jobsets(objects: Objects, document: Document) -> Iterator[Finding]:
-    """All rules on a JobSet as a whole."""
-    if document.get("kind") != "JobSet":
+    """All rules on a JobSet as a whole, or on the one that a runtime of Kubeflow Trainer holds."""
+    if document.get("kind") not in ("JobSet", *RUNTIMES):
         return
-    spec, where = mapping(document, "spec"), f"{title(document)} spec"
+    spec, path = jobset_of(document)
+    where = f"{title(document)} {path}"
     groups = [str(one.get("name")) for one in mappings(spec, "replicatedJobs")]
     for index, name in enumerate(groups):
         if not LABEL.fullmatch(name):

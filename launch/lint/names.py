@@ -18,7 +18,8 @@ _SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%]+")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _KEY = re.compile(r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _RBAC = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
-_OF_LABELS = ("Namespace", "Service", "JobSet")  # kinds whose name is one label of a DNS name
+# Kinds whose name is one label of a DNS name.
+_OF_LABELS = ("Namespace", "Service", "JobSet", "TrainJob")
 
 
 def is_subdomain(name: object) -> bool:
@@ -63,7 +64,7 @@ def _check_name(document: Document, where: str) -> Iterator[Finding]:
     form, told = _SUBDOMAIN, "use lower-case letters, digits and '-'"
     if kind in _RBAC:
         form, told = _SEGMENT, "use no '/' and no '%'"
-    elif kind == "Service":
+    elif kind in ("Service", "TrainJob"):
         form, told = _LETTER_FIRST, f"{told}, starting with a letter"
     elif kind in _OF_LABELS:
         form = _LABEL

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
-from launch.lint.pods import Pods, pods_of
+from launch.lint.pods import RUNTIMES, TRAINJOB, Pods, pods_of
 from launch.spec.documents import Document, mapping
 
 # Kinds of Kubernetes, and of what training uses, that belong to no namespace.
@@ -34,12 +34,12 @@ class Objects:
     @functools.cached_property
     def pods(self) -> list[Pods]:
         """All pods of the documents that are looked at."""
-        return [pods for document in self.documents for pods in pods_of(document)]
+        return [pods for document in self.documents for pods in self._pods_of(document)]
 
     @functools.cached_property
     def all_pods(self) -> list[Pods]:
         """All pods, those of the files beside this one among them."""
-        return [*self.pods, *(pods for document in self.beside for pods in pods_of(document))]
+        return [*self.pods, *(one for beside in self.beside for one in self._pods_of(beside))]
 
     @functools.cached_property
     def _by_kind(self) -> dict[str, list[Document]]:
@@ -47,6 +47,20 @@ class Objects:
         for document in (*self.documents, *self.beside):
             found.setdefault(str(document.get("kind")), []).append(document)
         return found
+
+    def _pods_of(self, document: Document) -> list[Pods]:
+        return pods_of(document, name_of(self.trainjob_of(document) or {}))
+
+    def trainjob_of(self, document: Document) -> Document | None:
+        """The TrainJob that runs a runtime; None where the files hold none, or several."""
+        kind, name = document.get("kind"), name_of(document)
+        if kind not in RUNTIMES:
+            return None
+        namespace = namespace_of(document) if kind not in CLUSTER_WIDE else None
+        found = [
+            one for one in self.of_kind(TRAINJOB, namespace) if runtime_of(one) == (kind, name)
+        ]
+        return found[0] if len(found) == 1 else None
 
     def of_kind(self, kind: str, namespace: str | None = None) -> list[Document]:
         """All objects of a kind; those that a namespace can see where one is given."""
@@ -81,6 +95,12 @@ def name_of(document: Document) -> str:
 def namespace_of(document: Document) -> str:
     """The namespace, or "" where none is given."""
     return str(mapping(document, "metadata").get("namespace") or "")
+
+
+def runtime_of(trainjob: Document) -> tuple[str, str]:
+    """Kind and name of the runtime that a TrainJob names."""
+    named = mapping(trainjob, "spec", "runtimeRef")
+    return str(named.get("kind") or "ClusterTrainingRuntime"), str(named.get("name") or "")
 
 
 def same_namespace(one: str, other: str) -> bool:

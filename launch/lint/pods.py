@@ -14,7 +14,14 @@ from launch.spec.labels import MANAGED_BY, OURS
 
 _MANY = 2  # as many as there are nodes: more than one
 _REPLICAS = re.compile(r"spec\.(\w+)ReplicaSpecs\.(\w+)$")
-_PLAIN = ("Pod", "Job", "CronJob", "JobSet", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
+# Kinds of Kubeflow Trainer that hold the JobSet which follows from a TrainJob.
+RUNTIMES = ("TrainingRuntime", "ClusterTrainingRuntime")
+_MAKERS = "Pod Job CronJob JobSet Deployment StatefulSet DaemonSet ReplicaSet"
+_PLAIN = (*_MAKERS.split(), *RUNTIMES)
+# A Job of a runtime with this label takes its image, command, variables and number of pods from the
+# TrainJob, in the container that belongs to the label's value.
+STEP = "trainer.kubeflow.org/trainjob-ancestor-step"
+TRAINJOB = "TrainJob"
 _KUBEFLOW = ("TFJob", "PyTorchJob", "XGBoostJob", "PaddleJob", "JAXJob")
 
 
@@ -31,6 +38,7 @@ class Pods:
         kind: what makes the pods: Job (also inside a CronJob or a JobSet), Deployment, ...
         group: name of the replicated job or of the replica type, or "".
         copies: how many times the owner exists.
+        trainjob: name of the TrainJob by which a runtime becomes a JobSet, or "".
     """
 
     document: Document
@@ -41,6 +49,7 @@ class Pods:
     kind: str
     group: str = ""
     copies: int = 1
+    trainjob: str = ""
 
     @property
     def spec(self) -> Document:
@@ -54,7 +63,9 @@ class Pods:
 
     @property
     def name(self) -> str:
-        """Name of the document, or "" where the cluster makes it up."""
+        """Name of the document or of its TrainJob, or "" where the cluster makes it up."""
+        if self.document.get("kind") in RUNTIMES:
+            return self.trainjob
         return str(mapping(self.document, "metadata").get("name") or "")
 
     @property
@@ -97,7 +108,7 @@ class Pods:
     def subdomain(self) -> str:
         """The Service below which the pods have names, or ""."""
         if self.kind == "Job" and self.group:
-            network = mapping(self.document, "spec", "network")
+            network = mapping(jobset_of(self.document)[0], "network")
             return str(network.get("subdomain") or self.name)
         if self.kind == "StatefulSet":
             return str(self.owner.get("serviceName") or "")
@@ -182,7 +193,12 @@ class Pods:
     @property
     def is_plain(self) -> bool:
         """Whether it is known what the controller adds to the pods: variables and labels."""
-        return str(self.document.get("kind")) in _PLAIN and self.kind != "other Job"
+        return str(self.document.get("kind")) in _PLAIN and self.kind not in ("other Job", TRAINJOB)
+
+    @property
+    def is_template(self) -> bool:
+        """Whether they are of a runtime that no TrainJob of the files runs."""
+        return self.document.get("kind") in RUNTIMES and not self.trainjob
 
     @property
     def is_cluster(self) -> bool:
@@ -212,11 +228,23 @@ class Pods:
         return f"{title(self.document)} {field}"
 
 
-def pods_of(document: Document) -> list[Pods]:
-    """The pods of a document: every template in it, also in kinds that nobody here knows."""
+def jobset_of(document: Document) -> tuple[Document, str]:
+    """The spec of the JobSet that a document is, or holds as a template, and its path."""
+    path = ("spec", "template", "spec") if document.get("kind") in RUNTIMES else ("spec",)
+    return mapping(document, *path), ".".join(path)
+
+
+def pods_of(document: Document, trainjob: str = "") -> list[Pods]:
+    """The pods of a document: every template in it, also in kinds that nobody here knows.
+
+    Args:
+        document: that is looked at.
+        trainjob: name of the TrainJob that runs it, where it is a runtime and that is known.
+    """
     if document.get("kind") == "Pod":
         return [Pods(document, "", document, document, "", "Pod")]
-    return list(_search(document, mapping(document, "spec"), "spec", "", 1))
+    found = _search(document, mapping(document, "spec"), "spec", "", 1)
+    return [dataclasses.replace(pods, trainjob=trainjob) for pods in found]
 
 
 def _search(document: Document, node: object, path: str, group: str, copies: int) -> Iterator[Pods]:
@@ -247,9 +275,19 @@ def _kind(document: Document, owner_path: str, group: str) -> tuple[str, str]:
     kind = str(document.get("kind", ""))
     if found := _REPLICAS.search(owner_path):
         return kind, found[2]
+    if kind in RUNTIMES and _is_step(document, group):
+        return TRAINJOB, group
     if group or kind == "CronJob":
         return "Job", group
     return ("other Job" if kind == "Job" and not _is_batch(document) else kind), group
+
+
+def _is_step(document: Document, group: str) -> bool:
+    """Whether a TrainJob has a say about the pods of a replicated job."""
+    return any(
+        STEP in mapping(one, "template", "metadata", "labels") and one.get("name") == group
+        for one in mappings(jobset_of(document)[0], "replicatedJobs")
+    )
 
 
 def _is_batch(document: Document) -> bool:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from launch.lint.finding import Finding, error, warning
 from launch.lint.names import is_subdomain
 from launch.lint.objects import Objects, name_of, namespace_of
-from launch.lint.pods import Pods
+from launch.lint.pods import Pods, jobset_of
 from launch.lint.references import PRIORITY
 from launch.lint.selectors import matches
 from launch.spec.documents import Document, mapping, mappings, title
@@ -90,7 +90,7 @@ def _check_place_in_template(pods: Pods) -> Iterator[Finding]:
 
 
 def _owner_template(pods: Pods) -> Document:
-    for group in mappings(pods.document, "spec", "replicatedJobs"):
+    for group in mappings(jobset_of(pods.document)[0], "replicatedJobs"):
         if group.get("name") == pods.group:
             return mapping(group, "template")
     return {}
@@ -132,7 +132,7 @@ def _check_local_queue(objects: Objects, queue: Document) -> Iterator[Finding]:
 
 
 def _check_quota(objects: Objects, pods: Pods) -> Iterator[Finding]:
-    name = queue_of(pods.document)
+    name = queue_of(objects.trainjob_of(pods.document) or pods.document)
     local = objects.find("LocalQueue", pods.namespace, name) if name else None
     queue = objects.find("ClusterQueue", "", str(mapping(local, "spec").get("clusterQueue") or ""))
     if queue is None:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from launch.lint.objects import Objects, name_of, namespace_of
+from launch.lint.objects import Objects, name_of, namespace_of, runtime_of
 from launch.lint.pods import Pods
 from launch.lint.schemas import is_known
 from launch.spec.documents import Document, mapping, mappings, title
@@ -130,9 +130,8 @@ def _of_document(document: Document) -> Iterator[Reference]:
                 for i, one in enumerate(mappings(document, field)):
                     yield to("Secret", f"{field}[{i}]", one.get("name"), "images")
         case "TrainJob":
-            named = mapping(spec, "runtimeRef")
-            runtime = str(named.get("kind") or "ClusterTrainingRuntime")
-            yield to(runtime, "spec.runtimeRef", named.get("name"))
+            runtime, name = runtime_of(document)
+            yield to(runtime, "spec.runtimeRef", name)
 
 
 def _of_labels(document: Document, to: Any) -> Iterator[Reference]:

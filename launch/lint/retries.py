@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from common.exit_codes import ExitCode
 from launch.lint.finding import Finding, error, style, warning
-from launch.lint.pods import Pods
+from launch.lint.pods import Pods, jobset_of
 from launch.spec.documents import Document, mapping, mappings, sequence, whole
 from launch.spec.exit_policy import IGNORED_CODES, PERMANENT_CODES
 from launch.spec.labels import DISRUPTION
@@ -19,7 +19,7 @@ def check_retries(pods: Pods) -> Iterator[Finding]:
     yield from _check_shape(pods)
     yield from _check_limits(pods)
     yield from _check_rules(pods)
-    if pods.document.get("kind") == "JobSet":
+    if pods.group:
         yield from _check_jobset(pods)
 
 
@@ -131,9 +131,10 @@ def _disruption_first(rules: list[Document], action: str) -> bool:
 
 
 def _check_jobset(pods: Pods) -> Iterator[Finding]:
-    policy = mapping(pods.document, "spec", "failurePolicy")
+    jobset, path = jobset_of(pods.document)
+    policy = mapping(jobset, "failurePolicy")
     make = warning if policy else style
-    where = pods.of_document("spec.failurePolicy")
+    where = pods.of_document(f"{path}.failurePolicy")
     if whole(policy.get("maxRestarts"), -1) < 0:
         yield make(f"{where}.maxRestarts", "no failure would be retried", "set it")
     if policy.get("restartStrategy") != "BlockingRecreate":

@@ -1,4 +1,4 @@
-"""Schemas: built-in kinds by Kubernetes version, and those that JobSet and Kueue publish.
+"""Schemas: built-in kinds by Kubernetes version; those of JobSet, Kueue and Kubeflow Trainer.
 
 `custom_resources.json` names its sources and how they were cut; it holds no kind of others.
 """
@@ -62,7 +62,7 @@ def check_schemas(documents: Sequence[Document]) -> Iterator[Finding]:
 
 @functools.cache
 def custom_resources() -> dict[str, dict[str, Any]]:
-    """Kind -> schema of JobSet and of Kueue's kinds."""
+    """Kind -> schema of JobSet, and of kinds of Kueue and Kubeflow Trainer."""
     file = importlib.resources.files(__package__).joinpath("custom_resources.json")
     schemas: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["schemas"]
     return schemas

@@ -27,7 +27,7 @@ def of_trainer(spec: JobSpec, env: dict[str, str]) -> list[Document]:
     sent += [labels.PACKAGES_DIR] if spec.requirements else []
     if sent:
         plain["PYTHONPATH"] = ":".join(filter(None, (*sent, plain.get("PYTHONPATH"))))
-    job_uid = labels.JOBSET_UID if spec.jobset or spec.multi_host_tpu else labels.JOB_UID
+    job_uid = labels.JOBSET_UID if spec.has_jobset else labels.JOB_UID
     # The kubelet expands $(NAME) only for variables above: the index comes first.
     index = _of_field(INDEX_VARIABLE, labels.INDEX_PATH)
     job = _of_field(JOB_VARIABLE, f"metadata.labels['{job_uid}']")

@@ -54,6 +54,7 @@ _SPECS = (
         spot=True,
     ),
     JobSpec("jobset", image=_CPU, workers=2, jobset=True),
+    JobSpec("trainjob", image=_CPU, workers=2, trainjob=True, queue="training"),
 )
 EXAMPLES = {
     spec.name: dataclasses.replace(

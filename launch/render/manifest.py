@@ -4,7 +4,7 @@ import json
 
 from common.cluster_description import INDEX_VARIABLE, worker_env
 from launch.code import programs, volume
-from launch.render import network, placement, workload
+from launch.render import network, placement, trainjob, workload
 from launch.render.pod import template
 from launch.spec import documents, trainer_args
 from launch.spec.documents import Document
@@ -37,6 +37,7 @@ def render(spec: JobSpec) -> list[Document]:
     check_image(spec)
     _check_workdir(spec)
     _check_sweep(spec)
+    _check_ttl(spec)
     made = [_service_account(spec)] if spec.workload_identity else []
     made.append(network.policy(spec))
     if spec.code and not spec.code.url:
@@ -76,17 +77,21 @@ def _is_compiled(spec: JobSpec) -> bool:
 
 
 def _workload(spec: JobSpec) -> list[Document]:
-    """The Job or JobSet, after the Service that it needs."""
+    """The Job, JobSet or TrainJob, after the Service or the runtime that it needs."""
     command = (*spec.command, *placement.trainer_flags(spec), *spec.args)
     if spec.multi_host_tpu:
-        return [workload.jobset_of_tpu_slice(spec, command)]
+        return _of_jobset(spec, workload.jobset_of_tpu_slice(spec, command))
     if spec.trials:
         return [workload.job(spec, template(spec, _trial_command(spec, command), {}))]
     env = worker_env(workload.worker_addresses(spec), f"$({INDEX_VARIABLE})")
-    if spec.jobset:
-        return [workload.jobset_of_workers(spec, command, env)]
+    if spec.has_jobset:
+        return _of_jobset(spec, workload.jobset_of_workers(spec, command, env))
     job = workload.job(spec, template(spec, command, env))
     return [network.service(spec), job] if spec.workers > 1 else [job]
+
+
+def _of_jobset(spec: JobSpec, jobset: Document) -> list[Document]:
+    return trainjob.of_jobset(spec, jobset) if spec.trainjob else [jobset]
 
 
 def _trial_command(spec: JobSpec, command: tuple[str, ...]) -> tuple[str, ...]:
@@ -123,8 +128,17 @@ def _check_sweep(spec: JobSpec) -> None:
             "--sweep with `halving` needs --backend=local: between two rungs trials wait for each "
             "other, which a Job cannot say; take `halving` out to run all trials to their end"
         )
-    if spec.trials and spec.jobset:
+    for flag in ("jobset", "trainjob"):
+        if spec.trials and getattr(spec, flag):
+            raise bad_flag(
+                f"--sweep retries each trial for itself, --{flag} all workers together; "
+                f"leave --{flag} out, or say --no{flag} where a profile asks for it"
+            )
+
+
+def _check_ttl(spec: JobSpec) -> None:
+    if spec.trainjob and spec.ttl_hours != JobSpec.ttl_hours:
         raise bad_flag(
-            "--sweep retries each trial for itself, --jobset all workers together; "
-            "leave --jobset out, or say --nojobset where a profile asks for it"
+            f"--ttl_hours={spec.ttl_hours}: a TrainJob has no time to live; leave it out, and "
+            "remove the job with `launch delete`"
         )

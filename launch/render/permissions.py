@@ -18,6 +18,8 @@ _OWNED = ("create", "get", "list", "patch", "delete")
 ALLOWED = (
     Permission("batch", "jobs", _OWNED),
     Permission("jobset.x-k8s.io", "jobsets", _OWNED),
+    Permission("trainer.kubeflow.org", "trainjobs", _OWNED),
+    Permission("trainer.kubeflow.org", "trainingruntimes", ("create", "patch", "delete")),
     Permission("", "services", _OWNED),
     Permission("", "configmaps", _OWNED),
     Permission("networking.k8s.io", "networkpolicies", _OWNED),

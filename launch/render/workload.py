@@ -15,7 +15,7 @@ from launch.spec.labels import QUEUE, TF_PORT, TPU_PORT, metadata
 
 def worker_addresses(spec: JobSpec) -> list[str]:
     """`host:port` of every worker."""
-    stem = f"{spec.name}-worker-0" if spec.jobset else spec.name
+    stem = f"{spec.name}-worker-0" if spec.has_jobset else spec.name
     return [f"{stem}-{index}.{spec.name}:{TF_PORT}" for index in range(spec.workers)]
 
 
@@ -50,7 +50,13 @@ def jobset_of_tpu_slice(spec: JobSpec, command: tuple[str, ...]) -> Document:
     # The chips, which may need a privileged container, are not the coordinator's.
     privileged = "" if spec.privileged == "tpu" else spec.privileged
     driver = dataclasses.replace(
-        spec, accelerator="cpu", topology="", workers=1, resource=(), privileged=privileged
+        spec,
+        accelerator="cpu",
+        topology="",
+        workers=1,
+        resource=(),
+        privileged=privileged,
+        jobset=True,  # no slice any more, but still one of its pods
     )
     drive = template(driver, (*command, "--strategy=tpu", f"--tpu={','.join(hosts)}"), {})
     jobset = _jobset(

@@ -200,4 +200,4 @@ def _longest_infix(spec: JobSpec) -> str:
     if spec.multi_host_tpu and spec.slice:
         return f"-coordinator-0-{spec.slice.hosts - 1}"
     last = spec.units - 1
-    return f"-worker-0-{last}" if spec.jobset else f"-{last}"
+    return f"-worker-0-{last}" if spec.has_jobset else f"-{last}"

@@ -129,6 +129,9 @@ class JobSpec:
         int, Option("delete the job this long after its end", "hours", minimum=0)
     ] = 168
     jobset: Annotated[bool, Option("restart all workers together, by a JobSet")] = False
+    trainjob: Annotated[
+        bool, Option("have Kubeflow Trainer make that JobSet: submit a TrainJob and its runtime")
+    ] = False
     pod_monitor: Annotated[int, Option("port of Prometheus metrics; 0: none", minimum=0)] = 0
     privileged: Annotated[
         Literal["", "rdma", "tpu"],
@@ -157,6 +160,11 @@ class JobSpec:
     def multi_host_tpu(self) -> bool:
         """Whether a CPU coordinator drives several TPU hosts: experimental."""
         return self.slice is not None and self.slice.hosts > 1
+
+    @property
+    def has_jobset(self) -> bool:
+        """Whether the workers are those of a JobSet, whoever makes it."""
+        return self.jobset or self.trainjob or self.multi_host_tpu
 
     @property
     def kind(self) -> Kind:

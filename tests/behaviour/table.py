@@ -139,7 +139,7 @@ JOB_FLAGS = (
     "jobset max_restarts memory_gib mount_gcs mount_pvc name namespace node_selector "
     "parallel_trials platform pod_monitor priority_class privileged profile profiles queue "
     "requirements resource runtime_class scratch_gib secret_env service_account spot sweep "
-    "toleration topology ttl_hours workers workload_identity"
+    "toleration topology trainjob ttl_hours workers workload_identity"
 )
 LAUNCH = {
     **{f"job.{flag}": f"{JOB}[{flag}]" for flag in JOB_FLAGS.split()},

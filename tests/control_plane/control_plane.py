@@ -1,10 +1,10 @@
 """A real Kubernetes on this machine, built from Go modules: `up`, `test` or `down FOLDER [--node]`.
 
 Starts etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback: admission,
-RBAC, garbage collection, the Job controller and the scheduler are real. The definitions of JobSet
-and Kueue are installed. `--node` adds one node, in a network namespace of its own, with DNS,
-network policies, the controllers of JobSet and Kueue and the trainer's image. Needs Go and openssl;
-the first build takes long and is kept in FOLDER.
+RBAC, garbage collection, the Job controller and the scheduler are real. The definitions of JobSet,
+Kueue and Kubeflow Trainer are installed. `--node` adds one node, in a network namespace of its own,
+with DNS, network policies, the controllers of those three and the trainer's image. Needs Go and
+openssl; the first build takes long and is kept in FOLDER.
 """
 
 import json
@@ -168,11 +168,11 @@ def _is_ready(api: int) -> bool:
 
 
 def _define(config: Path) -> None:
-    """Installs the definitions of JobSet and Kueue, and says so where they cannot be had."""
+    """Installs the definitions, and says so where they cannot be had."""
     try:
         found = definitions.every()
     except definitions.UnavailableError as error:
-        print(f"NOT INSTALLED: JobSet and Kueue: {error}", file=sys.stderr)
+        print(f"NOT INSTALLED: JobSet, Kueue and Kubeflow Trainer: {error}", file=sys.stderr)
         return
     cluster = Cluster(client_config.new_client_from_config(config_file=str(config)))
     for definition in found.values():

@@ -26,6 +26,7 @@ def _of_kubernetes(name: str) -> _Program:
     return _Program("k8s.io/kubernetes", KUBERNETES, f"k8s.io/kubernetes/cmd/{name}")
 
 
+_TRAINER = "github.com/kubeflow/trainer/v2"
 _ROUTER = "github.com/cloudnativelabs/kube-router/v2"
 _PROGRAMS = {
     "etcd": _Program("go.etcd.io/etcd/server/v3", "3.6.5", "go.etcd.io/etcd/server/v3"),
@@ -36,11 +37,12 @@ _PROGRAMS = {
     "coredns": _Program("github.com/coredns/coredns", "1.12.4", "./coredns"),
     "jobset": _Program("sigs.k8s.io/jobset", "0.10.1", "sigs.k8s.io/jobset"),
     "kueue": _Program("sigs.k8s.io/kueue", "0.15.0", "sigs.k8s.io/kueue/cmd/kueue"),
+    "trainer": _Program(_TRAINER, "2.1.0", f"{_TRAINER}/cmd/trainer-controller-manager"),
     "kube-router": _Program(_ROUTER, "2.1.0", f"{_ROUTER}/cmd/kube-router"),
     "pause": _Program("", "1", "./pause"),
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-NODE = ("kubelet", "coredns", "pause", "jobset", "kueue", "kube-router")
+NODE = ("kubelet", "coredns", "pause", "jobset", "kueue", "trainer", "kube-router")
 
 # CoreDNS with the plugins that are used here alone: those of the clouds double its build.
 _COREDNS = """package main

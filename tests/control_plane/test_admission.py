@@ -1,4 +1,4 @@
-"""What a real API server says: admission, PodSecurity, RBAC, definitions of JobSet and Kueue."""
+"""What a real API server says: admission, PodSecurity, RBAC, definitions of JobSet and others."""
 
 import dataclasses
 from pathlib import Path
@@ -24,8 +24,11 @@ CLUSTER_WIDE = {
 }
 
 
-def templates(workload: documents.Document) -> list[documents.Document]:
-    spec = workload["spec"]
+def templates(rendered: list[documents.Document]) -> list[documents.Document]:
+    """The pods of the Job, of the JobSet, or of the runtime that holds one."""
+    *_, held, workload = rendered
+    holder = held["spec"]["template"] if workload["kind"] == "TrainJob" else workload
+    spec = holder["spec"]
     jobs = [one["template"]["spec"] for one in spec.get("replicatedJobs", [])] or [spec]
     return [job["template"] for job in jobs]
 
@@ -34,15 +37,17 @@ def templates(workload: documents.Document) -> list[documents.Document]:
 def test_the_server_accepts_every_example(backend, cluster, namespace, name):
     if manifest.render(EXAMPLES[name])[-1]["kind"] == "JobSet":
         needs(cluster, "jobset.x-k8s.io")
+    if EXAMPLES[name].trainjob:
+        needs(cluster, "trainer.kubeflow.org")
     accepted = backend.dry_run(dataclasses.replace(EXAMPLES[name], namespace=namespace))
     assert accepted
-    assert all(line.endswith("accepted") for line in accepted)
+    assert all(line.endswith("accepted") for line in accepted if not line.startswith("TrainJob"))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_podsecurity_restricted_has_nothing_to_say(cluster, namespace, name):
     found = dataclasses.replace(EXAMPLES[name], namespace=namespace)
-    for pod in templates(manifest.render(found)[-1]):
+    for pod in templates(manifest.render(found)):
         metadata = {**pod["metadata"], "name": name, "namespace": namespace}
         whole = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]}
         cluster.post(f"/api/v1/namespaces/{namespace}/pods?dryRun=All", whole)
@@ -67,6 +72,16 @@ def test_a_jobset_is_created_listed_and_deleted(backend, cluster, namespace):
     backend.cancel("gang")
     with pytest.raises(RunError, match="no job 'gang'"):
         backend.status("gang")
+
+
+def test_a_trainjob_is_created_listed_and_deleted(submitter, cluster, namespace):
+    needs(cluster, "trainer.kubeflow.org")
+    backend = KubernetesBackend(submitter, namespace)
+    backend.submit(spec(namespace, "kubeflow", workers=2, trainjob=True))
+    assert "kubeflow" in [status.name for status in backend.statuses()]
+    backend.cancel("kubeflow")
+    with pytest.raises(RunError, match="no job 'kubeflow'"):
+        backend.status("kubeflow")
 
 
 def test_the_server_names_the_fault_of_a_jobset(cluster, namespace):

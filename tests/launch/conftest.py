@@ -53,7 +53,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="session")
 def defined() -> dict[str, dict[str, Any]]:
-    """Kind -> the published definition of JobSet and of Kueue's kinds."""
+    """Kind -> the published definition of a kind of JobSet, Kueue or Kubeflow Trainer."""
     try:
         return definitions.load()
     except definitions.UnavailableError as error:
@@ -65,7 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says at the end, where nobody overlooks it, that a check was left out."""
     if _undefined:
         terminalreporter.section("DEFINITIONS NOT CHECKED", sep="!", bold=True)
-        terminalreporter.line(f"JobSet and Kueue were checked by our own schemas: {_undefined[0]}.")
+        terminalreporter.line(f"Kinds of others were checked by our own schemas: {_undefined[0]}.")
 
 
 @pytest.fixture

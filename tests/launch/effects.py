@@ -41,6 +41,7 @@ BASES = {
     "one worker": ONE,
     "three workers": dataclasses.replace(ONE, workers=3),
     "a JobSet": dataclasses.replace(ONE, workers=3, jobset=True),
+    "a TrainJob": dataclasses.replace(ONE, workers=3, trainjob=True),
     "a sweep": dataclasses.replace(ONE, trials=TRIALS),
     "GPUs": dataclasses.replace(
         ONE, image="lockstep:0.1.0-gpu", accelerator="l4", devices_per_worker=1, workers=2
@@ -57,20 +58,20 @@ BASES = {
     "a zip": dataclasses.replace(ONE, code=ZIP),
 }
 _FIELDS: dict[str, tuple[object, tuple[str, ...]]] = {
-    "name": ("other", ("all documents", "a JobSet", "a TPU slice", "a sweep")),
+    "name": ("other", ("all documents", "a JobSet", "a TrainJob", "a TPU slice", "a sweep")),
     "args": (
         (*ONE.args, "--strategy=mirrored", "--note=$(HOME)"),
         ("one worker", "three workers", "a sweep", "a TPU host"),
     ),
     "command": (("python", "train.py", "$X"), ("one worker", "a sweep", "a TPU slice")),
     "image": ("host:5000/mine:7", ("one worker", "a zip", "a TPU slice")),
-    "workers": (2, ("one worker", "three workers", "a JobSet")),
+    "workers": (2, ("one worker", "three workers", "a JobSet", "a TrainJob")),
     "devices_per_worker": (2, ("GPUs",)),
     "cpus": (7, ("one worker", "GPUs", "a TPU slice")),
     "memory_gib": (9, ("one worker", "GPUs", "a TPU slice")),
     "scratch_gib": (5, ("one worker", "a JobSet", "a TPU slice")),
     "platform": ("plain", ("GPUs",)),
-    "namespace": ("team", ("all documents", "a JobSet")),
+    "namespace": ("team", ("all documents", "a JobSet", "a TrainJob")),
     "service_account": ("robot", ("one worker", "a JobSet", "a TPU slice")),
     "workload_identity": ("me@project.iam", ("one worker", "a TPU slice")),
     "env": (
@@ -95,13 +96,14 @@ _FIELDS: dict[str, tuple[object, tuple[str, ...]]] = {
         ("one worker", "a JobSet", "GPUs"),
     ),
     "spot": (True, ("one worker", "a JobSet", "GPUs", "a TPU slice")),
-    "queue": ("training", ("one worker", "a JobSet", "a sweep")),
+    "queue": ("training", ("one worker", "a JobSet", "a TrainJob", "a sweep")),
     "priority_class": ("high", ("one worker", "a JobSet", "a sweep")),
-    "max_restarts": (5, ("one worker", "three workers", "a JobSet", "a sweep")),
+    "max_restarts": (5, ("one worker", "three workers", "a JobSet", "a TrainJob", "a sweep")),
     "deadline_hours": (2, ("one worker", "a JobSet", "a sweep", "a TPU slice")),
     "grace_secs": (90, ("one worker", "a JobSet", "a sweep")),
     "ttl_hours": (1, ("one worker", "a JobSet", "a sweep")),
     "jobset": (True, ("three workers",)),
+    "trainjob": (True, ("three workers",)),
     "pod_monitor": (9100, ("one worker", "three workers", "a JobSet", "GPUs")),
     "requirements": (PACKAGES, ("one worker", "a zip", "a TPU slice")),
     "code": (FILES, ("one worker", "a JobSet", "a sweep", "a TPU slice")),

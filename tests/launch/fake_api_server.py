@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+_LISTS = {"jobs", "jobsets", "trainjobs", "pods", "events", "workloads", "nodes"}
+
 
 class FakeApiServer:
     """The server and what it knows.
@@ -100,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, chunks.pop(0) if len(chunks) > 1 else "".join(chunks))
         elif path in self.api.objects:
             self._answer(200, self.api.objects[path])
-        elif path.rsplit("/", 1)[-1] in {"jobs", "jobsets", "pods", "events", "workloads", "nodes"}:
+        elif path.rsplit("/", 1)[-1] in _LISTS:
             self._answer(200, {"items": self._list(path, query)})
         else:
             self._answer(404, {"message": f"{path} not found"})

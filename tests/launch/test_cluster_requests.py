@@ -130,10 +130,11 @@ def test_delete_removes_in_the_background(cluster_backend, api):
     assert api.requests[-1][2] == {"propagationPolicy": "Background"}
 
 
-def test_list_joins_jobs_and_jobsets(cluster_backend, api):
-    cluster_backend.submit(spec())
-    cluster_backend.submit(spec("jobset"))
-    assert {status.name for status in cluster_backend.statuses()} == {"cpu-smoke", "jobset"}
+def test_list_joins_all_kinds_of_jobs(cluster_backend, api):
+    for name in ("cpu-smoke", "jobset", "trainjob"):
+        cluster_backend.submit(spec(name))
+    found = sorted(status.name for status in cluster_backend.statuses())
+    assert found == ["cpu-smoke", "jobset", "trainjob"]
 
 
 def test_list_shows_the_oldest_job_first_with_its_own_pods(cluster_backend, api):
@@ -155,6 +156,7 @@ def test_list_shows_the_oldest_job_first_with_its_own_pods(cluster_backend, api)
 def test_a_cluster_without_jobset_still_lists_jobs(cluster_backend, api):
     cluster_backend.submit(spec())
     api.refusals["GET /apis/jobset"] = (404, "the server could not find the requested resource")
+    api.refusals["GET /apis/trainer"] = (404, "the server could not find the requested resource")
     assert [status.name for status in cluster_backend.statuses()] == ["cpu-smoke"]
 
 

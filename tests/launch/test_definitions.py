@@ -1,4 +1,4 @@
-"""What is rendered for JobSet and Kueue, against the definitions that their projects publish."""
+"""What is rendered for kinds of others, against the definitions that their projects publish."""
 
 import copy
 import json
@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from launch.lint.pods import jobset_of
 from launch.lint.schemas import check_schemas
 from launch.render import manifest
 from launch.render.examples import EXAMPLES
@@ -22,8 +23,11 @@ _RENDERED = [
     *documents.load(_QUEUES.read_text()),
     *(document for spec in EXAMPLES.values() for document in manifest.render(spec)),
 ]
-_CUSTOM = [one for one in _RENDERED if one["apiVersion"].partition("/")[0].endswith("x-k8s.io")]
-_JOBSET = next(one for one in _CUSTOM if one["kind"] == "JobSet")
+_CUSTOM = [one for one in _RENDERED if one["apiVersion"].partition("/")[0] in definitions.VERSIONS]
+# Kinds that are a JobSet or hold one.
+_HOLDERS = [
+    next(one for one in _CUSTOM if one["kind"] == kind) for kind in ("JobSet", "TrainingRuntime")
+]
 
 
 def faults(document: Document, defined: dict[str, Document]) -> list[str]:
@@ -42,27 +46,32 @@ def test_what_is_rendered_satisfies_the_published_definition(document, defined):
     assert faults(document, defined) == []
 
 
-def _misspell(document: Document) -> None:
-    document["spec"]["replicatedJob"] = document["spec"].pop("replicatedJobs")
+def _misspell(jobset: Document) -> None:
+    jobset["replicatedJob"] = jobset.pop("replicatedJobs")
 
 
-def _enum(document: Document) -> None:
-    document["spec"]["failurePolicy"]["restartStrategy"] = "Sometimes"
+def _enum(jobset: Document) -> None:
+    jobset["failurePolicy"]["restartStrategy"] = "Sometimes"
 
 
-def _type(document: Document) -> None:
-    document["spec"]["replicatedJobs"][0]["replicas"] = "one"
+def _type(jobset: Document) -> None:
+    jobset["replicatedJobs"][0]["replicas"] = "one"
 
 
-def _inner(document: Document) -> None:
-    document["spec"]["replicatedJobs"][0]["template"]["spec"]["compeltions"] = 1
+def _inner(jobset: Document) -> None:
+    jobset["replicatedJobs"][0]["template"]["spec"]["compeltions"] = 1
+
+
+def _planted(holder: Document, plant: Callable[[Document], None]) -> Document:
+    planted = copy.deepcopy(holder)
+    plant(jobset_of(planted)[0])
+    return planted
 
 
 @pytest.mark.parametrize("plant", [_misspell, _enum, _type, _inner])
-def test_a_planted_fault_is_found(plant: Callable[[Document], None], defined):
-    planted = copy.deepcopy(_JOBSET)
-    plant(planted)
-    assert faults(planted, defined)
+@pytest.mark.parametrize("holder", _HOLDERS, ids=lambda one: one["kind"])
+def test_a_planted_fault_is_found(holder, plant, defined):
+    assert faults(_planted(holder, plant), defined)
 
 
 def test_the_linter_carries_what_is_published(defined):
@@ -70,8 +79,7 @@ def test_the_linter_carries_what_is_published(defined):
     assert json.loads(definitions.CARRIED.read_text()) == definitions.carried()
 
 
-@pytest.mark.parametrize("plant", [_misspell, _enum, _type])
-def test_the_linter_finds_it_too(plant):
-    planted = copy.deepcopy(_JOBSET)
-    plant(planted)
-    assert list(check_schemas([planted]))
+@pytest.mark.parametrize("plant", [_misspell, _enum, _type, _inner])
+@pytest.mark.parametrize("holder", _HOLDERS, ids=lambda one: one["kind"])
+def test_the_linter_finds_it_too(holder, plant):
+    assert list(check_schemas([_planted(holder, plant)]))

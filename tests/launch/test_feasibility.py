@@ -88,6 +88,8 @@ REFUSED = {
     "no UTF-8 of a variable": ({"env": (("A", "é\udfffé"),)}, "no UTF-8"),
     "sweep of workers": ({"trials": ((),), "workers": 2}, "one worker each"),
     "sweep of JobSets": ({"trials": ((),), "jobset": True}, "--nojobset"),
+    "sweep of TrainJobs": ({"trials": ((),), "trainjob": True}, "--notrainjob"),
+    "a TrainJob's time to live": ({"trainjob": True, "ttl_hours": 1}, "launch delete"),
 }
 
 
@@ -134,6 +136,13 @@ def test_a_worker_takes_a_whole_machine_on_gke_and_a_part_elsewhere(count, platf
     )
     [container] = manifest.render(spec)[-1]["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == str(count)
+
+
+@pytest.mark.parametrize("form", ["jobset", "trainjob"])
+def test_the_pods_of_a_jobset_leave_less_room_for_a_name(form):
+    assert manifest.render(change(name="a" * 46, **{form: True}))
+    with pytest.raises(RunError, match="leaves room for 46"):
+        manifest.render(change(name="a" * 47, **{form: True}))
 
 
 def test_the_longest_pod_name_fits():

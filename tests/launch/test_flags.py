@@ -70,6 +70,7 @@ SET = {
     ),
     "spot": (["--spot"], {"spot": True}),
     "jobset": (["--jobset"], {"jobset": True}),
+    "trainjob": (["--trainjob"], {"trainjob": True}),
     "env": (TWICE[:2], {"env": (("A", "1"), ("B", "x=y"))}),
     "secret_env": (TWICE[2:], {"secret_env": SECRETS}),
     "mount_pvc": (MOUNTS[1:], {"mounts": (Mount("pvc", "c", "/c"), Mount("pvc", "d", "/d:x"))}),

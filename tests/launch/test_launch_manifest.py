@@ -141,6 +141,30 @@ def test_a_multi_host_slice_is_driven_by_a_coordinator():
     assert jobset["spec"]["successPolicy"]["targetReplicatedJobs"] == ["coordinator"]
 
 
+SLICE = {"accelerator": "v5e", "topology": "4x4", "image": "lockstep:0.1.0-tpu"}
+
+
+@pytest.mark.parametrize("fields", [{"workers": 3, "jobset": True}, {"queue": "q", **SLICE}])
+def test_a_trainjob_runs_the_jobset_that_would_be_sent_without_it(fields):
+    *others, jobset = manifest.render(change(**fields))
+    *same, runtime, trainjob = manifest.render(change(**fields, trainjob=True))
+    assert same == others
+    # A JobSet that was removed would be made again, and train again.
+    del jobset["spec"]["ttlSecondsAfterFinished"]
+    assert runtime["spec"]["template"]["spec"] == jobset["spec"]
+    assert runtime["spec"]["template"]["metadata"]["labels"] == runtime_labels(runtime)
+    assert trainjob["metadata"] == jobset["metadata"]
+    reference = {"apiGroup": "trainer.kubeflow.org", "kind": "TrainingRuntime", "name": "run"}
+    assert trainjob["spec"] == {"runtimeRef": reference}
+    assert runtime["metadata"]["name"] == trainjob["metadata"]["name"] == "run"
+
+
+def runtime_labels(runtime: dict) -> dict:
+    """Those of every object of the job: by them its JobSet is found again."""
+    labels = runtime["metadata"]["labels"]
+    return {key: value for key, value in labels.items() if key.startswith("app.")}
+
+
 def test_rendering_is_pure():
     spec = change(workers=2, env=(("A", "1"),))
     first = manifest.render(spec)

@@ -17,6 +17,7 @@ from lone_job_faults import HARMLESS, LONE
 from plant import load, plant
 from planted_faults import FAULTS
 from rare_faults import OVERLAP, RARE
+from trainjob_faults import TRAINJOBS
 
 import launch.lint
 from launch.lint import lint
@@ -167,7 +168,9 @@ def spoke(monkeypatch) -> set[tuple[str, int]]:
 
 
 def test_every_rule_has_a_fault_that_it_finds(spoke):
-    foreign = [row for rows in {**FOREIGN_FAULTS, **MORE, **WORDS}.values() for row in rows]
+    foreign = [
+        row for rows in {**FOREIGN_FAULTS, **MORE, **WORDS, **TRAINJOBS}.values() for row in rows
+    ]
     for manifests in (twice(), without_instance(), lone_pod()):
         lint(manifests)
     lint(good("cpu"), lookup=lambda *_: None)

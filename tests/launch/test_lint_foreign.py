@@ -7,12 +7,13 @@ from foreign_faults import FAULTS
 from foreign_faults_more import MORE
 from foreign_faults_words import WORDS
 from plant import FOREIGN, load, plant
+from trainjob_faults import TRAINJOBS
 
 from launch.lint import lint
 from launch.lint.arguments import check_arguments
 from launch.lint.schemas import check_schemas
 
-KINDS = {**FAULTS, **MORE, **WORDS}
+KINDS = {**FAULTS, **MORE, **WORDS, **TRAINJOBS}
 ROWS = [(kind, *row) for kind, rows in KINDS.items() for row in rows]
 
 

@@ -51,6 +51,7 @@ ALL = JobSpec(
     grace_secs=10,
     ttl_hours=11,
     jobset=True,
+    trainjob=True,
     pod_monitor=9100,
     privileged="rdma",
     trials=(("--a=1", "--b=2"), ("--a=3",)),
