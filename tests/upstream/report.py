@@ -1,11 +1,13 @@
 """Names what differs under the installed TensorFlow and Keras: `python -m tests.upstream.report`.
 
-Runs the fast tests that come through the hooks, and ends with versions, hooks and failed tests, one
-a line. It exits with 1 where anything differs. `make test-next` runs it with the newest versions.
+Runs the fast tests that come through the hooks, or those that are named, and ends with versions,
+hooks and failed tests, one a line. It exits with 1 where anything differs. `make test-next` runs it
+with the newest versions.
 """
 
 import re
 import sys
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -45,8 +47,9 @@ class Failures:
     def _note(self, report: pytest.CollectReport | pytest.TestReport) -> None:
         if report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
-            said = crash.message if crash else report.longreprtext
-            self.lines.append(f"{report.nodeid}: {said.strip().splitlines()[0]}")
+            # What an import ended with stands last.
+            said = crash.message.splitlines()[0] if crash else report.longreprtext.splitlines()[-1]
+            self.lines.append(f"{report.nodeid}: {said.removeprefix('E').strip()}")
 
 
 def versions() -> list[str]:
@@ -54,15 +57,15 @@ def versions() -> list[str]:
     lock = (ROOT / "requirements.lock").read_text()
     lines = []
     for name, here in (("tensorflow", tf), ("keras", keras), ("numpy", np)):
-        (pinned,) = re.findall(rf"(?m)^{name}==(\S+)", lock)
-        lines.append(f"{name:12}{here.__version__:24}pinned: {pinned}")
+        pinned = re.findall(rf"(?m)^{name}==(\S+)", lock)  # of NumPy one for each Python
+        lines.append(f"{name:12}{here.__version__:24}pinned: {', '.join(pinned)}")
     return lines
 
 
-def main() -> int:
+def main(tests: Sequence[str] = CUT) -> int:
     """Run the tests and print the table; return the exit code."""
     failures = Failures()
-    pytest.main(["-m", "not slow", *CUT], plugins=[failures])
+    pytest.main(["-m", "not slow", *tests], plugins=[failures])
     missing = hooks.missing()
     print("\n" + "\n".join(versions()))
     for title, lines in (("missing hooks", missing), ("failed tests", failures.lines)):
@@ -71,4 +74,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:] or CUT))
