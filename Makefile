@@ -45,6 +45,19 @@ test: .venv/dev lint ## Check style and types, run the tests
 test-slow: .venv/dev .venv/s3 .venv/trackers ## Run the long chaos and soak suites
 	$(BIN)/python -m pytest -m slow -n auto --dist=loadfile --no-loadscope-reorder --durations=25
 
+# Unpinned by nature: what the package index serves today. No test of the project depends on it.
+.PHONY: .venv/next
+.venv/next: .venv/dev
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check "tensorflow>=0.dev0"
+	$@/bin/python -m pip uninstall --quiet --disable-pip-version-check --yes keras keras-nightly
+	$@/bin/python -m pip install --quiet --disable-pip-version-check --pre keras-nightly
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$(echo $@/lib/python*/site-packages)/beside.pth
+
+.PHONY: test-next
+test-next: .venv/next ## Name what differs with TensorFlow's next release and Keras nightly
+	$</bin/python -m tests.upstream.report
+
 .venv/peers: benchmarks/peers/install.sh $(wildcard benchmarks/peers/*.txt)
 	sh benchmarks/peers/install.sh $@
 

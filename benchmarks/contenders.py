@@ -60,9 +60,7 @@ _MICROBATCHES = (
     _ours("graph bfloat16 2 microbatches", "precision=bfloat16", "virtual_replicas=2"),
 )
 _CONSTANT = (
-    _ours(
-        "graph 2 threads same batch", "execution=graph", "intra_op_threads=2", "examples=constant"
-    ),
+    _ours("graph 2 threads same batch", "execution=graph", "intra_op_threads=2", "batch=constant"),
 )
 _JAX = (Spec("JAX scan", "jax_loop", environment="jax"),)
 _GRAIN = (Spec("JAX and Grain", "jax_loop", environment="jax"),)
@@ -88,11 +86,26 @@ _WORKERS = (
     _ours("2 workers a core each exact", "virtual_replicas=2", cores=((0,), (1,))),
     _ours("1 process on one core", "virtual_replicas=2", cores=((0,),)),
 )
+_TOWERS = (
+    _ours("graph", "execution=graph"),
+    _ours("graph 2 threads", "execution=graph", "intra_op_threads=2"),
+    _ours("xla_loop", "execution=xla_loop"),
+    _ours(
+        "graph whole batch 2 microbatches",
+        *("virtual_replicas=2", "task.name=benchmarks.peers.towers:OfAllMicrobatches"),
+    ),
+)
+_TORCH_BFLOAT16 = (Spec("PyTorch bfloat16", "pytorch", ("loop", "bfloat16"), "torch"),)
 COMPARISONS: dict[str, tuple[str, tuple[Spec, ...]]] = {
     "mlp": ("mlp", (*_OURS, *_JAX, *_LIGHTNING, *_PEERS)),
     "mlp_dropout": ("mlp_dropout", (*_OURS, *_JAX, *_LIGHTNING, *_PEERS)),
     "cnn": ("cnn", (*_OURS, *_MICROBATCHES, *_BFLOAT16, *_CONSTANT, *_JAX, *_LIGHTNING, *_PEERS)),
     "resnet": ("resnet", (*_OURS, *_BFLOAT16, *_JAX, *_LIGHTNING, *_PEERS)),
+    "transformer": (
+        "transformer",
+        (*_OURS, *_MICROBATCHES, *_BFLOAT16, *_TORCH_BFLOAT16, *_LIGHTNING, *_PEERS),
+    ),
+    "towers": ("towers", (*_TOWERS, *_JAX, *_PEERS)),
     "jpeg": ("jpeg", (*_STREAMED, *_GRAIN, *_LIGHTNING, *_PEERS)),
     "replicas": ("cnn", _REPLICAS),
     "workers": ("cnn", _WORKERS),
@@ -113,7 +126,7 @@ _FIT_50_XLA = (Spec("Keras fit 50 steps a call, XLA", "keras_fit", ("50", "xla")
 ON_GPU: dict[str, tuple[str, tuple[Spec, ...]]] = {
     "resnet50": ("resnet50", (*_MODES, *_FOUR, *_TORCH, *_FIT_XLA)),
     "mlp": ("mlp", (*_MODES, *_FOUR, *_JAX, *_TORCH[:1], *_FIT_50_XLA)),
-    "transformer": ("transformer", (*_MODES, *_TORCH, *_FIT_XLA)),
+    "transformer": ("transformer_large", (*_MODES, *_TORCH, *_FIT_XLA)),
     "cnn": ("cnn", (*_MODES, *_FOUR, *_JAX, *_TORCH[:1], *_FIT_50_XLA)),
 }
 """The same for a machine with a GPU, the most telling first."""

@@ -1,6 +1,6 @@
 """Steps per second against other frameworks on the same work, and what sameness costs; interleaved.
 
-    python -m benchmarks.speed --works=mlp,mlp_dropout,cnn,resnet,jpeg,replicas,workers
+    python -m benchmarks.speed --works=mlp,cnn,resnet,transformer,towers,jpeg,replicas,workers,...
         [--environments=.venv/peers] [--only=NAME,...] [--rounds=5] [--seconds=1.5]
         [--page=FILE.md] [--json=FILE] [--gpu]
 

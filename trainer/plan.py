@@ -80,6 +80,29 @@ def _total_steps(config: TrainConfig, num_train: int) -> int:
     return config.train_steps or math.ceil(config.epochs * num_train / config.global_batch_size)
 
 
+def idle_cores(config: TrainConfig, cores: int) -> str:
+    """Return a line on cores of a CPU that a step leaves without work; "" where it uses all.
+
+    Microbatches run side by side, each operation on its threads. In one program of XLA they run one
+    after another, and more threads made none faster: nothing is said of it.
+
+    Args:
+        config: of a run in one process.
+        cores: that the process may use.
+    """
+    size, cut, threads = config.global_batch_size, config.virtual_replicas, config.intra_op_threads
+    if cut * threads >= cores or config.execution == "xla_loop":
+        return ""
+    finer = (v for v in range(cut, size + 1, cut) if size % v == 0 and v * threads >= cores)
+    instead = [f"--config.virtual_replicas={v}" for v in [next(finer, 0)] if v]
+    instead.append(f"--config.intra_op_threads={math.ceil(cores / cut)}")
+    return (
+        f"{cores - cut * threads} of {cores}, for a step has {cut} x {threads} threads "
+        "(virtual_replicas x intra_op_threads); large operations are faster with "
+        f"{' or '.join(instead)}, which gives other last bits"
+    )
+
+
 def microbatches_per_replica(virtual_replicas: int, num_replicas: int) -> int:
     """Return k = V / R.
 

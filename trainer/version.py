@@ -8,7 +8,8 @@ from pathlib import Path
 
 VERSION = "0.1.0"
 # One TensorFlow comes as one of several distributions: the images have those of their hardware.
-_TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")
+_TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu", "tf-nightly")
+_KERASES = ("keras-nightly", "keras")  # of both, the first is what is imported
 _CHOOSING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 
 
@@ -18,7 +19,7 @@ def environment() -> dict[str, str]:
         "lockstep": VERSION,
         "python": platform.python_version(),
         "tensorflow": _version(*_TENSORFLOWS),
-        "keras": _version("keras"),
+        "keras": _version(*_KERASES),
         "numpy": _version("numpy"),
         "machine": f"{platform.system()} {platform.machine()}",
         "processors": f"{os.cpu_count()} of {processor()}",
@@ -45,7 +46,7 @@ def kernels() -> dict[str, str]:
     cards = {details(card).get("device_name", "?") for card in tf.config.get_visible_devices("GPU")}
     return {
         "tensorflow": tf.__version__,
-        "keras": _version("keras"),
+        "keras": _version(*_KERASES),
         "onednn": "on" if _pywrap_util_port.IsMklEnabled() else "off",
         "cpu": kind_of_cpu(),
         **({"gpu": ", ".join(sorted(cards))} if cards else {}),

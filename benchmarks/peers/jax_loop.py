@@ -59,12 +59,13 @@ class Loop:
 
 
 def scan(name: str) -> None:
-    images, labels = map(jnp.asarray, work.images(name))
+    read, asked = map(jnp.asarray, work.examples(name))
     batch, many = work.WORKS[name].batch, work.WORKS[name].many
     loop, rng = Loop(name), np.random.default_rng(1)
 
     def gathered(state: State, index: jax.Array) -> tuple[State, Any]:
-        return loop.step(state, images[index], labels[index])
+        y = jnp.arange(batch) if work.WORKS[name].in_batch else asked[index]
+        return loop.step(state, read[index], y)
 
     steps = jax.jit(lambda state, rows: jax.lax.scan(gathered, state, rows), donate_argnums=0)
 

@@ -23,6 +23,9 @@ def _shapes(name: str) -> list[tuple[int, ...]]:
         return [(3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 64), (576, 128), (128, 10)]
     if name == "jpeg":
         return [(147, 10)]
+    if name == "towers":
+        tables = [(size, work.WIDTH) for size in (work.USERS, work.ITEMS)]
+        return [*tables, *[(work.WIDTH, work.WIDTH)] * 4]
     if name != "resnet":
         return _DENSE
     made: list[tuple[int, ...]] = [(3, 3, 3, 16)]
@@ -41,6 +44,8 @@ def initial(name: str) -> tuple[Layers, Layers]:
     for shape in _shapes(name):
         scale, size = np.sqrt(6 / (np.prod(shape[:-1]) + shape[-1])), shape[-1]
         layer = (jnp.float32(rng.uniform(-scale, scale, shape)), jnp.zeros(size))
+        if name == "towers" and len(layers) < 2:  # tables have no shift; drawn as Keras does
+            layer = (jnp.float32(rng.uniform(-0.05, 0.05, shape)),)
         if name == "resnet" and len(shape) == 4:
             layer = (*layer, jnp.ones(size))
             averages.append((jnp.zeros(size), jnp.ones(size)))
@@ -51,11 +56,14 @@ def initial(name: str) -> tuple[Layers, Layers]:
 def forward(
     name: str, layers: Layers, averages: Layers, x: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, Layers]:
-    """Return logits [B, 10], and the averages with this batch in them."""
+    """Return logits [B, 10], of towers [B, B], and the averages with this batch in them."""
     if name == "resnet":
         return _resnet(layers, averages, x)
     if name == "cnn":
         return _cnn(layers, x), averages
+    if name == "towers":
+        users, items = (_tower(x[:, side], layers[side::2]) for side in range(2))
+        return users @ items.T, averages
     if name == "jpeg":
         x = _pool(x, 32, lax.add, 0.0) / 32**2
         return _dense(x.reshape(len(x), -1), layers[-1]), averages
@@ -63,6 +71,11 @@ def forward(
     if rate := work.WORKS[name].dropout:
         x = jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
     return _dense(x, layers[1]), averages
+
+
+def _tower(index: jax.Array, layers: Layers) -> jax.Array:
+    (table,), hidden, last = layers
+    return _dense(jax.nn.relu(_dense(table[index], hidden)), last)
 
 
 def _cnn(layers: Layers, x: jax.Array) -> jax.Array:

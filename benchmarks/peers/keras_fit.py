@@ -4,10 +4,10 @@ import sys
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from benchmarks.peers import work
+from benchmarks.peers.towers import scores
 from trainer.models.cnn import cnn
 from trainer.models.mlp import mlp
 from trainer.models.resnet import resnet
@@ -26,18 +26,20 @@ def pooled(input_shape: tuple[int, int, int], num_outputs: int) -> keras.Model:
 def model(name: str) -> keras.Model:
     """Return the model that all TensorFlow contenders train."""
     shape = work.WORKS[name].shape
-    if name == "cnn":
-        return cnn(shape, 10, padding="valid")
-    if name == "resnet":
-        return resnet(shape, 10, depth=8)
+    small = {
+        "cnn": lambda: cnn(shape, 10, padding="valid"),
+        "resnet": lambda: resnet(shape, 10, depth=8),
+        "jpeg": lambda: pooled(shape, 10),
+        "towers": scores,
+    }
+    if name in small:
+        return small[name]()
     if name == "resnet50":
         inputs = keras.Input(shape, dtype="uint8")
         scaled = keras.layers.Rescaling(1 / 255)(inputs)
         return keras.Model(inputs, resnet50(shape, work.WORKS[name].classes)(scaled))
-    if name == "transformer":
-        return transformer((work.TOKENS,), work.VOCABULARY, **work.TRANSFORMER)
-    if name == "jpeg":
-        return pooled(shape, 10)
+    if name in work.TRANSFORMERS:
+        return transformer((work.TOKENS,), work.VOCABULARY, **work.TRANSFORMERS[name])
     return mlp(shape, 10, dropout=work.WORKS[name].dropout)
 
 
@@ -60,12 +62,16 @@ def jpegs() -> tf.data.Dataset:
     return scaled.prefetch(tf.data.AUTOTUNE)
 
 
-def examples(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the model reads and what it is asked for."""
-    if name == "transformer":
-        rows = work.tokens()
-        return rows[:, :-1], rows[:, 1:]
-    return work.images(name)
+def dataset(name: str) -> tf.data.Dataset:
+    """Return shuffled batches without an end."""
+    kind = work.WORKS[name]
+    if name == "jpeg":
+        return jpegs()
+    made = tf.data.Dataset.from_tensor_slices(work.examples(name)).cache().shuffle(kind.examples)
+    batches = made.repeat().batch(kind.batch, drop_remainder=True)
+    if kind.in_batch:
+        batches = batches.map(lambda x, _: (x, tf.range(kind.batch)))
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def device_bytes() -> int | None:
@@ -89,13 +95,13 @@ def main(name: str, steps_per_execution: str, xla: str = "") -> None:
         steps_per_execution=int(steps_per_execution),
         jit_compile=bool(xla) or "auto",
     )
-    if name == "jpeg":
-        data = jpegs()
+    if name == "jpeg" or kind.in_batch:
+        data = dataset(name)
 
         def fit(steps: int) -> Any:
             return made.fit(data, steps_per_epoch=steps, verbose=0)
     else:
-        x, y = examples(name)
+        x, y = work.examples(name)
 
         def fit(steps: int) -> Any:
             count = steps * kind.batch

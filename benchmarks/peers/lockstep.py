@@ -25,22 +25,21 @@ MODELS = {
     "resnet": ("resnet", {"depth": 8}),
     "jpeg": ("benchmarks.peers.keras_fit:pooled", {}),
     "resnet50": ("resnet50", {}),
-    "transformer": ("transformer", work.TRANSFORMER),
+    "transformer": ("transformer", {}),
+    "towers": ("benchmarks.peers.towers:towers", {}),
 }
-
-
 TASKS = {
-    "transformer": {
-        "task": PartConfig("language_model", {"vocabulary": work.VOCABULARY}),
-        "metrics": (),
-    }
+    "transformer": PartConfig("language_model", {"vocabulary": work.VOCABULARY}),
+    "towers": PartConfig("benchmarks.peers.towers:TwoTowers"),
 }
 
 
 def build(name: str) -> dict[str, dict[str, np.ndarray]]:
     """Return the dataset of a work."""
-    if name == "transformer":
-        return {"train": {"tokens": work.tokens()}}
+    if name in work.TRANSFORMERS:
+        return {"train": {"tokens": work.tokens(name)}}
+    if name == "towers":
+        return {"train": {"pair": work.pairs()}}
     x, y = work.images(name)
     return {"train": {"image": x, "label": y}}
 
@@ -60,7 +59,10 @@ def main(name: str, *settings: str) -> None:
 
     cpu_replicas, is_constant = int(given.pop("cpu_replicas", 0)), given.pop("batch", "")
     kind = work.WORKS[name]
-    model, options = MODELS[name.partition("_")[0]]
+    work_of = name.partition("_")[0]
+    model, options = MODELS[work_of]
+    options = {**options, **work.TRANSFORMERS.get(name, {})}
+    of_task = {"task": TASKS[work_of], "metrics": ()} if work_of in TASKS else {}
     data = DatasetConfig("benchmarks.peers.lockstep:build", eval_split="", args={"name": name})
     if name == "jpeg":
         pattern = str(work.jpeg_folder() / "{split}-*")
@@ -73,7 +75,7 @@ def main(name: str, *settings: str) -> None:
         dataset=data,
         model=PartConfig(model, {**options, **({"dropout": kind.dropout} if kind.dropout else {})}),
         optimizer=OptimizerConfig("adam", learning_rate=work.RATE),
-        **TASKS.get(name, {}),
+        **of_task,
     )
     config = conversion.override(config, given.items())
     if is_constant:

@@ -1,6 +1,6 @@
-"""PyTorch: `python -m benchmarks.peers.pytorch WORK loop|lightning [compile]`.
+"""PyTorch: `python -m benchmarks.peers.pytorch WORK loop|lightning [compile] [bfloat16]`.
 
-On a GPU where there is one: examples in its memory, images channels last, bfloat16 by autocast.
+On a GPU where there is one: examples in its memory, images channels last. bfloat16 is by autocast.
 """
 
 import contextlib
@@ -62,6 +62,25 @@ class Decoder(nn.Module):
         return self.last(self.norm(y)).transpose(1, 2)
 
 
+class Towers(nn.Module):
+    """The two towers of `benchmarks.peers.towers`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sides = nn.ModuleList(tower(size, work.WIDTH) for size in (work.USERS, work.ITEMS))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return float[B, B] from int[B, 2]: the score of every item for every user."""
+        users, items = (side(x[:, index]) for index, side in enumerate(self.sides))
+        return users @ items.T
+
+
+def tower(size: int, width: int) -> nn.Sequential:
+    table = nn.Embedding(size, width)
+    nn.init.uniform_(table.weight, -0.05, 0.05)  # as Keras does: the first scores are small
+    return nn.Sequential(table, nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+
 class Jpegs(torch.utils.data.Dataset):
     """The image files, decoded where they are asked for."""
 
@@ -96,10 +115,11 @@ def model(name: str) -> nn.Module:
         from torchvision.models import resnet50
 
         return resnet50()
-    if name == "transformer":
-        return Decoder(**work.TRANSFORMER)
-    if name == "jpeg":
-        return nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(147, 10))
+    if name in work.TRANSFORMERS:
+        return Decoder(**work.TRANSFORMERS[name])
+    if name in ("towers", "jpeg"):
+        pooled = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(147, 10))
+        return Towers() if name == "towers" else pooled
     dropout = work.WORKS[name].dropout
     drop = [nn.Dropout(dropout)] if dropout else []
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), *drop, nn.Linear(128, 10))
@@ -107,10 +127,9 @@ def model(name: str) -> nn.Module:
 
 def tensors(name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return all examples, and what the model is asked for."""
-    if name == "transformer":
-        rows = torch.from_numpy(work.tokens()).long().to(DEVICE)
-        return rows[:, :-1], rows[:, 1:]
-    x, y = work.images(name)
+    x, y = work.examples(name)
+    if x.ndim == 2:  # whole numbers: of tokens, or of users and items
+        return torch.from_numpy(x).long().to(DEVICE), torch.from_numpy(y).long().to(DEVICE)
     layout = torch.channels_last if DEVICE == "cuda" else torch.contiguous_format
     images = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=layout)
     return images.to(DEVICE), torch.from_numpy(y).to(DEVICE)
@@ -130,13 +149,15 @@ def batches(name: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         while True:
             yield from loader
     x, y = tensors(name)
+    places = torch.arange(batch, device=DEVICE)
     while True:
         index = torch.randint(len(x), (batch,), device=DEVICE)
         picked = x[index]
-        yield picked / 255 if picked.dtype == torch.uint8 else picked, y[index]
+        asked = places if work.WORKS[name].in_batch else y[index]
+        yield picked / 255 if picked.dtype == torch.uint8 else picked, asked
 
 
-def loop(name: str, *, compiled: bool) -> None:
+def loop(name: str, *, compiled: bool, in_bfloat16: bool) -> None:
     made, data = model(name).to(DEVICE), batches(name)
     if DEVICE == "cuda":
         made = made.to(memory_format=torch.channels_last)
@@ -144,7 +165,6 @@ def loop(name: str, *, compiled: bool) -> None:
     called = torch.compile(made) if compiled else made
     optimizer = torch.optim.Adam(made.parameters(), work.RATE, fused=DEVICE == "cuda")
     loss_fn = nn.CrossEntropyLoss()
-    in_bfloat16 = work.WORKS[name].precision == "bfloat16"
 
     def precision() -> contextlib.AbstractContextManager[object]:
         return torch.autocast(DEVICE, torch.bfloat16) if in_bfloat16 else contextlib.nullcontext()
@@ -211,4 +231,5 @@ if __name__ == "__main__":
     if sys.argv[2] == "lightning":
         with_lightning(sys.argv[1])
     else:
-        loop(sys.argv[1], compiled="compile" in sys.argv)
+        in_bfloat16 = "bfloat16" in (work.WORKS[sys.argv[1]].precision, *sys.argv)
+        loop(sys.argv[1], compiled="compile" in sys.argv, in_bfloat16=in_bfloat16)

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks.peers import work
-from benchmarks.peers.keras_fit import jpegs, model
+from benchmarks.peers.keras_fit import dataset, model
 
 Step = Callable[[Any], None]
 
@@ -41,19 +41,6 @@ def make_step(name: str) -> tuple[Step, Callable[[], Any]]:
         return values
 
     return step, read
-
-
-def dataset(name: str) -> tf.data.Dataset:
-    """Return shuffled batches without an end."""
-    if name == "jpeg":
-        return jpegs()
-    made = (
-        tf.data.Dataset.from_tensor_slices(work.images(name))
-        .cache()
-        .shuffle(work.WORKS[name].examples)
-    )
-    batches = made.repeat().batch(work.WORKS[name].batch, drop_remainder=True)
-    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def bare(name: str) -> None:

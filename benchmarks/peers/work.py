@@ -30,6 +30,7 @@ class Work:
         precision: of the layers' arithmetic.
         examples: in memory.
         classes: of an image.
+        in_batch: what is asked for is the place of an example in its batch: which it is of all.
     """
 
     batch: int
@@ -39,6 +40,7 @@ class Work:
     precision: str = "float32"
     examples: int = 12_800
     classes: int = 10
+    in_batch: bool = False
 
 
 WORKS = {
@@ -48,10 +50,16 @@ WORKS = {
     "resnet": Work(64, (32, 32, 3), many=4),
     "jpeg": Work(32, (224, 224, 3), many=8),
     "resnet50": Work(128, (224, 224, 3), 8, precision="bfloat16", examples=1024, classes=1000),
-    "transformer": Work(64, many=16, precision="bfloat16", examples=4096),
+    "transformer": Work(16, many=2, examples=1024),
+    "transformer_large": Work(64, many=16, precision="bfloat16", examples=4096),
+    "towers": Work(512, many=16, examples=65_536, in_batch=True),
 }
-TRANSFORMER = {"width": 512, "depth": 6, "heads": 8}
+TRANSFORMERS = {
+    "transformer": {"width": 256, "depth": 4, "heads": 4},
+    "transformer_large": {"width": 512, "depth": 6, "heads": 8},
+}
 VOCABULARY, TOKENS = 256, 256
+USERS, ITEMS, WIDTH = 20_000, 10_000, 64
 NUM_JPEGS = 1024
 """Files NNNN.jpg, and the same bytes in train-N.tfrecord, in the folder that JPEGS names."""
 
@@ -69,11 +77,26 @@ def images(name: str) -> tuple[np.ndarray, np.ndarray]:
     return rng.uniform(size=shape).astype(np.float32), labels
 
 
-def tokens() -> np.ndarray:
+def tokens(name: str) -> np.ndarray:
     """Return made text, int32[N, TOKENS + 1]."""
     rng = np.random.default_rng(0)
-    shape = (WORKS["transformer"].examples, TOKENS + 1)
-    return rng.integers(0, VOCABULARY, shape, np.int32)
+    return rng.integers(0, VOCABULARY, (WORKS[name].examples, TOKENS + 1), np.int32)
+
+
+def pairs() -> np.ndarray:
+    """Return made pairs of a user and an item, int32[N, 2]."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, (USERS, ITEMS), (WORKS["towers"].examples, 2), np.int32)
+
+
+def examples(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the model reads and what it is asked for; zeros for a place in the batch."""
+    if name in TRANSFORMERS:
+        rows = tokens(name)
+        return rows[:, :-1], rows[:, 1:]
+    if WORKS[name].in_batch:
+        return pairs(), np.zeros(WORKS[name].examples, np.int64)
+    return images(name)
 
 
 def jpeg_folder() -> pathlib.Path:

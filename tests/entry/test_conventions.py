@@ -51,12 +51,12 @@ def test_version_names_what_a_report_of_a_mistake_needs() -> None:
     assert f"tensorflow=={rows['tensorflow']}" in project["dependencies"]
 
 
-@pytest.mark.parametrize("installed", ["tensorflow-cpu", "tensorflow-tpu"])
+@pytest.mark.parametrize("installed", ["tensorflow-cpu", "tensorflow-tpu", "tf-nightly"])
 def test_version_finds_the_tensorflow_of_an_image(
     installed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def of_an_image(name: str) -> str:
-        if name.startswith("tensorflow") and name != installed:
+        if name.startswith(("tensorflow", "tf")) and name != installed:
             raise metadata.PackageNotFoundError(name)
         return "2.19.1"
 

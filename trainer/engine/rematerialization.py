@@ -23,7 +23,9 @@ from trainer.engine.scopes import MicrobatchScope
 
 Function = Callable[..., Any]
 _scope = contextvars.ContextVar[MicrobatchScope | None]("scope of a microbatch", default=None)
-_backend = keras.src.backend.core
+# The module that `keras.remat` asks; Keras 3.16 renames it.
+_NAMES = ("core", "ops")
+_backend = next(x for name in _NAMES if (x := getattr(keras.src.backend, name, None)))
 _original = _backend.remat
 
 

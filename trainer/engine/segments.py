@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import masking
 
 from common.exit_codes import ExitCode, RunError
 from trainer.engine.rematerialization import rematerialized
@@ -49,7 +50,7 @@ def cut(model: keras.Model, field: str) -> None:
         for segment in segments:
             found, masks = rematerialized(_runner(segment, operation_fn))(found)
             for tensor, mask in zip(found.values(), masks, strict=True):
-                keras.src.backend.set_keras_mask(tensor, mask)
+                masking.set_keras_mask(tensor, mask)
         return tf.nest.pack_sequence_as(
             graph._outputs_struct, [found[id(x)] for x in graph.outputs]
         )
@@ -97,6 +98,6 @@ def _runner(segment: Segment, operation_fn: Any) -> Callable[[Tensors], tuple[Te
             outputs = operation_fn(node.operation)(*args, **kwargs)
             known |= zip(map(id, node.outputs), tf.nest.flatten(outputs), strict=True)
         made = {i: known[i] for i in sorted(needed)}
-        return made, [keras.src.backend.get_keras_mask(x) for x in made.values()]
+        return made, [masking.get_keras_mask(x) for x in made.values()]
 
     return run

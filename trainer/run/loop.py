@@ -7,6 +7,7 @@ restart, and nothing is done twice.
 """
 
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ from trainer.run.boundaries import Asked, Boundary
 from trainer.run.checkpoints import Checkpoints, open_checkpoints
 from trainer.run.corruption import Comparison
 from trainer.run.request import Request
-from trainer.run.session import Session, open_session
+from trainer.run.session import Session, idle_cores, open_session
 from trainer.run.state import RunState
 from trainer.run.workdir import Workdir
 
@@ -67,6 +68,9 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             checkpoints.of_any = consensus.of_any
         stack.callback(checkpoints.saver.close)
         state = restore(session, checkpoints, consensus, folder)
+        # Only where it can still be chosen: a run goes on with the config that it began with.
+        if not state.step and request.is_chief and (idle := idle_cores(request)):
+            print(f"CPU cores without work: {idle}", file=sys.stderr, flush=True)
 
         # Train. Seconds are booked as training from here on.
         phases.ledger.begin(state.step)
