@@ -52,6 +52,10 @@ test-slow: .venv/dev .venv/s3 .venv/trackers ## Run the long chaos and soak suit
 bench: .venv/runtime .venv/peers ## Measure speed against other frameworks, interleaved
 	$(BIN)/python -m benchmarks.speed --environments=.venv/peers
 
+.PHONY: gallery
+gallery: .venv/runtime ## Train the examples to their ends, check their results, write docs/gallery.md
+	$(BIN)/python -m benchmarks.gallery
+
 .PHONY: lint
 lint: .venv/dev ## Check style, types and the import direction
 	$(BIN)/ruff check .
