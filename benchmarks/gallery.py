@@ -3,8 +3,9 @@
     python -m benchmarks.gallery [NAME ...]
 
 An example says in its docstring how it is run, and what it must reach: `Command:` and
-`Result: accuracy >= 0.9`. Figures go into docs/gallery/results.json, pictures beside it; the page
-is made of both. It ends with 1 where an example does not reach its result.
+`Result: accuracy >= 0.9`, behind which the value that was reached is written. Figures go into
+docs/gallery/results.json, pictures beside it; the page is made of both. It ends with 1 where an
+example does not reach its result.
 """
 
 import argparse
@@ -44,6 +45,7 @@ ORDER = (
     "offline_q",
 )
 """A child stands behind its parent."""
+_RESULT = re.compile(r"^(Result: (\w+) (<=|>=) ([\d.]+\d))(.*)$", re.MULTILINE)
 _SIGNS = {"<=": operator.le, ">=": operator.ge}
 _HEAD = """\
 # Gallery
@@ -69,6 +71,7 @@ class Example:
         metric: of the evaluation, or a scalar of the hook.
         sign: `<=` or `>=`.
         value: that the metric must reach.
+        reached: what stands behind it, as `reached` writes it.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Example:
     metric: str
     sign: str
     value: float
+    reached: str
 
     @classmethod
     def read(cls, name: str) -> "Example":
@@ -85,8 +89,8 @@ class Example:
         told = ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text())) or ""
         title, text, *_ = told.split("\n\n")
         commands = tuple(re.findall(r"^(?:Data|Command): (.+)$", told, re.MULTILINE))
-        metric, sign, value = re.findall(r"^Result: (\w+) (<=|>=) ([\d.]+)", told, re.MULTILINE)[0]
-        return cls(name, title, text, commands, metric, sign, float(value.rstrip(".")))
+        _, metric, sign, value, reached = _RESULT.findall(told)[0]
+        return cls(name, title, text, commands, metric, sign, float(value), reached)
 
     def is_reached(self, found: float) -> bool:
         """Whether a value of the metric is good enough."""
@@ -113,6 +117,17 @@ def train(example: Example, folder: pathlib.Path) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "text": _look(workdir, example.name),
     }
+
+
+def reached(found: Mapping[str, Any]) -> str:
+    """Return what is written behind the result that an example must reach."""
+    return f"; {found['value']:.4g} after {found['steps']:,} steps"
+
+
+def _tell(example: Example, found: Mapping[str, Any]) -> None:
+    """Write into the docstring of an example what it has reached."""
+    file = EXAMPLES / f"{example.name}.py"
+    file.write_text(_RESULT.sub(lambda m: m[1] + reached(found), file.read_text(), count=1))
 
 
 def _scalars(workdir: pathlib.Path) -> dict[str, float]:
@@ -173,11 +188,12 @@ def main() -> int:
             example = Example.read(name)
             results[name] = found = train(example, pathlib.Path(folder))
             RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+            _tell(example, found)
             PAGE.write_text(page(results))
-            reached = example.is_reached(found["value"])
-            verdict = "reached" if reached else f"MISSED, needs {example.sign} {example.value:g}"
+            good = example.is_reached(found["value"])
+            verdict = "reached" if good else f"MISSED, needs {example.sign} {example.value:g}"
             print(f"{name}: {example.metric} {found['value']:.4f}: {verdict}", flush=True)
-            missed += [] if reached else [name]
+            missed += [] if good else [name]
     return 1 if missed else 0
 
 

@@ -25,7 +25,7 @@ def strokes(train: int = 1024, test: int = 256, seed: int = 0) -> dict[str, dict
         split -> {"image": uint8[N, 8, 8, 1], "label": int64[N]}.
     """
     random = np.random.default_rng(seed)
-    y, x = np.mgrid[:8, :8] - random.uniform(3, 4, [train + test, 2, 1, 1]).swapaxes(0, 1)
+    y, x = np.mgrid[:8, :8][:, np.newaxis] - random.uniform(3, 4, [2, train + test, 1, 1])
     size = random.uniform(1.5, 3.5, [train + test, 1, 1])
     box, thin = np.maximum(abs(x), abs(y)) < size, 0.8
     kinds = [

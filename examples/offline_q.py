@@ -49,14 +49,16 @@ def is_over(state: np.ndarray) -> np.ndarray:
 
 
 def transitions(carts: int = 64, pushes: int = 320, seed: int = 0) -> dict[str, Any]:
-    """Return the log of carts that are pushed at random, each put back where its pole falls."""
+    """Return the log of carts that are pushed at random, from anywhere; a new one for a fallen."""
     random = np.random.default_rng(seed)
-    state, log = random.uniform(-0.05, 0.05, [carts, 4]), []
+    spread = [2.0, 1.5, 0.15, 1.5]
+    state, log = random.uniform(-1, 1, [carts, 4]) * spread, []
     for _ in range(pushes):
         action = random.integers(0, 2, carts)
         after = pushed(state, action)
         log.append((state, action, after, is_over(after)))
-        state = np.where(is_over(after)[:, None], random.uniform(-0.05, 0.05, after.shape), after)
+        new = random.uniform(-1, 1, [carts, 4]) * spread
+        state = np.where(is_over(after)[:, np.newaxis], new, after)
     names = ("state", "action", "after", "over")
     kept = zip(names, zip(*log, strict=True), strict=True)
     return {"train": {n: np.concatenate(column).astype(np.float32) for n, column in kept}}
@@ -112,5 +114,5 @@ def get_config() -> TrainConfig:
         model=ModelConfig("mlp", {"hidden": [64, 64]}),
         models={"target": ModelConfig("mlp", {"hidden": [64, 64]})},
         metrics=(),
-        optimizer=OptimizerConfig("adam", learning_rate=1e-3, clip_norm=10.0),
+        optimizer=OptimizerConfig("adam", 2e-3, clip_norm=10.0, schedule=PartConfig("cosine")),
     )

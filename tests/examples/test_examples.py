@@ -63,7 +63,9 @@ def test_the_page_is_that_of_the_results() -> None:
     results = json.loads(gallery.RESULTS.read_text())
     assert gallery.PAGE.read_text() == gallery.page(results)
     for name, found in results.items():
-        assert Example.read(name).is_reached(found["value"]), name
+        example = Example.read(name)
+        assert example.is_reached(found["value"]), name
+        assert example.reached == gallery.reached(found), name
 
 
 @pytest.mark.parametrize("name", QUICK)
