@@ -3,11 +3,12 @@
 The step is the trainer's own, `gan`; the model is new. `keras.layers.SpectralNormalization` divides
 a kernel by its largest singular value, which it follows by one turn of the power method a step. Its
 vector moves in the forward pass: it is a statistic, as the moving mean of a BatchNorm is, and is
-averaged over the microbatches.
+averaged over the microbatches. At a loss of 2 ln 2 = 1.386 the discriminator could not tell the
+drawings from the digits; look at the drawings as well.
 
 Source: Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018.
 Command: python -m trainer --config=examples/gan_spectral.py --workdir=runs/gan_spectral
-Result: discriminator_loss >= 1.2
+Result: discriminator_loss >= 1.2; 1.358 after 1,408 steps
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ drawn beside those that the encoder finds most similar.
 
 Source: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020.
 Command: python -m trainer --config=examples/simclr.py --workdir=runs/simclr
-Result: accuracy >= 0.7
+Result: accuracy >= 0.8; 0.8581 after 240 steps
 """
 
 import dataclasses
