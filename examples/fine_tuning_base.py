@@ -5,7 +5,7 @@ this phase is left out: `init.from` takes a `.keras` or `.weights.h5` file as we
 
 Source: Howard et al., MobileNets, 2017; shapes made from a seed.
 Command: python -m trainer --config=examples/fine_tuning_base.py --workdir=runs/fine_tuning_base
-Result: accuracy >= 0.8
+Result: accuracy >= 0.8; 0.2383 after 96 steps
 """
 
 from collections.abc import Sequence
@@ -44,16 +44,16 @@ def strokes(train: int = 1024, test: int = 256, seed: int = 0) -> dict[str, dict
     }
 
 
-def mobile_net(
-    input_shape: Sequence[int], num_outputs: int, *, trains_base: bool = True
-) -> keras.Model:
+def mobile_net(input_shape: Sequence[int], num_outputs: int) -> keras.Model:
     """Return a MobileNet on small grey images, enlarged, and a head: to float32[B, num_outputs]."""
     inputs = keras.Input(tuple(input_shape))
     x = keras.layers.Concatenate()([keras.layers.Resizing(SIDE, SIDE)(inputs)] * 3)
     base = keras.applications.MobileNet(
         input_shape=(SIDE, SIDE, 3), alpha=0.25, include_top=False, pooling="avg", weights=None
     )
-    base.trainable = trains_base
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # settles in tens of steps; the 0.99 of a long run would not here
     return keras.Model(inputs, keras.layers.Dense(num_outputs, name="head")(base(x)))
 
 
