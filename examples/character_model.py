@@ -7,7 +7,7 @@ that no loss says.
 
 Source: Vaswani et al., Attention Is All You Need, NeurIPS 2017.
 Command: python -m trainer --config=examples/character_model.py --workdir=runs/character_model
-Result: right >= 0.5
+Result: right >= 0.7; 0.875 after 640 steps
 """
 
 import re
