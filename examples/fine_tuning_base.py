@@ -5,7 +5,7 @@ this phase is left out: `init.from` takes a `.keras` or `.weights.h5` file as we
 
 Source: Howard et al., MobileNets, 2017; shapes made from a seed.
 Command: python -m trainer --config=examples/fine_tuning_base.py --workdir=runs/fine_tuning_base
-Result: accuracy >= 0.8; 0.2383 after 96 steps
+Result: accuracy >= 0.8; 0.8438 after 96 steps
 """
 
 from collections.abc import Sequence
