@@ -65,6 +65,10 @@ test-next: .venv/next ## Name what differs with TensorFlow's next release and Ke
 bench: .venv/runtime .venv/peers ## Measure speed against other frameworks, interleaved
 	$(BIN)/python -m benchmarks.speed --environments=.venv/peers
 
+.PHONY: gallery
+gallery: .venv/runtime ## Train the examples to their ends, check their results, write docs/gallery.md
+	$(BIN)/python -m benchmarks.gallery
+
 .PHONY: lint
 lint: .venv/dev ## Check style, types and the import direction
 	$(BIN)/ruff check .

@@ -103,7 +103,7 @@ def needs_the_network(command: Command) -> None:
 RULES = {
     r"python -m trainer(?!\.)|--": trainer_takes_it,
     r"python -m launch": launch_takes_it,
-    r"(\.venv/bin/)?python -m ((trainer|benchmarks|common|tests)\.|pytest)": module_takes_it,
+    r"(\.venv/bin/)?python -m (\w+\.|pytest)": module_takes_it,
     r"make ": make_has_it,
     r"kubectl ": kubectl_reads_it,
     r"docker (run|stop)": docker_knows_its_flags,
@@ -159,7 +159,8 @@ def prepare_folder(page: pathlib.Path, folder: pathlib.Path) -> None:
     else:
         (folder / "pictures").mkdir()
         Image.new("L", (8, 8)).save(folder / "pictures" / "black.png")
-    (folder / "k8s").symlink_to(ROOT / "k8s")
+    for name in ("k8s", "examples"):
+        (folder / name).symlink_to(ROOT / name)
     (folder / "experiments").mkdir()
     shutil.copyfile(TEMPLATE, folder / "experiments" / "mine.py")
     for block in pages.blocks(page, "python")[:1]:
@@ -187,7 +188,7 @@ def few_steps(words: list[str]) -> list[str]:
     return words
 
 
-TRAINS = re.compile(r"python -m (trainer|launch)\b|tensorboard|source")
+TRAINS = re.compile(r"python -m (trainer|launch|examples)\b|tensorboard|source")
 NOT_HERE = {
     "python -m trainer.data prepare": "downloads; tests/data/test_commands.py prepares a tiny one",
     "python -m launch doctor --backend": "asks a cluster; tests/launch/test_cluster_doctor.py",

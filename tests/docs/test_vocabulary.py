@@ -12,7 +12,7 @@ import pytest
 
 from tests.processes import ROOT
 
-PLACES = ("trainer", "launch", "common", "docs", "tests", "benchmarks", "k8s")
+PLACES = ("trainer", "launch", "common", "docs", "tests", "benchmarks", "examples", "k8s")
 KINDS = {".py", ".md", ".yaml", ".toml", ".sh"}
 USERS = "part|step|loss|optimizer|regularizer|metric|model|code|file|experiment|function|array|data"
 

@@ -30,6 +30,17 @@ class Unused(keras.layers.Layer):
         return x
 
 
+class Twice(keras.layers.Layer):
+    """Calls a layer twice, as a GAN asks its discriminator of real and of drawn images."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.SpectralNormalization(keras.layers.Dense(2))
+
+    def call(self, x):
+        return self.norm(x) - self.norm(2.0 * x + 1.0)
+
+
 CASES = {
     "nadam": ({"optimizer": keras.optimizers.Nadam}, 1e-6),
     "muon": ({"optimizer": keras.optimizers.Muon}, 1e-5),
@@ -45,6 +56,7 @@ CASES = {
         {"layers": [lambda: keras.layers.SpectralNormalization(keras.layers.Dense(3))]},
         1e-5,
     ),
+    "spectral normalization, called twice": ({"layers": [Twice]}, 1e-5),
     "batch normalization": ({"layers": [keras.layers.BatchNormalization]}, 1e-5),
 }
 

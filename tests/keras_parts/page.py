@@ -84,7 +84,7 @@ def verdict(one, two):
 
 def _without_files(reason):
     """Return the line without the places of the battery in it."""
-    return re.sub(r"^\S+\.py:\d+: |, made by \S+\.py:\d+", "", reason)
+    return re.sub(r"^\S+\.py:\d+: |(, made by|; called from) \S+\.py:\d+", "", reason)
 
 
 def recorded():

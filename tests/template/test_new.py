@@ -50,6 +50,12 @@ def test_new_copies_a_config_that_ships(tmp_path: pathlib.Path) -> None:
         new.main([str(tmp_path / "other"), "--from=digits_gna"])
 
 
+def test_new_copies_an_example(tmp_path: pathlib.Path) -> None:
+    example = ROOT / "examples" / "vae.py"
+    new.main([str(tmp_path / "mine"), f"--from={example}"])
+    assert (tmp_path / "mine" / "experiment.py").read_text() == example.read_text()
+
+
 def test_new_never_overwrites(tmp_path: pathlib.Path) -> None:
     (tmp_path / "test_experiment.py").write_text("mine")
     with pytest.raises(RunError, match="exists already"):

@@ -84,6 +84,7 @@ class MicrobatchScope(_Scope):
         self._is_inner = is_inner
         self.in_program = in_program
         self._assigned: set[int] = set()
+        self._replacements: dict[int, list[tf.Tensor]] = {}
         self.tape: tf.GradientTape | None = None
         self.loss_lines: list[str] = []
         self.loss_layers: list[keras.Layer] = []
@@ -118,6 +119,7 @@ class MicrobatchScope(_Scope):
             # that of the new value.
             value = tf.stop_gradient(value)
             self.tape.watch(value)
+            self._replacements.setdefault(id(variable), []).append(value)
         if rule:
             self._assigned.add(id(variable))
         super().add_update((variable, value))
@@ -138,6 +140,10 @@ class MicrobatchScope(_Scope):
         """Return every variable that was assigned, and its last value."""
         now = self.state_mapping
         return [(v, now[i]) for i, v in self._known.items() if now[i] is not self._first[i]]
+
+    def replacements(self, variable: keras.Variable) -> list[tf.Tensor]:
+        """Return the values that a layer gave its weight on the way, one for each call of it."""
+        return self._replacements.get(id(variable), [])
 
     def was_assigned(self, variable: keras.Variable) -> bool:
         """Whether the microbatch assigned the variable, which is neither a seed nor a metric."""

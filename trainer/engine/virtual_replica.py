@@ -176,11 +176,8 @@ def gradients(
     Returns:
         Index in `trained` -> gradient, of those that the loss depends on; and those by `others`.
     """
-    # A weight that its layer replaced on the way has two values, and the gradients of both.
-    values_of = [
-        list({id(x): x for x in (w, scope.get_current_value(v))}.values())
-        for v, w in zip(trained, watched, strict=True)
-    ]
+    # A weight that its layer replaces in every call has several values, and the gradients of all.
+    values_of = [[w, *scope.replacements(v)] for v, w in zip(trained, watched, strict=True)]
     tape: tf.GradientTape = scope.tape
     by_value, by_other = tape.gradient(loss, [values_of, list(others)])
     connected = {

@@ -21,7 +21,9 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("folder", type=Path, help="created where it does not exist")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--task", action="store_true", help="with a step of its own")
-    kind.add_argument("--from", dest="shipped", default="", help="copy a config that ships")
+    kind.add_argument(
+        "--from", dest="shipped", default="", help="copy a config that ships, or an example's file"
+    )
     flags = parser.parse_args(args)
     files = TASK_SOURCES if flags.task else SOURCES
     if flags.shipped:
