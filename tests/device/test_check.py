@@ -47,6 +47,7 @@ def test_a_training_that_was_not_killed_is_no_proof(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["digits", "modes", "two_gpus"])
 def test_each_check_of_digests_holds_on_the_cpu(name: str, tmp_path: pathlib.Path):
     found = run(tmp_path, f"--only={name}")[name]

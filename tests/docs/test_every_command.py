@@ -192,6 +192,7 @@ TRAINS = re.compile(r"python -m (trainer|launch|examples)\b|tensorboard|source")
 NOT_HERE = {
     "python -m trainer.data prepare": "downloads; tests/data/test_commands.py prepares a tiny one",
     "python -m launch doctor --backend": "asks a cluster; tests/launch/test_cluster_doctor.py",
+    "python -m launch describe search": "its sweep is a dry run here; tests/launch/test_halving.py",
     "python -m launch tensorboard": "goes on until Ctrl-C; tests/launch/test_watch.py",
     "python -m launch attach": "asks a worker that runs; tests/launch/test_watch.py",
     "python -m launch VERB": "VERB stands for each; tests/launch/test_launch_cli.py",

@@ -64,5 +64,5 @@ def test_an_installed_checkout_trains_and_launches_in_another_folder(tmp_path) -
     done = run(python, elsewhere, "-m", "trainer", "--config=digits", "--workdir=run", length)
     assert "done: 2 steps" in done
     assert "lockstep" in run(python, elsewhere, "-m", "trainer", "--version")
-    args = ("--dry_run=client", "--workers=1", "--", "--config=digits", "--workdir=runs/x")
-    assert run(python, elsewhere, "-m", "launch", "local", *args)
+    args = ("--image=x:1", "--workers=1", "--", "--config=digits", "--workdir=gs://x/y")
+    assert "kind: Job" in run(python, elsewhere, "-m", "launch", "render", *args)

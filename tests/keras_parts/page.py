@@ -25,7 +25,6 @@ MODES = {
 }
 """Column of the table -> precision and execution."""
 CUT = "depends on `virtual_replicas`: each microbatch is computed by itself"
-_MISSING = re.compile("ImportError|ModuleNotFoundError")
 HEAD = """# Every class of Keras
 
 What becomes of each public class of Keras {version} when a run uses it. The table is made by
@@ -71,8 +70,6 @@ def verdict(one, two):
     for key, whose in (("refused", ""), ("mistake", "by Keras: ")):
         if one.get(key) and one[key] == two.get(key):
             return ["Refused", whose + _without_files(one[key])]
-    if _MISSING.match(one.get("error", "")) and one["error"] == two.get("error"):
-        return ["Refused", f"by Keras where it is made: {one['error']}"]
     if "digest" not in one or "digest" not in two:
         return ["Failed", f"{one} on one replica, {two} on two"]
     if one["digest"] != two["digest"]:

@@ -35,10 +35,10 @@ def load(name_or_file: str) -> TrainConfig:
     with _naming_the_line(path):
         config = module.get_config()
     if not isinstance(config, TrainConfig):
-        raise RunError(
-            ExitCode.BAD_CONFIG,
-            f"--config={path}: get_config() returned {type(config).__name__}, not TrainConfig",
-        )
+        code = getattr(module.get_config, "__code__", None)  # of a function, not of any callable
+        line = f":{code.co_firstlineno}" if code else ""
+        returned = f"get_config() returned {type(config).__name__}, not TrainConfig"
+        raise RunError(ExitCode.BAD_CONFIG, f"--config={path}{line}: {returned}")
     with _naming_the_line(path):
         return from_plain(TrainConfig, to_plain(config))
 
