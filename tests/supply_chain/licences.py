@@ -6,8 +6,9 @@ import re
 from tests.supply_chain import sbom
 
 _BINDING = re.compile(r"\bA?GPL\b|Affero|GNU General Public", re.IGNORECASE)
-# Packages whose metadata says nothing, and what their own repository or licence file says.
-_READ_BY_HAND = {"namex": "Apache-2.0"}
+# Packages whose metadata says nothing, or names the licence of files that no wheel holds (of
+# docutils an extension of Emacs), and what their own repository or licence file says.
+_READ_BY_HAND = {"namex": "Apache-2.0", "docutils": "Public-Domain AND BSD-2-Clause"}
 
 
 def rows() -> list[tuple[str, str]]:
@@ -16,7 +17,7 @@ def rows() -> list[tuple[str, str]]:
         sbom.canonical(one.metadata["Name"]): sbom.licence(one)
         for one in importlib.metadata.distributions()
     }
-    return [(name, stated or _READ_BY_HAND.get(name, "")) for name, stated in sorted(found.items())]
+    return [(name, _READ_BY_HAND.get(name, stated)) for name, stated in sorted(found.items())]
 
 
 def refused(licence: str) -> bool:

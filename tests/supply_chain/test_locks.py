@@ -75,6 +75,8 @@ def test_installing_always_asks_for_the_hashes() -> None:
     script = (ROOT / "tests/container/install.sh").read_text()
     installs = [line for line in script.splitlines() if "pip install" in line]
     makefile = (ROOT / "Makefile").read_text()
+    # What `make test-next` looks at is the newest that there is, whatever it is.
+    makefile = re.sub(r"^\.venv/next:.*?\n\n", "", makefile, flags=re.MULTILINE | re.DOTALL)
     installs += [line for line in makefile.splitlines() if "pip install" in line]
     assert len(installs) >= 3
     assert [line for line in installs if "--require-hashes" not in line] == []
