@@ -71,7 +71,7 @@ class Segmentation(Supervised):
 def u_net(input_shape: Sequence[int], num_outputs: int, *, classes: int) -> keras.Model:
     """Return a model from float32[B, H, W, C] to logits float32[B, H, W, K]; 4 divides H and W.
 
-    `num_outputs` is 1, the channels of a mask: its classes are not counted, and given in `args`.
+    `num_outputs` is 1, the channels of a mask, whose classes nobody counts: `args` give them.
     """
     del num_outputs
 

@@ -21,6 +21,15 @@ _OURS = [Path(__file__).parents[1] / package for package in ("trainer", "common"
 # It stands between each `tf.function` and its caller, and does nothing of its own.
 _PASSES_ON = "/trainer/engine/inlined.py"
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
+# What TensorFlow says of a whole number at which nothing stands, on the way there or back.
+_NO_ENTRY = re.compile(
+    r"(?:indices|segment_ids)\[.+?\] = (-?\d+) is (?:not in|out of range) \[0, (\d+)\)"
+)
+# There parts compute with the user's numbers; nothing of ours looks anything up by them.
+_MICROBATCHES = tuple(
+    str(_OURS[0] / "engine" / f"{name}.py")
+    for name in ("virtual_replica", "forward_step", "whole_batch")
+)
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST = 300
 GLOBAL_DRAW = (
@@ -33,14 +42,22 @@ GLOBAL_DRAW = (
 def mistake(error: BaseException) -> str:
     """Return the place and the reason of an error that the user's code has made; "" for any other.
 
-    It is the user's where nothing of ours was called after the user's code; and where a part of
-    the user's does not have the form in which Keras, or the trainer, calls it.
+    It is the user's where nothing of ours was called after the user's code; where a part of the
+    user's does not have the form in which Keras, or the trainer, calls it; and where a number in
+    the data is larger than what it selects from.
     """
     known, users = _lines(error)
     if known and is_users(known[-1][0]):
         callers = [place for place in users if place != users[-1]]
         called = f"; called from {callers[-1]}" if callers else ""
         return f"{users[-1]}: {reason_of(error)}{called}"
+    found = _NO_ENTRY.search(str(error))
+    if found and any(name in _MICROBATCHES for name, _ in known):
+        return (
+            f"a label or an id in the data is {found[1]}, and what it selects from has 0 to "
+            f"{int(found[2]) - 1} ({_node(error)}); give the model more outputs or a larger "
+            "vocabulary (config.model.args), or correct the data"
+        )
     if isinstance(error, TypeError) and (function := _uncallable(error)):
         return f"{function}: {reason_of(error)}"
     if (holder := _holder(error)) is None:
@@ -49,6 +66,11 @@ def mistake(error: BaseException) -> str:
     if isinstance(error, NotImplementedError):
         return f"{place}: {type(holder).__name__} has no method {frame.f_code.co_name}; write it"
     return f"{place}: {type(holder).__name__}: {reason_of(error)}"
+
+
+def _node(error: BaseException) -> str:
+    found = re.search(r"{{node (\S+)}}", str(error))
+    return found[1] if found else "an operation without a name"
 
 
 def place_of(error: BaseException) -> str:

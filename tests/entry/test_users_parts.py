@@ -18,6 +18,9 @@ def data():
     train = arrays()
     return {"train": train, "test": {name: values[:13] for name, values in train.items()}}
 
+def narrow(input_shape, num_outputs):
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(num_outputs - 1)])
+
 def stacked(input_shape, num_outputs):
     return keras.Sequential([keras.layers.Dense(num_outputs)])
 
@@ -38,6 +41,8 @@ TWO = """
 STACKED = """
         task=PartConfig("supervised", {"input": "x", "label": "y"}),
         model=PartConfig(f"{__name__}:stacked")"""
+
+NARROW = STACKED.replace("stacked", "narrow")
 
 
 def written(folder: pathlib.Path, config: str) -> str:
@@ -68,6 +73,14 @@ def test_an_export_names_every_input_and_output(tmp_path: pathlib.Path) -> None:
     card = json.loads((tmp_path / "model" / "export.json").read_text())
     assert [(x["name"], x["shape"]) for x in card["inputs"]] == [("x", [4]), ("age", [1])]
     assert [x["shape"] for x in card["outputs"]] == [[3]]
+
+
+def test_a_label_that_no_output_stands_for_is_named(tmp_path: pathlib.Path) -> None:
+    ended = trainer(written(tmp_path, NARROW), f"--workdir={tmp_path / 'run'}")
+    assert ended.code == 78, ended.stderr
+    assert ended.stderr.strip().count("\n") < 9
+    assert "a label or an id in the data is 4, and " in ended.last_line
+    assert "selects from has 0 to 3 (" in ended.last_line
 
 
 @pytest.mark.parametrize("config", [STACKED, TWO])
