@@ -8,6 +8,7 @@ import pytest
 
 from tests.docs import command_line
 from tests.processes import ROOT
+from tests.report import browser
 
 
 def test_the_page_of_commands_is_current() -> None:
@@ -36,3 +37,14 @@ def test_every_page_can_be_searched_and_is_in_the_menu(site) -> None:
         name = str(page.relative_to(ROOT / "docs").with_suffix(""))
         assert f'"{name}"' in searched
         assert f'href="{name}.html"' in menu or name == "index" or name.startswith("adr/")
+
+
+@pytest.mark.parametrize("width", [browser.WIDTH, 500])
+@pytest.mark.parametrize("name", ["index", "gallery"])
+def test_a_page_opens_in_a_browser_without_network(site, name, width) -> None:
+    if (found := browser.find()) is None:
+        pytest.skip("NOT SHOWN: no browser is installed here")
+    page = site / f"{name}.html"
+    shown = browser.open_page(found, page, page.with_suffix(f".{width}.png"), width)
+    assert not shown.said
+    assert not shown.faults
