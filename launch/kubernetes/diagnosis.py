@@ -222,7 +222,7 @@ def _workers(workload: Document) -> list[str]:
         {"name": "worker", "template": workload}
     ]
     return [
-        f"{group['name']} {index}"
+        f"{group.get('name', 'worker')} {index}"
         for group in groups
         for index in range(int(mapping(group, "template", "spec").get("parallelism", 1)))
     ]
