@@ -1,6 +1,7 @@
 """Builds what a config names. The only file below the loop that reads the whole config."""
 
 import functools
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,9 +50,10 @@ def build_task(
     precision.set_policy(config.precision)
     kind: type[Task] = registry.resolve(registry.TASKS, config.task.name, "config.task.name")
     parts.bind(kind, config.task, "config.task", None)
-    parts.bind(kind.model_shapes, config.task, "config.task", None)
-    shapes = kind.model_shapes(features, **config.task.args)
-    models = {role: _model(config, role, *shape, features) for role, shape in shapes.items()}
+    models = {
+        role: _model(config, role, *shape, features)
+        for role, shape in _model_shapes(kind, config, features).items()
+    }
     optimizers = {
         role: _optimizer(
             o,
@@ -84,6 +86,23 @@ def build_task(
         is_eager=is_eager,
     )
     return task
+
+
+def _model_shapes(
+    kind: type[Task], config: TrainConfig, features: Mapping[str, Feature]
+) -> Mapping[str, tuple[Any, Any]]:
+    parts.bind(kind.model_shapes, config.task, "config.task", None)
+    shapes = kind.model_shapes(features, **config.task.args)
+    if not isinstance(shapes, Mapping) or any(
+        not isinstance(one, tuple | list) or len(one) != 2 for one in shapes.values()
+    ):
+        place = user_code.defined(kind.model_shapes) or "config.task"
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            f"{place}: {kind.__name__}.model_shapes returned {reprlib.repr(shapes)}; return role "
+            "-> (input, number of outputs): {'main': (features['image'], 10)}",
+        )
+    return shapes
 
 
 def step_plan(config: TrainConfig) -> StepPlan:

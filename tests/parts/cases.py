@@ -166,6 +166,7 @@ case("mean term", model=here("with_term", kind="mean"))
 case("sum term", model=here("with_term", kind="sum"))
 case("applies by itself", task="ByItself")
 case("no shapes", task="NoShapes", plain=True)
+case("no shapes returned", task="ReturnsNoShapes", plain=True)
 case("no step", task="NoStep", plain=True)
 case("no evaluation", task="NoEvaluation", plain=True)
 

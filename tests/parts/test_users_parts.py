@@ -42,6 +42,7 @@ REFUSED = {
     "sum term": r"users.py:\d+: add_loss is given a sum over the examples.*tf.reduce_mean",
     "applies by itself": r"users.py:\d+: .*write replica.apply",
     "no shapes": "NoShapes lacks a method: write model_shapes",
+    "no shapes returned": r"users.py:\d+: ReturnsNoShapes.model_shapes returned None; return role",
     "no step": "NoStep lacks a method: write train_step",
 }
 ON_TWO = (

@@ -275,6 +275,12 @@ class NoShapes(Task):
     pass
 
 
+class ReturnsNoShapes(Task):
+    @classmethod
+    def model_shapes(cls, features):
+        del features
+
+
 class NoStep(Task):
     @classmethod
     def model_shapes(cls, features):
