@@ -46,7 +46,7 @@ def _resident_mib(execution: str, models: int) -> tuple[float, float]:
     from trainer.config import ModelConfig, experiment_file
 
     config = dataclasses.replace(
-        experiment_file.load("digits"), execution=execution, train_steps=_STEPS
+        experiment_file.load("digits"), execution=execution, epochs=0, train_steps=_STEPS
     )
     found = []
     for width in range(16, 16 + _WARM_UP + models):
