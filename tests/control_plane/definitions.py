@@ -58,9 +58,9 @@ CARRIED = Path(__file__).parents[2] / "launch" / "lint" / "custom_resources.json
 _NOTICE = (
     "Schemas of the custom resources of JobSet, Kueue and Kubeflow Trainer, which are published "
     "under the Apache License 2.0, copyright The Kubernetes Authors and The Kubeflow Authors. Cut: "
-    "one version of each; no status, no descriptions, no x-kubernetes extensions; the Jobs of a "
-    "JobSet and of a TrainingRuntime are any objects, for they are checked by the schema of Job; "
-    "any are also what a TrainJob changes of pods, and the metrics of an autoscaler. Added: an "
+    "one version of each; no status, descriptions, defaults or x-kubernetes extensions; the Jobs "
+    "of a JobSet and of a TrainingRuntime are any objects, for they are checked by the schema of "
+    "Job; any are also what a TrainJob changes of pods, and the metrics of an autoscaler. Added: an "
     "object that names its fields has no others; apiVersion, kind, metadata and spec are required."
 )
 # Where a kind holds what Kubernetes defines.
@@ -139,10 +139,14 @@ def _plain(part: Any) -> Any:
     return {
         key: _plain(value)
         for key, value in part.items()
-        # A field may be called `description`, a description is a text.
-        if not key.startswith("x-kubernetes-")
-        and not (key == "description" and isinstance(value, str))
+        if not key.startswith("x-kubernetes-") and not _is_remark(key, value)
     }
+
+
+def _is_remark(key: str, value: Any) -> bool:
+    """Whether it is a description or a default, and not the schema of a field that is called so."""
+    is_field = isinstance(value, dict) and "type" in value
+    return key in ("description", "default") and not is_field
 
 
 def fetch(module: Module) -> Path:
