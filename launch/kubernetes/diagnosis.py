@@ -180,9 +180,10 @@ def _attempts(
         if mapping(event, "involvedObject").get("kind") == "Job" and _has_groups(workload)
     ]
     attempts = root_cause.of_events(of_jobs, pods)
-    attempts += root_cause.of_pods(
-        _unhealed(workload, pods), _is_sweep(workload), _workers(workload)
-    )
+    is_sweep = _is_sweep(workload)
+    # A trial that has no pod yet was not deleted: each is for itself.
+    workers = [] if is_sweep else _workers(workload)
+    attempts += root_cause.of_pods(_unhealed(workload, pods), is_sweep, workers)
     if not any(attempts) and (ended := _conditions(workload).get("Failed")):
         attempts = root_cause.of_condition(ended)
     return attempts
@@ -215,9 +216,7 @@ def _command(workload: Document) -> list[str]:
 
 
 def _workers(workload: Document) -> list[str]:
-    """The names of the pods that one attempt has; none of a sweep, where each is for itself."""
-    if _is_sweep(workload):
-        return []
+    """The names of the pods of one attempt."""
     groups = mappings(workload, "spec", "replicatedJobs") or [
         {"name": "worker", "template": workload}
     ]
@@ -229,9 +228,7 @@ def _workers(workload: Document) -> list[str]:
 
 
 def _wanted(workload: Document) -> int:
-    if groups := mappings(workload, "spec", "replicatedJobs"):
-        return sum(int(group["template"]["spec"].get("parallelism", 1)) for group in groups)
-    return int(mapping(workload, "spec").get("parallelism", 1))
+    return len(_workers(workload))
 
 
 def _restarts(workload: Document) -> int:
