@@ -55,13 +55,7 @@ def train(
         RunError: with the reason in one line, and the exit code that the command would have.
     """
     config = _checked(config, workdir, tpu)
-    if strategy not in ("auto", "cpu", "mirrored", "tpu"):
-        raise RunError(
-            ExitCode.BAD_FLAG,
-            f"train(strategy={strategy!r}) is not one of auto, cpu, mirrored, tpu",
-        )
-    if not workdir and not fast_dev_run:
-        raise RunError(ExitCode.BAD_FLAG, "train(workdir=...) is missing: the folder of the run")
+    _check_arguments(strategy, workdir, needs_workdir=not fast_dev_run)
     # Neither the cluster's description nor a signal is ours: TF_CONFIG may be of another program,
     # and in a notebook no thread may take signals or end the process.
     placement = Placement(strategy, cpu_replicas, tpu)
@@ -88,6 +82,16 @@ def _checked(config: TrainConfig, workdir: str, tpu: str) -> TrainConfig:
     plain = to_plain(config)
     checks.refuse_secrets((f"workdir={workdir}", f"tpu={tpu}"), plain)
     return from_plain(TrainConfig, plain)
+
+
+def _check_arguments(strategy: str, workdir: str, *, needs_workdir: bool) -> None:
+    if strategy not in ("auto", "cpu", "mirrored", "tpu"):
+        raise RunError(
+            ExitCode.BAD_FLAG,
+            f"train(strategy={strategy!r}) is not one of auto, cpu, mirrored, tpu",
+        )
+    if needs_workdir and not workdir:
+        raise RunError(ExitCode.BAD_FLAG, "train(workdir=...) is missing: the folder of the run")
 
 
 def _configure_runtime(config: TrainConfig, placement: Placement) -> None:

@@ -54,20 +54,9 @@ def build_task(
         role: _model(config, role, *shape, features)
         for role, shape in _model_shapes(kind, config, features).items()
     }
-    optimizers = {
-        role: _optimizer(
-            o,
-            models[role],
-            total_steps,
-            rate_scale,
-            role,
-            keeps_count=bool(config.init.from_) and config.init.what == "all",
-        )
-        for role, o in _optimizers(config, models).items()
-    }
     built = Parts(
         models=models,
-        optimizers=optimizers,
+        optimizers=_optimizers(config, models, total_steps, rate_scale),
         metrics=_metrics(config.metrics),
         loss=_loss(config.loss),
         regularizer=_regularizer(config.regularizer),
@@ -141,8 +130,11 @@ def _model(
 
 
 def _optimizers(
-    config: TrainConfig, models: Mapping[str, keras.Model]
-) -> dict[str, OptimizerConfig]:
+    config: TrainConfig,
+    models: Mapping[str, keras.Model],
+    total_steps: int,
+    rate_scale: keras.Variable,
+) -> dict[str, keras.optimizers.Optimizer]:
     for role in config.optimizers:
         if role not in models:
             raise RunError(
@@ -150,7 +142,11 @@ def _optimizers(
                 f"config.optimizers.{role}: the task has no such model; "
                 f"allowed: {', '.join(models)}",
             )
-    return {"main": config.optimizer, **config.optimizers}
+    keeps_count = bool(config.init.from_) and config.init.what == "all"
+    return {
+        role: _optimizer(one, models[role], total_steps, rate_scale, role, keeps_count=keeps_count)
+        for role, one in {"main": config.optimizer, **config.optimizers}.items()
+    }
 
 
 def _optimizer(

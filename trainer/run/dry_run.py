@@ -20,7 +20,7 @@ from trainer.engine import flops, sharding, step
 from trainer.plan import microbatches_per_replica
 from trainer.run import child
 from trainer.run.request import Request
-from trainer.run.session import idle_cores
+from trainer.run.session import cores_without_work
 from trainer.task import Task
 
 Row = tuple[str, str]
@@ -83,7 +83,7 @@ def rows(request: Request, num_replicas: int, where: str = "") -> list[Row]:
         ("execution", f"{config.execution}, {config.precision}, {config.reduction} reduction"),
         ("CPU threads an operation", f"{config.intra_op_threads}"),
         ("CPU cores of this process", f"{len(os.sched_getaffinity(0))}"),
-        *([("CPU cores without work", idle)] if (idle := idle_cores(request)) else ()),
+        *([("CPU cores without work", idle)] if (idle := cores_without_work(request)) else ()),
         ("parameters", f"{sum(m.count_params() for m in task.models.values()):,}"),
         ("FLOPs a step", f"{flops.step_flops(forward, config.virtual_replicas):.3g}"),
         ("optimizer state", sharding.told(task, shards)),

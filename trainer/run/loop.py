@@ -33,7 +33,7 @@ from trainer.run.boundaries import Asked, Boundary
 from trainer.run.checkpoints import Checkpoints, open_checkpoints
 from trainer.run.corruption import Comparison
 from trainer.run.request import Request
-from trainer.run.session import Session, idle_cores, open_session
+from trainer.run.session import Session, cores_without_work, open_session
 from trainer.run.state import RunState
 from trainer.run.workdir import Workdir
 
@@ -53,7 +53,6 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
     Raises:
         RunError: with the exit code of the process.
     """
-    total_steps = request.plan.total_steps
     with contextlib.ExitStack() as stack:
         # Open.
         with phases.phase("start"):
@@ -68,24 +67,10 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
             checkpoints.of_any = consensus.of_any
         stack.callback(checkpoints.saver.close)
         state = restore(session, checkpoints, consensus, folder)
-        # Only where it can still be chosen: a run goes on with the config that it began with.
-        if not state.step and request.is_chief and (idle := idle_cores(request)):
-            print(f"CPU cores without work: {idle}", file=sys.stderr, flush=True)
 
         # Train. Seconds are booked as training from here on.
         phases.ledger.begin(state.step)
-        writers = make_writers(
-            folder.path,
-            total_steps,
-            is_chief=request.is_chief,
-            metrics_port=port_of(request.metrics_port, request.placement.cluster),
-            counts=checkpoints.counts,
-            trackers=request.config.trackers,
-            final_step=checkpoints.final_step,
-        )
-        stack.callback(writers.close)
-        profiler = Profiler(request.profile, folder.path / "tensorboard")
-        stack.callback(profiler.close)
+        writers, profiler = open_outputs(request, checkpoints, folder, stack)
         boundary = Boundary(
             stop,
             consensus,
@@ -107,7 +92,7 @@ def run(request: Request, where: str, *, stop: StopSignal, phases: Phases) -> di
         report = finish(session, state, checkpoints, boundary.times, writers=writers, folder=folder)
         leave_together(consensus, phases)
     if report["status"] == "stopped":
-        raise stopped(state.step, total_steps, folder.shown)
+        raise stopped(state.step, request.plan.total_steps, folder.shown)
     return report
 
 
@@ -147,7 +132,29 @@ def restore(
             if not state.is_over(request.plan):
                 folder.drop_summary()
             checkpoints.saver.store.sweep()
+            # Only where it can still be chosen: a run goes on with the config that it began with.
+            if not state.step and (idle := cores_without_work(request)):
+                print(f"CPU cores without work: {idle}", file=sys.stderr, flush=True)
     return state
+
+
+def open_outputs(
+    request: Request, checkpoints: Checkpoints, folder: Workdir, stack: contextlib.ExitStack
+) -> tuple[Writers, Profiler]:
+    """Return what writes the numbers of the run, and what traces it; `stack` closes both."""
+    writers = make_writers(
+        folder.path,
+        request.plan.total_steps,
+        is_chief=request.is_chief,
+        metrics_port=port_of(request.metrics_port, request.placement.cluster),
+        counts=checkpoints.counts,
+        trackers=request.config.trackers,
+        final_step=checkpoints.final_step,
+    )
+    stack.callback(writers.close)
+    profiler = Profiler(request.profile, folder.path / "tensorboard")
+    stack.callback(profiler.close)
+    return writers, profiler
 
 
 def train(

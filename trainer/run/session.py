@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
 from trainer import build, checkpoint
-from trainer import plan as plans
 from trainer.cluster import strategy
 from trainer.config import TrainConfig
 from trainer.data.augment import preprocess
@@ -24,6 +23,7 @@ from trainer.engine.replica_hashes import make_hashes
 from trainer.engine.sharding import Shards
 from trainer.engine.step import make_train_step
 from trainer.engine.step_sums import zero_sums
+from trainer.plan import idle_cores, microbatches_per_replica
 from trainer.report.samples import Pictures, make_samples
 from trainer.run.request import Request
 from trainer.task import Task
@@ -94,11 +94,11 @@ class Session:
                 variable.assign(state[name])
 
 
-def idle_cores(request: Request) -> str:
-    """Return what is said of cores that the run leaves without work; "": nothing."""
+def cores_without_work(request: Request) -> str:
+    """Return what `plan.idle_cores` says of this process; "" where it is not the CPU that works."""
     if not strategy.is_cpu(request.placement):
         return ""
-    return plans.idle_cores(request.config, len(os.sched_getaffinity(0)))
+    return idle_cores(request.config, len(os.sched_getaffinity(0)))
 
 
 def open_session(
@@ -249,7 +249,7 @@ def refuse_several(flag: str, num_replicas: int) -> None:
 
 def _check_replicas(request: Request, num_replicas: int) -> None:
     """Refuse replicas that cannot share the microbatches, or the one program of a whole loop."""
-    plans.microbatches_per_replica(request.config.virtual_replicas, num_replicas)
+    microbatches_per_replica(request.config.virtual_replicas, num_replicas)
     if request.debug_nan:
         refuse_several("debug_nan", num_replicas)
     if request.config.execution == "xla_loop" and num_replicas > 1:
