@@ -117,12 +117,15 @@ def model(name: str) -> nn.Module:
         return resnet50()
     if name in work.TRANSFORMERS:
         return Decoder(**work.TRANSFORMERS[name])
-    if name in ("towers", "jpeg"):
-        pooled = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(147, 10))
-        return Towers() if name == "towers" else pooled
-    dropout = work.WORKS[name].dropout
-    drop = [nn.Dropout(dropout)] if dropout else []
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), *drop, nn.Linear(128, 10))
+    if name == "towers":
+        return Towers()
+    if name == "jpeg":
+        layers = [nn.AvgPool2d(32), nn.Flatten(), nn.Linear(147, 10)]
+    else:
+        dropout = work.WORKS[name].dropout
+        drop = [nn.Dropout(dropout)] if dropout else []
+        layers = [nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), *drop, nn.Linear(128, 10)]
+    return nn.Sequential(*layers)
 
 
 def tensors(name: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from trainer.engine import rematerialization
+
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
@@ -57,11 +59,6 @@ def _optimizer() -> keras.optimizers.Optimizer:
 def _on_the_backend() -> object:
     classes = {each.__name__: each for each in keras.optimizers.Optimizer.__mro__}
     return types.SimpleNamespace(**vars(classes["TFOptimizer"]))
-
-
-def _asked_by_remat() -> object:
-    backend = keras.src.backend
-    return getattr(backend, "core", None) or backend.ops
 
 
 def _model() -> keras.Model:
@@ -122,7 +119,7 @@ TABLE = (
         ("_graph_mode_decorator",),
     ),
     Hooks(_RECOMPUTED, "tensorflow.python.eager.record", ("stop_recording",)),
-    Hooks(_RECOMPUTED, "what keras.remat asks", ("remat",), _asked_by_remat),
+    Hooks(_RECOMPUTED, "what keras.remat asks", ("remat",), lambda: rematerialization._backend),
     Hooks(_SEGMENTS, "keras.src.models.functional", ("Functional",)),
     Hooks(_SEGMENTS, "keras.src.backend.common.masking", ("get_keras_mask", "set_keras_mask")),
     Hooks(_SEGMENTS, "keras.Sequential", ("_functional",), _model),

@@ -92,9 +92,14 @@ def _dataset(config: TrainConfig, split: str, data: str) -> DatasetConfig:
         if not split:
             split = dataset.eval_split if sources.has_splits(name, dataset.args) else "train"
         dataset = dataclasses.replace(
-            dataset, name=name, train_split=split, eval_split=split, holdout=0
+            dataset,
+            name=name,
+            train_split=split,
+            eval_split=split,
+            holdout=0,
+            skip_list="",
+            skip_bad_records=False,
         )
-        dataset = dataclasses.replace(dataset, skip_list="", skip_bad_records=False)
     return dataset
 
 
