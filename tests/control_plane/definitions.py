@@ -57,11 +57,12 @@ VERSIONS = {
 CARRIED = Path(__file__).parents[2] / "launch" / "lint" / "custom_resources.json"
 _NOTICE = (
     "Schemas of the custom resources of JobSet, Kueue and Kubeflow Trainer, which are published "
-    "under the Apache License 2.0, copyright The Kubernetes Authors and The Kubeflow Authors. Cut: "
-    "one version of each; no status, descriptions, defaults or x-kubernetes extensions; the Jobs "
-    "of a JobSet and of a TrainingRuntime are any objects, for they are checked by the schema of "
-    "Job; any are also what a TrainJob changes of pods, and the metrics of an autoscaler. Added: an "
-    "object that names its fields has no others; apiVersion, kind, metadata and spec are required."
+    "under the Apache License 2.0, copyright The Kubernetes Authors and The Kubeflow Authors. "
+    "Cut: one version of each; no status, descriptions, defaults or x-kubernetes extensions; the "
+    "Jobs of a JobSet and of a TrainingRuntime are any objects, for they are checked by the "
+    "schema of Job; any are also what a TrainJob changes of pods, and the metrics of an "
+    "autoscaler. Added: an object that names its fields has no others; apiVersion, kind, metadata"
+    " and spec are required."
 )
 # Where a kind holds what Kubernetes defines.
 _BUILTIN = {
