@@ -97,8 +97,9 @@ class _OpenFile:
         spans = zip((ends[last] - begins).tolist(), begins.tolist(), strict=True)
         with local_read(self.url):
             data = [os.pread(self.file, size, begin) for size, begin in spans]
-        cuts = np.stack([run, starts - begins[run], ends - begins[run]], axis=1).tolist()
-        found = [data[number][start:end] for number, start, end in cuts]
+        # No list for each record: Python's collector would walk the whole process for them.
+        cuts = [numbers.tolist() for numbers in (run, starts - begins[run], ends - begins[run])]
+        found = [data[number][start:end] for number, start, end in zip(*cuts, strict=True)]
         checksums = np.asarray(self.index.checksums)[numbers]
         wrong = np.flatnonzero(tfrecord.masked_crcs(found) != checksums)
         if wrong.size:
