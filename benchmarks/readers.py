@@ -66,7 +66,7 @@ def shuffled(info: DatasetInfo, window: int, batch: int = BATCH) -> Iterator[int
 
 
 def pipeline(count: int, window: int) -> Iterator[int]:
-    batches = slices(count).shuffle(window).batch(BATCH, drop_remainder=True)
+    batches = slices(count).shuffle(window, seed=0).batch(BATCH, drop_remainder=True)
     for examples in batches.prefetch(4):
         yield int(examples["label"].shape[0])
 
