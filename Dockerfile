@@ -80,6 +80,7 @@ COPY LICENSE pyproject.toml ./
 COPY common common
 COPY launch launch
 COPY trainer trainer
+COPY examples examples
 
 FROM runtime AS tpu
 COPY --from=install-tpu /opt/venv /opt/venv
@@ -87,6 +88,7 @@ COPY LICENSE pyproject.toml ./
 COPY common common
 COPY launch launch
 COPY trainer trainer
+COPY examples examples
 
 FROM runtime AS test
 COPY --from=install-test /opt/venv /opt/venv
@@ -100,3 +102,4 @@ COPY LICENSE pyproject.toml ./
 COPY common common
 COPY launch launch
 COPY trainer trainer
+COPY examples examples

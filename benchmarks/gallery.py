@@ -55,7 +55,7 @@ Ten experiments, each a file of `examples/`, with data that ship or that a seed 
 this page. A test trains each on one and on two replicas, kills it, resumes it, and compares the
 digests (`python -m pytest tests/examples`).
 
-To begin from one: `python -m trainer new mine --from=examples/vae.py`.
+To begin from one: `python -m trainer new mine --like=vae`.
 """
 
 

@@ -26,7 +26,7 @@ from trainer import __main__ as entry
 from trainer import commands as trainer_commands
 
 TEMPLATE = ROOT / "trainer" / "template" / "experiment.py"
-ELSEWHERE = ("README.md", "faq.md")
+ELSEWHERE = ("README.md", "faq.md", "ten_minutes.md")
 """Pages whose commands run as they stand in a test of their own."""
 FEW = "--config.train_steps=3"
 

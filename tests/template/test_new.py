@@ -1,5 +1,6 @@
 """The first minutes: a custom experiment, tried out at once."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -50,10 +51,35 @@ def test_new_copies_a_config_that_ships(tmp_path: pathlib.Path) -> None:
         new.main([str(tmp_path / "other"), "--from=digits_gna"])
 
 
-def test_new_copies_an_example(tmp_path: pathlib.Path) -> None:
-    example = ROOT / "examples" / "vae.py"
-    new.main([str(tmp_path / "mine"), f"--from={example}"])
-    assert (tmp_path / "mine" / "experiment.py").read_text() == example.read_text()
+def test_new_copies_an_example_and_the_files_that_it_imports(tmp_path: pathlib.Path) -> None:
+    ended = trainer("new", str(tmp_path / "mine"), "--like=fine_tuning")
+    assert ended.code == 0, ended.stderr
+    written = {path.name: path.read_text() for path in (tmp_path / "mine").iterdir()}
+    examples = ROOT / "examples"
+    assert written == {
+        "experiment.py": (examples / "fine_tuning.py").read_text(),
+        "fine_tuning_base.py": (examples / "fine_tuning_base.py").read_text(),
+    }
+    base = f"--config={tmp_path / 'mine' / 'fine_tuning_base.py'}"
+    assert f"python -m trainer {base} --workdir=runs/fine_tuning_base\n" in ended.stdout
+    assert trainer(base, "--dry_run").code == 0
+
+
+def test_new_says_how_an_example_makes_its_data(tmp_path: pathlib.Path) -> None:
+    ended = trainer("new", str(tmp_path / "mine"), "--like=tabular")
+    (command,) = [line for line in ended.stdout.splitlines() if line.startswith("make its data:")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, command.split()[-1]], cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 0
+    assert {path.suffix for path in tmp_path.rglob("*.parquet")} == {".parquet"}
+
+
+def test_new_refuses_a_file_that_is_no_python(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "broken.py").write_text("x = 1\nclass :\n")
+    with pytest.raises(RunError, match=r"broken\.py:2: no Python: invalid syntax"):
+        new.main([str(tmp_path / "mine"), f"--from={tmp_path / 'broken.py'}"])
 
 
 def test_new_never_overwrites(tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,8 @@
 """`python -m trainer new DIR`: a custom experiment and its test, or a copy of a shipped one."""
 
+import ast
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
@@ -13,6 +14,8 @@ HERE = Path(__file__).parent
 FILES = ("experiment.py", "test_experiment.py")
 SOURCES = {name: HERE / name for name in FILES}
 TASK_SOURCES = {name: HERE / name.replace("experiment", "task_experiment") for name in FILES}
+GALLERY = HERE / "gallery"
+"""A link to the examples, so that an installed trainer has them too."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -22,12 +25,15 @@ def main(args: Sequence[str]) -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--task", action="store_true", help="with a step of its own")
     kind.add_argument(
-        "--from", dest="shipped", default="", help="copy a config that ships, or an example's file"
+        "--like", choices=sorted(file.stem for file in GALLERY.glob("*.py")), help="copy an example"
     )
+    kind.add_argument("--from", dest="source", help="copy a config that ships, or any file")
     flags = parser.parse_args(args)
     files = TASK_SOURCES if flags.task else SOURCES
-    if flags.shipped:
-        files = {FILES[0]: experiment_file.find(flags.shipped)}
+    if flags.like:
+        files = _with_imports(GALLERY / f"{flags.like}.py")
+    elif flags.source:
+        files = _with_imports(experiment_file.find(flags.source))
     write(flags.folder, files)
     print(_next_steps(flags.folder, files))
 
@@ -53,13 +59,44 @@ def write(folder: Path, files: Mapping[str, Path] = SOURCES) -> None:
             shutil.copyfile(source, folder / name)
 
 
-def _next_steps(folder: Path, files: Iterable[str]) -> str:
+def _with_imports(experiment: Path) -> dict[str, Path]:
+    """Return an experiment, and the files beside it that it imports."""
+    files, unread = {FILES[0]: experiment}, [experiment]
+    while unread:
+        file = unread.pop()
+        try:
+            tree = ast.parse(file.read_text())
+        except SyntaxError as error:
+            where = f"{file}:{error.lineno}"
+            raise RunError(ExitCode.BAD_CONFIG, f"{where}: no Python: {error.msg}") from None
+        for node in ast.walk(tree):
+            modules = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in (f"{module}.py" for module in modules):
+                if name not in files and (beside := file.with_name(name)).is_file():
+                    files[name] = beside
+                    unread.append(beside)
+    return files
+
+
+def _next_steps(folder: Path, files: Mapping[str, Path]) -> str:
     config = f"--config={folder / FILES[0]}"
-    test = f"test:                 python -m pytest {folder}\n" if FILES[1] in files else ""
-    return f"""\
-wrote {", ".join(str(folder / name) for name in files)}
-{test}try every code path:  python -m trainer {config} --fast_dev_run
-train:                python -m trainer {config} --workdir=runs/{folder.name}
-on two replicas:      add --cpu_replicas=2; the digest stays the same
-on two workers:       python -m launch local --workers=2 --code={folder} -- {config} --workdir=DIR
-on a cluster:         there, `submit --backend=kubernetes --image=IMAGE` for `local --workers=2`"""
+    steps = {}
+    if FILES[1] in files:
+        steps["test"] = f"python -m pytest {folder}"
+    if "__main__" in files[FILES[0]].read_text():
+        steps["make its data"] = f"PYTHONPATH=. python {folder / FILES[0]}"
+    for parent in files.keys() - FILES:
+        command = f"python -m trainer --config={folder / parent} --workdir=runs/{Path(parent).stem}"
+        steps["train its parent"] = command
+    steps |= {
+        "try every code path": f"python -m trainer {config} --fast_dev_run",
+        "train": f"python -m trainer {config} --workdir=runs/{folder.name}",
+        "on two replicas": "add --cpu_replicas=2; the digest stays the same",
+        "on two workers": f"python -m launch local --workers=2 --code={folder} -- {config} "
+        "--workdir=DIR",
+        "on a cluster": "there, `submit --backend=kubernetes --image=IMAGE` for "
+        "`local --workers=2`",
+    }
+    lines = [f"{name + ':':22}{step}" for name, step in steps.items()]
+    return "\n".join([f"wrote {', '.join(str(folder / name) for name in files)}", *lines])
