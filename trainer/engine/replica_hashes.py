@@ -18,6 +18,7 @@ _ROW = 1 << 14
 # Odd, so that a change of one element always changes the hash: an odd number divides no power of
 # two. A bit generator of NumPy gives the same numbers in every version.
 _WEIGHTS = (np.random.Philox(key=0).random_raw(2 * _ROW) | np.uint64(1)).view(np.int64)
+_COLUMNS, _ROWS = _WEIGHTS[:_ROW], _WEIGHTS[_ROW:]
 _INTEGERS = {1: tf.int8, 2: tf.int16, 4: tf.int32, 8: tf.int64}
 
 
@@ -30,11 +31,14 @@ def hash_of(value: tf.Tensor, first: int = 0) -> tf.Tensor:
         value: of static shape, of any dtype of numbers.
         first: place of its first element: hashes of the parts of a variable add up to its own.
     """
-    bits = tf.pad(_bits(value), [[first % _ROW, 0]])
-    whole, row = bits.shape[0] // _ROW * _ROW, first // _ROW
-    columns, rows = _WEIGHTS[:_ROW], np.resize(_WEIGHTS[_ROW:], row + whole // _ROW + 1)[row:]
-    sums = tf.reduce_sum(tf.reshape(bits[:whole], [-1, _ROW]) * columns, axis=1)
-    rest = tf.reduce_sum(bits[whole:] * columns[: bits.shape[0] - whole])
+    bits, row, place = _bits(value), first // _ROW, first % _ROW
+    if place + bits.shape[0] <= _ROW:  # most variables; few operations, as each costs a run's start
+        return tf.reduce_sum(bits * (_COLUMNS[place:][: bits.shape[0]] * _ROWS[row % _ROW]))
+    bits = tf.pad(bits, [[place, 0]])
+    whole = bits.shape[0] // _ROW * _ROW
+    rows = np.resize(_ROWS, row + whole // _ROW + 1)[row:]
+    sums = tf.reduce_sum(tf.reshape(bits[:whole], [-1, _ROW]) * _COLUMNS, axis=1)
+    rest = tf.reduce_sum(bits[whole:] * _COLUMNS[: bits.shape[0] - whole])
     return tf.reduce_sum(sums * rows[:-1]) + rest * rows[-1]
 
 
