@@ -16,8 +16,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from trainer.runtime import portable
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "kernels.json"
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -25,6 +28,7 @@ EIGEN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 XLA_AVX2 = {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
 CHOICES: dict[str, tuple[dict[str, str], str]] = {
     "native": ({}, "graph"),
+    "portable": ({}, "portable"),
     "oneDNN AVX2": (AVX2, "graph"),
     "Eigen": (EIGEN, "graph"),
     "Eigen AVX2": (EIGEN | AVX2, "graph"),
@@ -40,9 +44,11 @@ TRAINED = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--differences", action="store_true")
-    parser.add_argument("--operations", choices=["graph", "xla_loop"])
+    parser.add_argument("--operations", choices=["graph", "portable", "xla_loop"])
     flags = parser.parse_args()
     if flags.operations:
+        if flags.operations == "portable":
+            portable.choose("portable")
         print(json.dumps(hashes(compiled=flags.operations == "xla_loop")))
         return
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -64,7 +70,8 @@ def measure(environment: dict[str, str], execution: str) -> dict[str, str]:
     for name, args in TRAINED.items():
         with tempfile.TemporaryDirectory() as folder:
             train = ["-m", "trainer", "--config=digits", "--config.train_steps=100", *args]
-            how = [f"--workdir={folder}", f"--config.execution={execution}"]
+            chosen = "kernels" if execution == "portable" else "execution"
+            how = [f"--workdir={folder}", f"--config.{chosen}={execution}"]
             subprocess.run([sys.executable, *train, *how], env=env, capture_output=True, check=True)
             summary = json.loads((pathlib.Path(folder) / "summary.json").read_text())
             found[name] = summary["state_digest"]
@@ -73,14 +80,17 @@ def measure(environment: dict[str, str], execution: str) -> dict[str, str]:
 
 def print_differences(known: dict[str, dict[str, dict[str, str]]]) -> None:
     for choice in CHOICES:
-        tables = [table[choice] for table in known.values()]
-        names = [name for name in tables[0] if len({table.get(name) for table in tables}) > 1]
-        print(f"{choice}: {len(names)} of {len(tables[0])} differ: {', '.join(names) or 'none'}")
+        tables = [table[choice] for table in known.values() if choice in table]
+        both = [name for name in tables[0] if all(name in table for table in tables)]
+        names = [name for name in both if len({table[name] for table in tables}) > 1]
+        print(f"{choice}: {len(names)} of {len(both)} differ: {', '.join(names) or 'none'}")
 
 
 def hashes(*, compiled: bool) -> dict[str, str]:
     """Run each operation on fixed inputs, on one thread."""
     import tensorflow as tf
+
+    from trainer.engine import approximations  # noqa: F401 - of which portable kernels take none
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     found = {}
@@ -105,12 +115,33 @@ def operations() -> dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...
     found: dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...], ...]]] = {
         **{
             name: (lambda x, name=name: getattr(tf.math, name)(tf.abs(x) + 0.1), row)
-            for name in ("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "rsqrt", "sin")
+            for name in ("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "rsqrt", "sin", "softplus")
         },
+        **{name: (getattr(nn, name), row) for name in ("elu", "gelu", "silu", "selu")},
         "divide": (tf.divide, row, row),
         "power": (lambda x: tf.abs(x) ** 0.37, row),
         "softmax of 10": (nn.softmax, (64, 10)),
         "softmax of 1000": (nn.softmax, (64, 1000)),
+        "log softmax": (nn.log_softmax, (64, 100)),
+        "cross-entropy": (_cross_entropy, (64, 100)),
+        "layer norm": (_layer_norm, (64, 100)),
+        "l2 normalize": (lambda x: nn.l2_normalize(x, 1), (64, 100)),
+        "max pooling, backward": (_backward(lambda x: nn.max_pool2d(x, 2, 2, "SAME")), image),
+        "average pooling, backward": (_backward(lambda x: nn.avg_pool2d(x, 2, 2, "SAME")), image),
+        "depthwise convolution, backward": (
+            _backward(lambda x, k: nn.depthwise_conv2d(x, k, [1] * 4, "SAME")),
+            image,
+            (3, 3, 32, 2),
+        ),
+        "embedding, backward": (
+            lambda x: tf.math.unsorted_segment_sum(x, tf.range(1000) % 37, 37),
+            (1000, 64),
+        ),
+        "attention products": (
+            _backward(lambda q, k: tf.matmul(q, k, transpose_b=True)),
+            (32, 256, 32),
+            (32, 256, 32),
+        ),
         "sum of rows": (lambda x: tf.reduce_sum(x, 1), (64, 1000)),
         "sum of columns": (lambda x: tf.reduce_sum(x, 0), (1000, 64)),
         "moments": (lambda x: tf.concat(nn.moments(x, [0, 1, 2]), 0), image),
@@ -145,6 +176,36 @@ def operations() -> dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...
             y,
         )
     return found
+
+
+def _cross_entropy(logits: Any) -> object:
+    import tensorflow as tf
+
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits
+    return _backward(lambda x: loss(labels=tf.range(x.shape[0]), logits=x))(logits)
+
+
+def _layer_norm(x: Any) -> object:
+    import keras
+
+    return _backward(lambda x: keras.ops.layer_normalization(x, axis=-1))(x)
+
+
+def _backward(operation: Callable[..., Any]) -> Callable[..., object]:
+    """Return a function that gives a result and its gradients, in one row."""
+    import tensorflow as tf
+
+    def both(*inputs: Any) -> object:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            result = operation(*inputs)
+            # Not all ones: gradients of a sum would not tell one place from another.
+            weights = tf.cos(tf.range(tf.size(result), dtype=tf.float32))
+            loss = tf.reduce_sum(tf.reshape(result, [-1]) * weights)
+        gradients = tape.gradient(loss, inputs)
+        return tf.concat([tf.reshape(t, [-1]) for t in (result, *gradients)], 0)
+
+    return both
 
 
 def _batch_norm(x: object) -> object:

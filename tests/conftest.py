@@ -10,7 +10,7 @@ from trainer.runtime.early import EarlySetUp
 
 # Files of tests share a process: whichever uses TensorFlow first, runs of the others find the
 # number of threads of a config by default.
-EarlySetUp(intra_op_threads=1, cpu_replicas=0)
+EarlySetUp(intra_op_threads=1, kernels="native", cpu_replicas=0)
 
 
 @pytest.fixture(autouse=True)

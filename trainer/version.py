@@ -40,17 +40,27 @@ def kernels() -> dict[str, str]:
     Call it once TensorFlow is imported and its devices are chosen.
     """
     import tensorflow as tf
-    from tensorflow.python.util import _pywrap_util_port
+
+    from trainer.runtime import portable  # which asks this module for the processor
 
     details = tf.config.experimental.get_device_details
     cards = {details(card).get("device_name", "?") for card in tf.config.get_visible_devices("GPU")}
     return {
         "tensorflow": tf.__version__,
         "keras": _version(*_KERASES),
-        "onednn": "on" if _pywrap_util_port.IsMklEnabled() else "off",
-        "cpu": kind_of_cpu(),
+        "onednn": _onednn(),
+        "cpu": "any x86-64 with AVX2" if portable.is_portable() else kind_of_cpu(),
         **({"gpu": ", ".join(sorted(cards))} if cards else {}),
     }
+
+
+def _onednn() -> str:
+    """Return whether oneDNN is on, and the instruction set that it is held to."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    widest = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    on = f"on, at most {widest}" if widest else "on"
+    return on if _pywrap_util_port.IsMklEnabled() else "off"
 
 
 def kind_of_cpu(file: Path = Path("/proc/cpuinfo")) -> str:

@@ -22,6 +22,8 @@ CONFIG = {
     "seed": f"{SAME_BITS}_seed_and_microbatches_are_part_of_the_config",
     "execution": CACHE,
     "intra_op_threads": f"{RUNS}_an_operation_may_use_as_many_threads_as_was_asked",
+    "kernels": "tests/run/test_portable.py"
+    "::test_a_run_has_one_digest_on_any_replicas_and_says_what_it_computed_with",
     "train_steps": f"{RUNS}_the_rate_warms_up_and_follows_its_schedule",
     "epochs": MNIST,
     "global_batch_size": f"{RUNS}_training_is_logged_at_its_interval",

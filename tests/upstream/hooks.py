@@ -56,6 +56,10 @@ def _optimizer() -> keras.optimizers.Optimizer:
     return optimizer
 
 
+def _eager_context() -> object:
+    return pkgutil.resolve_name("tensorflow.python.eager.context").context()
+
+
 def _on_the_backend() -> object:
     classes = {each.__name__: each for each in keras.optimizers.Optimizer.__mro__}
     return types.SimpleNamespace(**vars(classes["TFOptimizer"]))
@@ -91,6 +95,10 @@ _BUCKETS = "files on Cloud Storage"
 
 TABLE = (
     Hooks("gradients added in one order", "tensorflow.python.ops.gen_math_ops", ("add_n",)),
+    Hooks("inverse roots that are exact", "tensorflow.python.ops.gen_math_ops", ("rsqrt",)),
+    Hooks(
+        "whether it has computed", "tensorflow's context", ("_initialized",), make=_eager_context
+    ),
     Hooks(
         "barriers in programs of XLA",
         "tensorflow.compiler.tf2xla.ops.gen_xla_ops",

@@ -8,13 +8,13 @@ from tensorflow.python.framework import config as framework_config
 
 from common.exit_codes import ExitCode, RunError
 from trainer.cluster.placement import Placement
-from trainer.runtime import quiet
+from trainer.runtime import portable, quiet
 
 _REACH_SECS = 10.0
 _KEYS_OF_A_STRATEGY = 1000
 
 
-def configure_runtime(intra_op_threads: int, *, compiled: bool) -> None:
+def configure_runtime(intra_op_threads: int, *, compiled: bool, kernels: str = "native") -> None:
     """Set what decides the bits of a kernel's result; call it before any TensorFlow device is used.
 
     Kernels split sums by the number of threads they may use, and two graph rewrites reassociate
@@ -28,6 +28,7 @@ def configure_runtime(intra_op_threads: int, *, compiled: bool) -> None:
     products to 10 bits, on newer cards only and in XLA's programs as well: float32 is float32.
     """
     quiet.several_runs()
+    portable.choose(kernels)
     tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
     tf.config.optimizer.set_experimental_options(
         {"arithmetic_optimization": False, "remapping": False}
@@ -105,6 +106,11 @@ def is_cpu(placement: Placement) -> bool:
 def uses_gpu() -> bool:
     """Whether the strategy that was created computes on a GPU: for the others they are hidden."""
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+def uses_accelerator() -> bool:
+    """Whether the strategy that was created computes on anything but processors."""
+    return uses_gpu() or bool(tf.config.list_logical_devices("TPU"))
 
 
 def _resolve(placement: Placement) -> str:

@@ -99,6 +99,7 @@ def _rules(config: "TrainConfig") -> Iterator[Rule]:
         "be seconds, 0 for saves by steps only, or auto",
     )
     yield "epochs", config.epochs, config.epochs < math.inf, "be finite"
+    yield from _kernel_rules(config)
     yield from _optimizer_rules("optimizer", config.optimizer)
     for role, optimizer in config.optimizers.items():
         yield from _optimizer_rules(f"optimizers.{role}", optimizer)
@@ -130,6 +131,15 @@ def _stop_rules(stop: "StopConfig") -> Iterator[Rule]:
     yield "stop.min_delta", delta, 0 <= delta < math.inf, "be a change, or 0 for any"
     yield "stop.after", stop.after, stop.after >= 0, "not be negative"
     yield "stop.max_hours", hours, 0 <= hours < math.inf, "be hours, or 0 for no limit"
+
+
+def _kernel_rules(config: "TrainConfig") -> Iterator[Rule]:
+    kernels, is_native = config.kernels, config.kernels == "native"
+    is_graph, is_float32 = config.execution == "graph", config.precision == "float32"
+    why = f"be native with execution={config.execution}: XLA's convolutions follow the caches"
+    yield "kernels", kernels, is_native or is_graph, why
+    why = f"be native with precision={config.precision}: products of AVX2 are of float32"
+    yield "kernels", kernels, is_native or is_float32, why
 
 
 def _optimizer_rules(field: str, optimizer: "OptimizerConfig") -> Iterator[Rule]:

@@ -158,6 +158,8 @@ class TrainConfig:
     """How a step is compiled; each has its own last bits."""
     intra_op_threads: int = 1
     """CPU threads one operation may use. Part of the config: kernels split sums by it."""
+    kernels: Literal["native", "portable"] = "native"
+    """The processor's own, or slower ones with the same bits on every x86-64 with AVX2."""
     train_steps: int = 0
     """Updates; 0: counted by `epochs`."""
     epochs: float = 0.0

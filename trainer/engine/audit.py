@@ -12,7 +12,8 @@ import keras
 import tensorflow as tf
 
 from common.exit_codes import ExitCode, RunError
-from trainer.engine import graphs, step
+from trainer.engine import approximations, graphs, step
+from trainer.runtime import portable
 
 Traced = TypeVar("Traced", bound=Callable[..., object])
 
@@ -54,12 +55,15 @@ def audited(traced: Traced, state: Iterable[keras.Variable]) -> Traced:
             and what to write instead.
     """
     known = {id(handle) for variable in state for handle in _handles(variable)}
+    is_portable = portable.is_portable()
 
     def traced_and_audited(*args: object) -> object:
         graph = tf.compat.v1.get_default_graph()
         before = set(graph.get_operations())
         made = traced(*args)
         _refuse_stateful(graph, before)
+        if is_portable:
+            _refuse_approximate(graph, before)
         _refuse_foreign(graph, before, known)
         return made
 
@@ -84,6 +88,16 @@ def _refuse_stateful(graph: tf.Graph, before: Set[tf.Operation]) -> None:
             f"{graphs.users_line(op)}: {op.type} ({op.name}) is no function of the state of the "
             f"run; {(*advice, 'use operations that keep nothing')[0]}",
         )
+
+
+def _refuse_approximate(graph: tf.Graph, before: Set[tf.Operation]) -> None:
+    for op in graphs.operations(graph):
+        if op not in before and op.type in approximations.INSTEAD:
+            raise RunError(
+                ExitCode.BAD_CONFIG,
+                f"{graphs.users_line(op)}: {op.type} ({op.name}) has other bits on another make of "
+                f"processor, and config.kernels=portable; {approximations.INSTEAD[op.type]}",
+            )
 
 
 def _is_write_of_the_step(op: tf.Operation) -> bool:

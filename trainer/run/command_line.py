@@ -79,11 +79,15 @@ def _parse(argv: Sequence[str]) -> TrainConfig:
     settings = read_flags(argv)
     # The experiment may use TensorFlow as soon as it is imported: what the command line tells is
     # known then; what the config tells, only behind that.
-    told = dict(settings).get("intra_op_threads", "")
-    threads = int(told) if told.isdecimal() else TrainConfig(epochs=1).intra_op_threads
-    set_up = EarlySetUp(threads, FLAGS.cpu_replicas)
+    told = dict(settings)
+    threads = told.get("intra_op_threads", "")
+    set_up = EarlySetUp(
+        int(threads) if threads.isdecimal() else TrainConfig(epochs=1).intra_op_threads,
+        "portable" if told.get("kernels") == "portable" else "native",
+        FLAGS.cpu_replicas,
+    )
     config = conversion.override(experiment_file.load(FLAGS.config), settings)
-    set_up.settle(config.intra_op_threads)
+    set_up.settle(config.intra_op_threads, config.kernels)
     return config
 
 

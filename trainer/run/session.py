@@ -116,7 +116,9 @@ def open_session(
     """
     config, info = request.config, request.info
     # Before the first device is used: TensorFlow takes its threads and switches once.
-    strategy.configure_runtime(config.intra_op_threads, compiled=config.execution != "graph")
+    strategy.configure_runtime(
+        config.intra_op_threads, compiled=config.execution != "graph", kernels=config.kernels
+    )
     distribution = strategy.create(request.placement)
     _check_replicas(request, distribution.num_replicas_in_sync)
     keras.backend.clear_session()  # names of variables count what was made before
@@ -248,7 +250,7 @@ def refuse_several(flag: str, num_replicas: int) -> None:
 
 
 def _check_replicas(request: Request, num_replicas: int) -> None:
-    """Refuse replicas that cannot share the microbatches, or the one program of a whole loop."""
+    """Refuse replicas that cannot share the microbatches, the one program, or the kernels."""
     microbatches_per_replica(request.config.virtual_replicas, num_replicas)
     if request.debug_nan:
         refuse_several("debug_nan", num_replicas)
@@ -257,4 +259,10 @@ def _check_replicas(request: Request, num_replicas: int) -> None:
             ExitCode.BAD_CONFIG,
             f"config.execution='xla_loop' compiles the whole loop for one device, and there are "
             f"{num_replicas} replicas; use xla_step or graph",
+        )
+    if request.config.kernels == "portable" and strategy.uses_accelerator():
+        raise RunError(
+            ExitCode.BAD_CONFIG,
+            "config.kernels=portable is about processors, and this run computes on an accelerator; "
+            "add --strategy=cpu, or leave it native",
         )

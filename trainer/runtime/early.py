@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from common.exit_codes import ExitCode, RunError
+from trainer.runtime import portable
 
 _NAME = "tensorflow"
 
@@ -25,21 +26,24 @@ class EarlySetUp:
 
     Args:
         intra_op_threads: of the config, as far as it is known.
+        kernels: of the config, likewise.
         cpu_replicas: that the CPU is split into; below 2: it is not.
     """
 
-    def __init__(self, intra_op_threads: int, cpu_replicas: int) -> None:
+    def __init__(self, intra_op_threads: int, kernels: str, cpu_replicas: int) -> None:
+        portable.choose(kernels)
         self._threads, self._cpu_replicas = intra_op_threads, cpu_replicas
         self._is_ours = _NAME not in sys.modules
         if self._is_ours:
             sys.meta_path.insert(0, self)
 
-    def settle(self, intra_op_threads: int) -> None:
-        """Take the number of the whole config, which the experiment tells.
+    def settle(self, intra_op_threads: int, kernels: str) -> None:
+        """Take what the whole config says, which the experiment tells.
 
         Raises:
-            RunError: BAD_CONFIG where an operation has run with another number.
+            RunError: BAD_CONFIG where an operation has run with something else.
         """
+        portable.choose(kernels)
         self._threads = intra_op_threads
         if not self._is_ours or _NAME not in sys.modules:
             return
