@@ -43,7 +43,7 @@ test: .venv/dev lint ## Check style and types, run the tests
 
 .PHONY: test-slow
 test-slow: .venv/dev .venv/s3 .venv/trackers ## Run the long chaos and soak suites
-	$(BIN)/python -m pytest -m slow -n auto --dist=loadfile --no-loadscope-reorder --durations=25
+	$(BIN)/python -m pytest -m slow -n auto --dist=loadscope --no-loadscope-reorder --durations=25
 
 # Unpinned by nature: what the package index serves today. No test of the project depends on it.
 .PHONY: .venv/next

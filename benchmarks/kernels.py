@@ -2,6 +2,7 @@
 
     python -m benchmarks.kernels                # add this kind of processor to results/kernels.json
     python -m benchmarks.kernels --differences  # what differs between the kinds in that file
+    python -m benchmarks.kernels --cost         # milliseconds a step, native and portable in turns
 
 Each choice of kernels runs in a process of its own, as TensorFlow reads it at its start. `train`
 are 100 steps of the digits, by their digest: what matters in the end.
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -39,17 +41,31 @@ TRAINED = {
     "train cnn": (),
     "train mlp": ("--config.model.name=mlp", "--config.model.args={}"),
 }
+ROUNDS = 5
+WIDE = '{"width": 256, "depth": 4, "heads": 8}'
+TIMED = {
+    "cnn": ("--config=digits", "--config.train_steps=1500"),
+    "mlp": ("--config=digits", "--config.train_steps=4000", *TRAINED["train mlp"]),
+    "transformer": (
+        "--config=text_transformer", "--config.train_steps=60", f"--config.model.args={WIDE}",
+    ),
+}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--differences", action="store_true")
+    parser.add_argument("--cost", action="store_true")
     parser.add_argument("--operations", choices=["graph", "portable", "xla_loop"])
     flags = parser.parse_args()
     if flags.operations:
         if flags.operations == "portable":
             portable.choose("portable")
         print(json.dumps(hashes(compiled=flags.operations == "xla_loop")))
+        return
+    if flags.cost:
+        for name, args in TIMED.items():
+            print(json.dumps({name: cost(args)}), flush=True)
         return
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if flags.differences:
@@ -76,6 +92,25 @@ def measure(environment: dict[str, str], execution: str) -> dict[str, str]:
             summary = json.loads((pathlib.Path(folder) / "summary.json").read_text())
             found[name] = summary["state_digest"]
     return found
+
+
+def cost(args: tuple[str, ...]) -> dict[str, object]:
+    """Return the median milliseconds of a step with each kind of kernels, and their ratio."""
+    found: dict[str, list[float]] = {"native": [], "portable": []}
+    for _ in range(ROUNDS):
+        for kernels, times in found.items():
+            with tempfile.TemporaryDirectory() as folder:
+                train = [sys.executable, "-m", "trainer", *args, f"--workdir={folder}"]
+                train += [f"--config.kernels={kernels}", "--config.epochs=0"]
+                subprocess.run(train, capture_output=True, check=True)
+                summary = json.loads((pathlib.Path(folder) / "summary.json").read_text())
+            times.append(1e3 * summary["goodput"]["seconds"]["step"] / summary["step"])
+    ratios = sorted(p / n for n, p in zip(found["native"], found["portable"], strict=True))
+    medians = {name: round(statistics.median(times), 3) for name, times in found.items()}
+    return {
+        **medians,
+        "ratio": [round(x, 3) for x in (ratios[0], ratios[len(ratios) // 2], ratios[-1])],
+    }
 
 
 def print_differences(known: dict[str, dict[str, dict[str, str]]]) -> None:

@@ -71,10 +71,30 @@ def test_what_xla_cannot_compile_is_refused_by_operation_and_layer():
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("mode", page.MODES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_verdicts_of_all_classes_are_found_again(kind, mode):
-    found = page.verdicts([kind], mode)[kind]
-    assert {n: v for n, v in found.items() if v[0] == "Failed"} == {}
-    recorded = page.recorded()[kind]
-    assert found == {name: recorded[name].get(mode, found[name]) for name in found}
+class EveryClass:
+    """The whole battery in one mode: minutes, which the modes' classes share between processes."""
+
+    mode = ""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_verdicts_of_all_classes_are_found_again(self, kind):
+        found = page.verdicts([kind], self.mode)[kind]
+        assert {n: v for n, v in found.items() if v[0] == "Failed"} == {}
+        recorded = page.recorded()[kind]
+        assert found == {name: recorded[name].get(self.mode, found[name]) for name in found}
+
+
+class TestInFloat32(EveryClass):
+    mode = "float32"
+
+
+class TestInBfloat16(EveryClass):
+    mode = "bfloat16"
+
+
+class TestInXlaStep(EveryClass):
+    mode = "xla_step"
+
+
+def test_every_mode_is_tried():
+    assert {each.mode for each in EveryClass.__subclasses__()} == set(page.MODES)
