@@ -118,7 +118,8 @@ def print_differences(known: dict[str, dict[str, dict[str, str]]]) -> None:
         tables = [table[choice] for table in known.values() if choice in table]
         both = [name for name in tables[0] if all(name in table for table in tables)]
         names = [name for name in both if len({table[name] for table in tables}) > 1]
-        print(f"{choice}, {len(tables)} kinds: {len(names)} of {len(both)} differ: {', '.join(names) or 'none'}")
+        count = f"{choice}, {len(tables)} kinds: {len(names)} of {len(both)} differ"
+        print(f"{count}: {', '.join(names) or 'none'}")
 
 
 def hashes(*, compiled: bool) -> dict[str, str]:

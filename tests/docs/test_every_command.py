@@ -26,8 +26,8 @@ from trainer import __main__ as entry
 from trainer import commands as trainer_commands
 
 TEMPLATE = ROOT / "trainer" / "template" / "experiment.py"
-ELSEWHERE = ("README.md", "faq.md", "ten_minutes.md")
-"""Pages whose commands run as they stand in a test of their own."""
+ELSEWHERE = ("README.md", "command_line.md", "faq.md", "ten_minutes.md")
+"""Pages whose commands run as they stand in a test of their own, or that show no more than --help."""
 FEW = "--config.train_steps=3"
 
 

@@ -84,7 +84,7 @@ def test_one_digest_on_two_replicas_and_after_a_kill(name: str, folder) -> None:
     whole = run(folder, command, *flags, "--workdir=whole")
     assert whole.code == 0, whole.stderr
     resumed = (*flags, "--workdir=killed", "--cpu_replicas=2")
-    killed = run(folder, command, *resumed, failpoint="loop.before_last_save:kill")
+    killed = run(folder, command, *resumed, failpoint="checkpoint.before_commit:kill@2")
     assert killed.code == -9, killed.stderr
     again = run(folder, command, *resumed)
     assert again.code == 0, again.stderr

@@ -1,5 +1,6 @@
 """Successive halving as it runs: the same ranking and winner after any kill."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -43,11 +44,25 @@ def kill_after(backend: LocalBackend, name: str, num_starts: int) -> None:
         return kill_after(backend, name, num_starts + 1)
     while folder.has_supervisor():
         time.sleep(0.01)
-    left = worker.alive(folder.events())
+    left = {start["pid"] for start in worker.alive(folder.events())} | started_here()
     backend.cancel(name)
-    for start in left:
-        until_over(start["pid"])
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        until_over(pid)
     return None
+
+
+def started_here() -> set[int]:
+    """Return the trials that run in this folder: of the last one nobody may have noted the start."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            is_trial = any(word.startswith(b"--workdir=runs/s/") for word in words)
+            if is_trial and (process / "cwd").samefile("."):
+                found.add(int(process.name))
+    return found
 
 
 def of_rungs(folder: Path) -> list[dict]:
