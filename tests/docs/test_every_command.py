@@ -27,7 +27,7 @@ from trainer import commands as trainer_commands
 
 TEMPLATE = ROOT / "trainer" / "template" / "experiment.py"
 ELSEWHERE = ("README.md", "command_line.md", "faq.md", "ten_minutes.md")
-"""Pages whose commands run as they stand in a test of their own, or that show no more than --help."""
+"""Pages whose commands run in tests of their own, or which show no more than --help."""
 FEW = "--config.train_steps=3"
 
 

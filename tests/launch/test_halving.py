@@ -54,7 +54,7 @@ def kill_after(backend: LocalBackend, name: str, num_starts: int) -> None:
 
 
 def started_here() -> set[int]:
-    """Return the trials that run in this folder: of the last one nobody may have noted the start."""
+    """Return the trials that run here: of the last one nobody may have noted the start."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
