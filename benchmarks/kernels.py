@@ -41,13 +41,13 @@ TRAINED = {
     "train cnn": (),
     "train mlp": ("--config.model.name=mlp", "--config.model.args={}"),
 }
-ROUNDS = 5
+ROUNDS = 3
 WIDE = '{"width": 256, "depth": 4, "heads": 8}'
 TIMED = {
-    "cnn": ("--config=digits", "--config.train_steps=1500"),
-    "mlp": ("--config=digits", "--config.train_steps=4000", *TRAINED["train mlp"]),
+    "cnn": ("--config=digits", "--config.train_steps=600"),
+    "mlp": ("--config=digits", "--config.train_steps=2000", *TRAINED["train mlp"]),
     "transformer": (
-        "--config=text_transformer", "--config.train_steps=60", f"--config.model.args={WIDE}",
+        "--config=text_transformer", "--config.train_steps=40", f"--config.model.args={WIDE}",
     ),
 }  # fmt: skip
 
