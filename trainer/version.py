@@ -6,6 +6,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+from trainer.runtime import portable
+
 VERSION = "0.1.0"
 # One TensorFlow comes as one of several distributions: the images have those of their hardware.
 _TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu", "tf-nightly")
@@ -40,8 +42,6 @@ def kernels() -> dict[str, str]:
     Call it once TensorFlow is imported and its devices are chosen.
     """
     import tensorflow as tf
-
-    from trainer.runtime import portable  # which asks this module for the processor
 
     details = tf.config.experimental.get_device_details
     cards = {details(card).get("device_name", "?") for card in tf.config.get_visible_devices("GPU")}

@@ -76,6 +76,14 @@ def test_new_says_how_an_example_makes_its_data(tmp_path: pathlib.Path) -> None:
     assert {path.suffix for path in tmp_path.rglob("*.parquet")} == {".parquet"}
 
 
+def test_new_takes_no_helper_for_a_parent(tmp_path: pathlib.Path, capsys) -> None:
+    (tmp_path / "mine.py").write_text("import helper\ndef get_config(): return helper.made()\n")
+    (tmp_path / "helper.py").write_text("import mine\nfrom . import other\ndef made(): ...\n")
+    new.main([str(tmp_path / "copy"), f"--from={tmp_path / 'mine.py'}"])
+    assert {path.name for path in (tmp_path / "copy").iterdir()} >= {"experiment.py", "helper.py"}
+    assert "parent" not in capsys.readouterr().out
+
+
 def test_new_refuses_a_file_that_is_no_python(tmp_path: pathlib.Path) -> None:
     (tmp_path / "broken.py").write_text("x = 1\nclass :\n")
     with pytest.raises(RunError, match=r"broken\.py:2: no Python: invalid syntax"):

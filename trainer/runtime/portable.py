@@ -39,7 +39,7 @@ def choose(kernels: str) -> None:
         if kernels == "portable":
             os.environ[name] = value
         else:
-            os.environ.pop(name)
+            os.environ.pop(name, None)
     _InEffect.kernels = kernels
 
 

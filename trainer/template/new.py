@@ -86,9 +86,10 @@ def _next_steps(folder: Path, files: Mapping[str, Path]) -> str:
         steps["test"] = f"python -m pytest {folder}"
     if "__main__" in files[FILES[0]].read_text():
         steps["make its data"] = f"PYTHONPATH=. python {folder / FILES[0]}"
-    for parent in files.keys() - FILES:
-        command = f"python -m trainer --config={folder / parent} --workdir=runs/{Path(parent).stem}"
-        steps["train its parent"] = command
+    for name in files.keys() - FILES:
+        if "def get_config" in files[name].read_text():
+            run = f"--config={folder / name} --workdir=runs/{Path(name).stem}"
+            steps["train its parent"] = f"python -m trainer {run}"
     steps |= {
         "try every code path": f"python -m trainer {config} --fast_dev_run",
         "train": f"python -m trainer {config} --workdir=runs/{folder.name}",
