@@ -17,8 +17,7 @@ def decode(values: tf.Tensor, feature: Feature) -> tf.Tensor:
     A file that is not what the feature says fails: InvalidArgumentError.
     """
     is_deep = feature.dtype == "uint16"
-    count = values.shape[0]
-    rows = require(tf.range(count), _is_deep(values) == is_deep)
+    values = require(values, _is_deep(values) == is_deep)
 
     def decode_one(value: tf.Tensor) -> tf.Tensor:
         if feature.role == "mask":
@@ -33,7 +32,7 @@ def decode(values: tf.Tensor, feature: Feature) -> tf.Tensor:
         return tf.ensure_shape(tf.cast(image, feature.dtype), feature.shape)
 
     # An operation for each image: they run in parallel, and a loop costs more than a small image.
-    return tf.stack([decode_one(tf.gather(values, row)) for row in tf.unstack(rows, count)])
+    return tf.stack([decode_one(value) for value in tf.unstack(values)])
 
 
 def require(value: tf.Tensor, holds: tf.Tensor) -> tf.Tensor:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _CHECKED_AT_ONCE = 1024
-_LARGE = 16 << 10  # bytes, from which cutting a record out of its neighbours costs more than a call
 
 
 class RecordReader(ShardReader):
@@ -89,12 +88,10 @@ class _OpenFile:
     closing: contextlib.ExitStack
 
     def read(self, numbers: np.ndarray) -> list[list[bytes]]:
-        """Return some records, given in ascending order; small neighbours are read in one go."""
+        """Return some records, given in ascending order; neighbours are read in one go."""
         starts = np.asarray(self.index.offsets)[numbers]
         ends = starts + np.asarray(self.index.lengths)[numbers]
-        is_large = ends - starts >= _LARGE
-        new = np.concatenate([[True], starts[1:] != ends[:-1] + tfrecord.GAP]) | is_large
-        new[1:] |= is_large[:-1]
+        new = np.concatenate([[True], starts[1:] != ends[:-1] + tfrecord.GAP])
         first, run = np.flatnonzero(new), np.cumsum(new) - 1
         begins, last = starts[first], np.append(first[1:], len(numbers)) - 1
         spans = zip((ends[last] - begins).tolist(), begins.tolist(), strict=True)
