@@ -29,6 +29,7 @@ class PartConfig(_Named):
     """
 
     name: str
+    """As registered, or of an object: `"package.module:object"`."""
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Keyword arguments of the part."""
 
@@ -88,16 +89,19 @@ class OptimizerConfig(_Named):
     """An optimizer and its learning rate."""
 
     name: str = "adam"
+    """`adam`, another registered name, or `"package.module:object"`."""
     learning_rate: float = 1e-3
     """Peak rate, per update."""
     clip_norm: float = 0.0
     """Largest norm of the whole gradient, after the reduction; 0: not clipped."""
     schedule: PartConfig = PartConfig("constant")
+    """Of the learning rate: `constant`, `cosine`, `exponential`, or a custom one."""
     warmup_steps: int = 0
     """Updates of linear warm-up before the schedule's rate is reached."""
     groups: tuple[GroupConfig, ...] = ()
     """Other rates by variable; the first group that a variable fits counts."""
     args: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Keyword arguments of the optimizer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +111,9 @@ class PlateauConfig:
     metric: str = ""
     """Name of an evaluation metric; empty: off."""
     mode: Literal["min", "max"] = "min"
+    """Whether less or more of the metric is better."""
     factor: float = 0.1
+    """Of the learning rate, each time; in (0, 1)."""
     patience: int = 5
     """Evaluations without an improvement that are waited for."""
     min_delta: float = 0.0
@@ -139,6 +145,7 @@ class StopConfig:
     metric: str = ""
     """Evaluation metric that has to get better; empty: off."""
     mode: Literal["min", "max"] = "min"
+    """Whether less or more of the metric is better."""
     patience: int = 5
     """Evaluations without an improvement that end the run."""
     min_delta: float = 0.0
@@ -154,6 +161,7 @@ class TrainConfig:
     """One experiment. The state it ends with is a function of these fields alone."""
 
     seed: int = 0
+    """Of weights, order and random numbers; a whole number below 2^31."""
     execution: Literal["graph", "xla_step", "xla_loop"] = "graph"
     """How a step is compiled; each has its own last bits."""
     intra_op_threads: int = 1
@@ -175,6 +183,7 @@ class TrainConfig:
     optimizer_state: Literal["replicated", "sharded"] = "replicated"
     """Slots and averages on every replica, or once over all of them; the bits are the same."""
     log_every_steps: int = 500
+    """Updates from one line of training numbers to the next."""
     eval_every_steps: int = 0
     """0: at the end of every epoch."""
     eval_before_training: bool = False
@@ -190,6 +199,7 @@ class TrainConfig:
     keep_best_metric: str = ""
     """Evaluation metric whose best checkpoint is kept as well; empty: none."""
     keep_best_mode: Literal["min", "max"] = "max"
+    """Whether less or more of that metric is better."""
     max_skipped_steps: int = 10
     """Updates in a row left out, for a number that is not finite or a spike, before a rollback."""
     max_rollbacks: int = 2
@@ -197,25 +207,33 @@ class TrainConfig:
     loss_spike: float = 0.0
     """Leave out updates whose loss is over this many times its running mean; 0: none."""
     dataset: DatasetConfig = DatasetConfig()
+    """What is trained and evaluated on."""
     augment: tuple[PartConfig, ...] = ()
     """Changes to training examples, in order."""
     task: PartConfig = PartConfig("supervised")
+    """What a step does: `supervised`, another registered name, or a custom `Task`."""
     model: ModelConfig = ModelConfig("cnn")
+    """The model with the role `main`."""
     models: dict[str, ModelConfig] = dataclasses.field(default_factory=dict)
     """Further models by role, for tasks with more than one."""
     loss: PartConfig = PartConfig("sparse_categorical_crossentropy")
+    """One value an example; the mean over the global batch is what is minimized."""
     regularizer: PartConfig | None = None
     """Penalty on the kernels of the trained model."""
     metrics: tuple[PartConfig, ...] = (PartConfig("accuracy"),)
     """Each goes by its `args.name`, or else by the name of its part."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """Of the role `main`."""
     optimizers: dict[str, OptimizerConfig] = dataclasses.field(default_factory=dict)
     """Further optimizers by role."""
     trackers: tuple[PartConfig, ...] = ()
     """`mlflow`, `wandb` or a custom class: sent the numbers of a run by the chief, each once."""
     plateau: PlateauConfig = PlateauConfig()
+    """A lower learning rate where a metric gets no better."""
     init: InitConfig = InitConfig()
+    """The parent whose weights a run starts from; none: from the seed."""
     stop: StopConfig = StopConfig()
+    """A rule that ends a run before its last step."""
     ema_decay: float = 0.0
     """Of a running average of the weights, which is evaluated and exported; 0: the last weights."""
 
