@@ -50,12 +50,12 @@ def _measured(options: argparse.Namespace) -> tuple[float, float, str]:
     from trainer import build
     from trainer.checkpoint import digest
     from trainer.cluster.strategy import configure_runtime
-    from trainer.config import ModelConfig, experiment_file
+    from trainer.config import ModelConfig, TrainConfig, experiment_file
     from trainer.data.info import Feature
     from trainer.engine.step import make_train_step
     from trainer.engine.step_sums import zero_sums
 
-    configure_runtime(1, compiled=options.execution != "graph")
+    configure_runtime(TrainConfig(epochs=1, execution=options.execution))
     config = experiment_file.load("text_transformer")
     model = ModelConfig(
         "transformer",

@@ -66,9 +66,10 @@ def _measured(replicas: int, hidden: int) -> dict[str, object]:
     from tests.engine.sharded import CASES, STEPS, bytes_of_replicas, config_of, opened
     from trainer.cluster import strategy
     from trainer.cluster.placement import Placement
+    from trainer.config import TrainConfig
 
     tf.get_logger().setLevel("ERROR")
-    strategy.configure_runtime(1, compiled=False)
+    strategy.configure_runtime(TrainConfig(epochs=1))
     # One worker of several has one replica.
     distribution = (
         strategy.create(Placement("cpu", replicas))

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tests.engine.resident_loop import resident_loop
 from trainer import build
 from trainer.cluster.strategy import configure_runtime
-from trainer.config import experiment_file
+from trainer.config import TrainConfig, experiment_file
 from trainer.data.info import Feature
 from trainer.engine.step import make_train_step
 from trainer.engine.step_sums import zero_sums
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--virtual_replicas", type=int, default=4)
     parser.add_argument("--turns", type=int, default=9)
     options = parser.parse_args()
-    configure_runtime(1, compiled=False)
+    configure_runtime(TrainConfig(epochs=1))
     names = ("trainer.tasks.simclr:SimClr", "benchmarks.whole_batch:WithinMicrobatch")
     loops = [_loop(name, options.virtual_replicas) for name in names]
     times: list[list[float]] = [[], []]

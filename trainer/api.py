@@ -99,9 +99,7 @@ def _configure_runtime(config: TrainConfig, placement: Placement) -> None:
     from trainer.cluster import strategy
 
     try:
-        strategy.configure_runtime(
-            config.intra_op_threads, compiled=config.execution != "graph", kernels=config.kernels
-        )
+        strategy.configure_runtime(config)
     except RuntimeError as error:
         raise RunError(
             ExitCode.BAD_CONFIG,

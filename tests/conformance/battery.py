@@ -144,7 +144,7 @@ def train(config, distribution):
 
 
 def main(kind, replicas, precision, execution):
-    strategy.configure_runtime(1, compiled=execution != "graph")
+    strategy.configure_runtime(TrainConfig(epochs=1, execution=execution))
     distribution = strategy.create(Placement("cpu", replicas))
     digests = {}
     for name, config in configs(kind).items():

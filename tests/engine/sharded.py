@@ -159,7 +159,7 @@ def bytes_of_roles(session):
 
 
 def main(virtual_replicas, placements, names):
-    strategy.configure_runtime(1, compiled=False)
+    strategy.configure_runtime(TrainConfig(epochs=1))
     strategy.create(Placement("cpu", virtual_replicas))
     config = config_of({name: CASES[name] for name in names}, virtual_replicas)
     session = opened(config, tf.distribute.get_strategy())

@@ -65,7 +65,7 @@ def outcome(name, distribution, execution):
 
 
 def main(replicas, execution):
-    strategy.configure_runtime(1, compiled=execution != "graph")
+    strategy.configure_runtime(TrainConfig(epochs=1, execution=execution))
     distribution = strategy.create(Placement("cpu", replicas))
     outcomes = {}
     for name in CASES:

@@ -14,6 +14,7 @@ from common.exit_codes import ExitCode, RunError
 from trainer import __main__ as entry
 from trainer.cluster import strategy
 from trainer.cluster.placement import Placement
+from trainer.config import TrainConfig
 from trainer.runtime import xla
 
 TWO_ON_ONE_HOST = Cluster(("localhost:2222", "localhost:2223"), 0)
@@ -186,7 +187,7 @@ def test_float32_is_float32_and_xla_is_told_before_it_starts(monkeypatch):
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda _: None)
     monkeypatch.setattr(tf.config.optimizer, "set_experimental_options", lambda _: None)
     monkeypatch.setattr(tf.config.experimental, "enable_tensor_float_32_execution", asked.append)
-    strategy.configure_runtime(1, compiled=True)
+    strategy.configure_runtime(TrainConfig(epochs=1, execution="xla_step"))
     assert asked == [False]
     monkeypatch.setenv("XLA_FLAGS", "")
     entry.main(["trainer", "--version"])

@@ -20,6 +20,7 @@ from tests.keras_parts.classes import classes
 from trainer import user_code
 from trainer.cluster import strategy
 from trainer.cluster.placement import Placement
+from trainer.config import TrainConfig
 
 TOGETHER = 12
 ALIKE = {"layers": making.input_of, "metrics": making.labels_of}
@@ -78,7 +79,7 @@ def cases(kind, only, *how):
 
 
 def main(replicas, precision, execution, *what):
-    strategy.configure_runtime(1, compiled=execution != "graph")
+    strategy.configure_runtime(TrainConfig(epochs=1, execution=execution))
     for chosen in what:
         kind, _, only = chosen.partition(".")
         for case in cases(kind, only, precision, execution):

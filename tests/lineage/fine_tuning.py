@@ -14,7 +14,7 @@ import numpy as np
 from tests.behaviour.runs import UNSEEN
 from tests.lineage.runs import run, state
 from trainer.cluster import strategy
-from trainer.config import experiment_file
+from trainer.config import TrainConfig, experiment_file
 
 HERE = pathlib.Path(__file__).parent
 
@@ -42,7 +42,7 @@ def moved(before: dict, after: dict) -> list[str]:
 
 
 def main(folder: pathlib.Path) -> None:
-    strategy.configure_runtime(1, compiled=False)  # before the base is made, as a run does it
+    strategy.configure_runtime(TrainConfig(epochs=1))  # before the base is made, as a run does it
     base(folder / "base.keras")
     one, two = folder / "one", folder / "two"
     phase("phase_one", one, folder / "base.keras")

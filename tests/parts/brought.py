@@ -19,7 +19,7 @@ from tests.parts import (
     brought_tasks,
 )
 from trainer.cluster import strategy
-from trainer.config import PartConfig
+from trainer.config import PartConfig, TrainConfig
 from trainer.task import Task
 
 MADE = {**brought_layers.MADE, **brought_optimizers.MADE, **brought_tasks.MADE}
@@ -86,7 +86,7 @@ def told(found):
 
 
 def main(replicas, *names):
-    strategy.configure_runtime(1, compiled=False)
+    strategy.configure_runtime(TrainConfig(epochs=1))
     for together in names:
         kind = "layers" if together.partition("+")[0] in brought_layers.MADE else "brought"
         for name, found in battery.outcomes(Brought(kind, (*together.split("+"),)), int(replicas)):

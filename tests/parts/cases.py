@@ -217,7 +217,7 @@ def outcome(name, distribution):
 
 
 def main(replicas, names):
-    strategy.configure_runtime(1, compiled=False)
+    strategy.configure_runtime(TrainConfig(epochs=1))
     distribution = strategy.create(Placement("cpu", replicas))
     outcomes = {}
     for name in names:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from trainer.cluster import strategy
 from trainer.cluster.placement import Placement
+from trainer.config import TrainConfig
 from trainer.data.info import Shard, Split
 from trainer.data.serving.order import Batches, SequentialOrder
 from trainer.data.serving.resident import ResidentPipeline
@@ -41,7 +42,7 @@ def build():
 
 
 def main(replicas, sizes):
-    strategy.configure_runtime(1, compiled=False)
+    strategy.configure_runtime(TrainConfig(epochs=1))
     distribution = strategy.create(Placement("cpu", replicas))
     with distribution.scope():
         task = build()

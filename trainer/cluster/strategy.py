@@ -8,13 +8,14 @@ from tensorflow.python.framework import config as framework_config
 
 from common.exit_codes import ExitCode, RunError
 from trainer.cluster.placement import Placement
+from trainer.config import TrainConfig
 from trainer.runtime import portable, quiet
 
 _REACH_SECS = 10.0
 _KEYS_OF_A_STRATEGY = 1000
 
 
-def configure_runtime(intra_op_threads: int, *, compiled: bool, kernels: str = "native") -> None:
+def configure_runtime(config: TrainConfig) -> None:
     """Set what decides the bits of a kernel's result; call it before any TensorFlow device is used.
 
     Kernels split sums by the number of threads they may use, and two graph rewrites reassociate
@@ -28,13 +29,13 @@ def configure_runtime(intra_op_threads: int, *, compiled: bool, kernels: str = "
     products to 10 bits, on newer cards only and in XLA's programs as well: float32 is float32.
     """
     quiet.several_runs()
-    portable.choose(kernels)
-    tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
+    portable.choose(config.kernels)
+    tf.config.threading.set_intra_op_parallelism_threads(config.intra_op_threads)
     tf.config.optimizer.set_experimental_options(
         {"arithmetic_optimization": False, "remapping": False}
     )
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    if compiled:
+    if config.execution != "graph":
         framework_config.disable_op_determinism()  # a run before in this process has turned it on
     else:
         tf.config.experimental.enable_op_determinism()

@@ -94,9 +94,7 @@ def request_of(recorded: Recorded, placement: Placement, **fields: Any) -> Reque
     # No clock ends a replay, and nobody else is told of it.
     stop = dataclasses.replace(recorded.config.stop, max_hours=0.0)
     config = dataclasses.replace(recorded.config, stop=stop, trackers=(), **fields)
-    strategy.configure_runtime(
-        config.intra_op_threads, compiled=config.execution != "graph", kernels=config.kernels
-    )
+    strategy.configure_runtime(config)
     return make_request(config, placement)
 
 

@@ -55,9 +55,7 @@ def restore_task(where: str, experiment: str | None = "", which: str = "newest")
             does not vouch for; BAD_DATA where no checkpoint is whole.
     """
     config, state, meta = read(where, experiment, which)
-    strategy.configure_runtime(
-        config.intra_op_threads, compiled=config.execution != "graph", kernels=config.kernels
-    )
+    strategy.configure_runtime(config)
     info = sources.describe(roles.of_task(config))
     plan = make_plan(config, info)
     task = _build(config, info, plan)

@@ -116,9 +116,7 @@ def open_session(
     """
     config, info = request.config, request.info
     # Before the first device is used: TensorFlow takes its threads and switches once.
-    strategy.configure_runtime(
-        config.intra_op_threads, compiled=config.execution != "graph", kernels=config.kernels
-    )
+    strategy.configure_runtime(config)
     distribution = strategy.create(request.placement)
     _check_replicas(request, distribution.num_replicas_in_sync)
     keras.backend.clear_session()  # names of variables count what was made before
