@@ -1,7 +1,9 @@
 """Which line of the user's code an error comes from."""
 
+import ast
 import contextlib
 import functools
+import importlib.util
 import inspect
 import operator
 import re
@@ -214,6 +216,20 @@ def _is_ours(file: str) -> bool:
 
 
 @functools.cache
+def imported(tree: ast.AST, module: str, *, is_package: bool = False) -> Iterator[str]:
+    """Give the names of the modules that the text of a module imports, and of what may be one."""
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            with contextlib.suppress(ImportError):  # beyond the top
+                base = importlib.util.resolve_name(base, package) if node.level else base
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
 def is_users(file: str) -> bool:
     """Whether a file was written by the user; generated code was not."""
     path = Path(file)

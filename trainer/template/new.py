@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.exit_codes import ExitCode, RunError
+from trainer import user_code
 from trainer.commands import Parser
 from trainer.config import experiment_file
 from trainer.storage.failures import local_io
@@ -64,19 +65,20 @@ def _with_imports(experiment: Path) -> dict[str, Path]:
     files, unread = {FILES[0]: experiment}, [experiment]
     while unread:
         file = unread.pop()
-        try:
-            tree = ast.parse(file.read_text())
-        except SyntaxError as error:
-            where = f"{file}:{error.lineno}"
-            raise RunError(ExitCode.BAD_CONFIG, f"{where}: no Python: {error.msg}") from None
-        for node in ast.walk(tree):
-            modules = [name.name for name in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            for name in (f"{module}.py" for module in modules):
-                if name not in files and (beside := file.with_name(name)).is_file():
-                    files[name] = beside
-                    unread.append(beside)
+        for module in user_code.imported(_parsed(file), file.stem):
+            beside = file.with_name(f"{module}.py")
+            if beside.name not in files and beside.is_file():
+                files[beside.name] = beside
+                unread.append(beside)
     return files
+
+
+def _parsed(file: Path) -> ast.AST:
+    try:
+        return ast.parse(file.read_text())
+    except SyntaxError as error:
+        where = f"{file}:{error.lineno}"
+        raise RunError(ExitCode.BAD_CONFIG, f"{where}: no Python: {error.msg}") from None
 
 
 def _next_steps(folder: Path, files: Mapping[str, Path]) -> str:

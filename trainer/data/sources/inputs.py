@@ -8,7 +8,6 @@ import ast
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import os
 import sys
 import sysconfig
@@ -43,21 +42,8 @@ def code(module: str) -> dict[str, str]:
             continue
         text = path.read_bytes()
         found[str(path)] = hashlib.sha256(text).hexdigest()[:16]
-        todo += _imported(ast.parse(text), name, is_package=path.name == "__init__.py")
+        todo += user_code.imported(ast.parse(text), name, is_package=path.name == "__init__.py")
     return found
-
-
-def _imported(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:
-    package = module if is_package else module.rpartition(".")[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = "." * node.level + (node.module or "")
-            with contextlib.suppress(ImportError):  # beyond the top
-                base = importlib.util.resolve_name(base, package) if node.level else base
-                yield base
-                yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 def _file(module: str) -> Path | None:
