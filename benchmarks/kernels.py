@@ -9,11 +9,11 @@ are 100 steps of the digits, by their digest: what matters in the end.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,28 +24,33 @@ import numpy as np
 
 from trainer.runtime import portable
 
+Operations = dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...], ...]]]
+
 RESULTS = pathlib.Path(__file__).parent / "results" / "kernels.json"
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 EIGEN = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 XLA_AVX2 = {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
+GRAPH, COMPILED, PORTABLE = "execution=graph", "execution=xla_loop", "kernels=portable"
 CHOICES: dict[str, tuple[dict[str, str], str]] = {
-    "native": ({}, "graph"),
-    "portable": ({}, "portable"),
-    "oneDNN AVX2": (AVX2, "graph"),
-    "Eigen": (EIGEN, "graph"),
-    "Eigen AVX2": (EIGEN | AVX2, "graph"),
-    "XLA": (EIGEN, "xla_loop"),
-    "XLA AVX2": (EIGEN | AVX2 | XLA_AVX2, "xla_loop"),
+    "native": ({}, GRAPH),
+    "portable": ({}, PORTABLE),
+    "oneDNN AVX2": (AVX2, GRAPH),
+    "Eigen": (EIGEN, GRAPH),
+    "Eigen AVX2": (EIGEN | AVX2, GRAPH),
+    "XLA": (EIGEN, COMPILED),
+    "XLA AVX2": (EIGEN | AVX2 | XLA_AVX2, COMPILED),
 }
+"""Name -> environment, and what is set in the config."""
+MLP = ("--config.model.name=mlp", "--config.model.args={}")
 TRAINED = {
-    "train cnn": (),
-    "train mlp": ("--config.model.name=mlp", "--config.model.args={}"),
+    "train cnn": ("--config=digits", "--config.train_steps=100"),
+    "train mlp": ("--config=digits", "--config.train_steps=100", *MLP),
 }
 ROUNDS = 3
 WIDE = '{"width": 256, "depth": 4, "heads": 8}'
 TIMED = {
     "cnn": ("--config=digits", "--config.train_steps=600"),
-    "mlp": ("--config=digits", "--config.train_steps=2000", *TRAINED["train mlp"]),
+    "mlp": ("--config=digits", "--config.train_steps=2000", *MLP),
     "transformer": (
         "--config=text_transformer", "--config.train_steps=40", f"--config.model.args={WIDE}",
     ),
@@ -56,12 +61,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--differences", action="store_true")
     parser.add_argument("--cost", action="store_true")
-    parser.add_argument("--operations", choices=["graph", "portable", "xla_loop"])
+    parser.add_argument("--operations", choices=[GRAPH, COMPILED, PORTABLE])
     flags = parser.parse_args()
     if flags.operations:
-        if flags.operations == "portable":
+        if flags.operations == PORTABLE:
             portable.choose("portable")
-        print(json.dumps(hashes(compiled=flags.operations == "xla_loop")))
+        print(json.dumps(hashes(compiled=flags.operations == COMPILED)))
         return
     if flags.cost:
         for name, args in TIMED.items():
@@ -77,40 +82,39 @@ def main() -> None:
     RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
-def measure(environment: dict[str, str], execution: str) -> dict[str, str]:
+def measure(environment: dict[str, str], chosen: str) -> dict[str, str]:
     """Return operation -> hash, and the digests of short runs, under one choice of kernels."""
+    command = [sys.executable, "-m", "benchmarks.kernels", f"--operations={chosen}"]
     env = os.environ | environment | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "benchmarks.kernels", f"--operations={execution}"]
     asked = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(asked.stdout)
     for name, args in TRAINED.items():
-        with tempfile.TemporaryDirectory() as folder:
-            train = ["-m", "trainer", "--config=digits", "--config.train_steps=100", *args]
-            chosen = "kernels" if execution == "portable" else "execution"
-            how = [f"--workdir={folder}", f"--config.{chosen}={execution}"]
-            subprocess.run([sys.executable, *train, *how], env=env, capture_output=True, check=True)
-            summary = json.loads((pathlib.Path(folder) / "summary.json").read_text())
-            found[name] = summary["state_digest"]
+        found[name] = summary_of(args, chosen, environment)["state_digest"]
     return found
 
 
 def cost(args: tuple[str, ...]) -> dict[str, object]:
     """Return the median milliseconds of a step with each kind of kernels, and their ratio."""
-    found: dict[str, list[float]] = {"native": [], "portable": []}
-    for _ in range(ROUNDS):
-        for kernels, times in found.items():
-            with tempfile.TemporaryDirectory() as folder:
-                train = [sys.executable, "-m", "trainer", *args, f"--workdir={folder}"]
-                train += [f"--config.kernels={kernels}", "--config.epochs=0"]
-                subprocess.run(train, capture_output=True, check=True)
-                summary = json.loads((pathlib.Path(folder) / "summary.json").read_text())
-            times.append(1e3 * summary["goodput"]["seconds"]["step"] / summary["step"])
-    ratios = sorted(p / n for n, p in zip(found["native"], found["portable"], strict=True))
-    medians = {name: round(statistics.median(times), 3) for name, times in found.items()}
-    return {
-        **medians,
-        "ratio": [round(x, 3) for x in (ratios[0], ratios[len(ratios) // 2], ratios[-1])],
+    from benchmarks.data import compare
+
+    def milliseconds(kernels: str) -> float:
+        summary = summary_of(args, f"kernels={kernels}", {})
+        return float(1e3 * summary["goodput"]["seconds"]["step"] / summary["step"])
+
+    kinds: dict[str, Callable[[], float]] = {
+        name: functools.partial(milliseconds, name) for name in ("native", "portable")
     }
+    return compare(kinds, ROUNDS, "native")
+
+
+def summary_of(args: tuple[str, ...], chosen: str, environment: dict[str, str]) -> dict[str, Any]:
+    """Train with one choice of kernels; return what the run says at its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        train = [sys.executable, "-m", "trainer", *args, f"--workdir={folder}"]
+        train += [f"--config.{chosen}", "--config.epochs=0"]
+        subprocess.run(train, env=os.environ | environment, capture_output=True, check=True)
+        summary: dict[str, Any] = json.loads((pathlib.Path(folder) / "summary.json").read_text())
+    return summary
 
 
 def print_differences(known: dict[str, dict[str, dict[str, str]]]) -> None:
@@ -143,25 +147,66 @@ def hashes(*, compiled: bool) -> dict[str, str]:
     return found
 
 
-def operations() -> dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...], ...]]]:
+def operations() -> Operations:
     """Return name -> function of float32 tensors and the shapes of these."""
+    return {**_pointwise(), **_rows(), **_sums(), **_images(), **_products(), **_convolutions()}
+
+
+def _pointwise() -> Operations:
     import tensorflow as tf
 
-    nn, row, image = tf.nn, (1000,), (16, 8, 8, 32)
-    found: dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...], ...]]] = {
+    row = (1000,)
+    positive = ("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "rsqrt", "sin", "softplus")
+    return {
         **{
             name: (lambda x, name=name: getattr(tf.math, name)(tf.abs(x) + 0.1), row)
-            for name in ("exp", "log", "tanh", "sigmoid", "erf", "sqrt", "rsqrt", "sin", "softplus")
+            for name in positive
         },
-        **{name: (getattr(nn, name), row) for name in ("elu", "gelu", "silu", "selu")},
+        **{name: (getattr(tf.nn, name), row) for name in ("elu", "gelu", "silu", "selu")},
         "divide": (tf.divide, row, row),
         "power": (lambda x: tf.abs(x) ** 0.37, row),
-        "softmax of 10": (nn.softmax, (64, 10)),
-        "softmax of 1000": (nn.softmax, (64, 1000)),
-        "log softmax": (nn.log_softmax, (64, 100)),
+        "philox": (lambda: tf.random.stateless_normal([1000], [1, 2], alg="philox"),),
+    }
+
+
+def _rows() -> Operations:
+    """Return what normalizes rows."""
+    import tensorflow as tf
+
+    return {
+        "softmax of 10": (tf.nn.softmax, (64, 10)),
+        "softmax of 1000": (tf.nn.softmax, (64, 1000)),
+        "log softmax": (tf.nn.log_softmax, (64, 100)),
         "cross-entropy": (_cross_entropy, (64, 100)),
         "layer norm": (_layer_norm, (64, 100)),
-        "l2 normalize": (lambda x: nn.l2_normalize(x, 1), (64, 100)),
+        "l2 normalize": (lambda x: tf.nn.l2_normalize(x, 1), (64, 100)),
+    }
+
+
+def _sums() -> Operations:
+    import tensorflow as tf
+
+    return {
+        "sum of rows": (lambda x: tf.reduce_sum(x, 1), (64, 1000)),
+        "sum of columns": (lambda x: tf.reduce_sum(x, 0), (1000, 64)),
+        "l2 loss": (tf.nn.l2_loss, (100, 1000)),
+        "cumulative sum": (tf.cumsum, (1000,)),
+        "embedding, backward": (
+            lambda x: tf.math.unsorted_segment_sum(x, tf.range(1000) % 37, 37),
+            (1000, 64),
+        ),
+    }
+
+
+def _images() -> Operations:
+    """Return what is done to images besides convolutions of all channels."""
+    import tensorflow as tf
+
+    nn, image = tf.nn, (16, 8, 8, 32)
+    return {
+        "moments": (lambda x: tf.concat(nn.moments(x, [0, 1, 2]), 0), image),
+        "bias gradient": (lambda x: tf.raw_ops.BiasAddGrad(out_backprop=x), image),
+        "batch norm": (_batch_norm, image),
         "max pooling, backward": (_backward(lambda x: nn.max_pool2d(x, 2, 2, "SAME")), image),
         "average pooling, backward": (_backward(lambda x: nn.avg_pool2d(x, 2, 2, "SAME")), image),
         "depthwise convolution, backward": (
@@ -169,38 +214,40 @@ def operations() -> dict[str, tuple[Callable[..., object], *tuple[tuple[int, ...
             image,
             (3, 3, 32, 2),
         ),
-        "embedding, backward": (
-            lambda x: tf.math.unsorted_segment_sum(x, tf.range(1000) % 37, 37),
-            (1000, 64),
-        ),
-        "attention products": (
-            _backward(lambda q, k: tf.matmul(q, k, transpose_b=True)),
-            (32, 256, 32),
-            (32, 256, 32),
-        ),
-        "sum of rows": (lambda x: tf.reduce_sum(x, 1), (64, 1000)),
-        "sum of columns": (lambda x: tf.reduce_sum(x, 0), (1000, 64)),
-        "moments": (lambda x: tf.concat(nn.moments(x, [0, 1, 2]), 0), image),
-        "bias gradient": (lambda x: tf.raw_ops.BiasAddGrad(out_backprop=x), image),
-        "batch norm": (_batch_norm, image),
-        "l2 loss": (nn.l2_loss, (100, 1000)),
-        "cumulative sum": (tf.cumsum, row),
-        "philox": (lambda: tf.random.stateless_normal([1000], [1, 2], alg="philox"),),
+    }
+
+
+def _products() -> Operations:
+    import tensorflow as tf
+
+    found: Operations = {
         "transposed product": (
             lambda x, y: tf.matmul(x, y, transpose_a=True),
             (128, 784),
             (128, 100),
         ),
         "batched product": (tf.matmul, (8, 64, 32), (8, 32, 64)),
+        "attention products": (
+            _backward(lambda q, k: tf.matmul(q, k, transpose_b=True)),
+            (32, 256, 32),
+            (32, 256, 32),
+        ),
     }
     for k in (8, 64, 256, 784, 1024, 4096):
         found[f"product over {k}"] = (tf.matmul, (32, k), (k, 128))
+    return found
+
+
+def _convolutions() -> Operations:
+    import tensorflow as tf
+
+    found: Operations = {}
     for side, inputs, outputs in ((8, 1, 16), (8, 16, 32), (28, 32, 64)):
         name = f"convolution {inputs} to {outputs} of {side}"
         x, kernel, y = (16, side, side, inputs), (3, 3, inputs, outputs), (16, side, side, outputs)
-        found[name] = (lambda x, k: nn.conv2d(x, k, 1, "SAME"), x, kernel)
+        found[name] = (lambda x, k: tf.nn.conv2d(x, k, 1, "SAME"), x, kernel)
         found[f"{name}, by input"] = (
-            lambda k, y, shape=x: nn.conv2d_transpose(y, k, shape, 1, "SAME"),
+            lambda k, y, shape=x: tf.nn.conv2d_transpose(y, k, shape, 1, "SAME"),
             kernel,
             y,
         )

@@ -78,8 +78,7 @@ def test_the_table_of_processors_has_one_column_of_portable_results() -> None:
         pytest.skip(
             f"NOT SHOWN: {here} is not in the table; `python -m benchmarks.kernels` adds it"
         )
-    done = python("from benchmarks import kernels; import sys;"
-                  "sys.argv[1:] = ['--operations=portable']; kernels.main()")  # fmt: skip
+    done = trainer(f"--operations={kernels.PORTABLE}", module=("benchmarks.kernels",))
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == {name: table[here]["portable"][name] for name in found}
 
