@@ -7,7 +7,6 @@ shows, to the letter; it ends with the first command that fails.
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -15,11 +14,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.docs import pages
 from trainer.version import environment
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "guide" / "ten_minutes.md"
-_BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 Row = tuple[str, float]
 
@@ -52,7 +51,7 @@ def follow(page: Path, home: Path, environment: dict[str, str]) -> Iterator[Row]
     Raises:
         SystemExit: a command failed.
     """
-    for kind, body in _BLOCK.findall(page.read_text()):
+    for kind, body in pages.fenced(page):
         if kind == "python":
             name, _, text = body.removeprefix("# ").partition("\n")
             (home / name).write_text(text)

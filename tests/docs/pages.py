@@ -36,9 +36,14 @@ class Command:
         return f"{self.page.relative_to(ROOT)}: {self.text}"
 
 
+def fenced(page: pathlib.Path) -> list[tuple[str, str]]:
+    """Return kind (sh, python, yaml, ...) and text of the fenced blocks, in their order."""
+    return _FENCE.findall(page.read_text())
+
+
 def blocks(page: pathlib.Path, kind: str) -> list[str]:
-    """Return the fenced blocks of one kind: sh, python, yaml, ..."""
-    return [body for found, body in _FENCE.findall(page.read_text()) if found == kind]
+    """Return the fenced blocks of one kind."""
+    return [body for found, body in fenced(page) if found == kind]
 
 
 def commands(page: pathlib.Path) -> list[Command]:
@@ -55,10 +60,14 @@ def commands(page: pathlib.Path) -> list[Command]:
 
 def run(command: str, folder: pathlib.Path) -> "subprocess.CompletedProcess[str]":
     """Run a command as it stands, in `folder`, with the repository's packages."""
-    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
-    environment["XDG_STATE_HOME"] = str(folder / "state")  # of local jobs
     return subprocess.run(
-        shlex.split(command), cwd=folder, env=environment,
+        shlex.split(command), cwd=folder, env=environment(folder),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def environment(folder: pathlib.Path) -> dict[str, str]:
+    """Return that of a reader in `folder`, with the repository's packages."""
+    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    own = {"PYTHONPATH": str(ROOT), "PATH": path}
+    return {**os.environ, **own, "XDG_STATE_HOME": str(folder / "state")}  # of local jobs

@@ -1,21 +1,18 @@
 """The page of the first ten minutes is a script: it runs as it stands."""
 
 import json
-import os
 import pathlib
 
 import pytest
 
 from benchmarks import first_minutes
-from tests.processes import ROOT
+from tests.docs import pages
 
 
 @pytest.mark.slow
 def test_the_page_leads_from_a_clean_folder_to_a_job(tmp_path: pathlib.Path) -> None:
-    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
-    environment["XDG_STATE_HOME"] = str(tmp_path / "state")  # of local jobs
-    commands = list(first_minutes.follow(first_minutes.PAGE, tmp_path, environment))
+    typed = pages.environment(tmp_path)
+    commands = list(first_minutes.follow(first_minutes.PAGE, tmp_path, typed))
     assert len(commands) > 10
 
     def state(run: str) -> str:

@@ -167,7 +167,7 @@ class TrainConfig:
     intra_op_threads: int = 1
     """CPU threads one operation may use. Part of the config: kernels split sums by it."""
     kernels: Literal["native", "portable"] = "native"
-    """The processor's own, or slower ones with the same bits on every x86-64 with AVX2."""
+    """The processor's own, or slower ones that every x86-64 with AVX2 has."""
     train_steps: int = 0
     """Updates; 0: counted by `epochs`."""
     epochs: float = 0.0
